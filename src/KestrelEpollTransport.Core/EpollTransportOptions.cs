@@ -1,0 +1,122 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport;
+
+/// <summary>
+/// Options of the transport. Names and defaults are those of the stock Sockets transport where the meaning is
+/// the same. Values are read, and checked, once: when the transport is made.
+/// </summary>
+public sealed class EpollTransportOptions
+{
+    /// <summary>The largest number of loops that <see cref="LoopCount"/> accepts, and the cap of its default.</summary>
+    public const int MaxLoopCount = 64;
+
+    /// <summary>
+    /// How many event loops, each with a thread of its own, serve all connections of the transport.
+    /// Default: the processors that the runtime may use (which honours container limits), at most
+    /// <see cref="MaxLoopCount"/>. Limits: 1 to <see cref="MaxLoopCount"/>.
+    /// </summary>
+    public int LoopCount { get; set; } = Math.Min(Environment.ProcessorCount, MaxLoopCount);
+
+    /// <summary>Where application code is resumed. Default: <see cref="ApplicationScheduling.Adaptive"/>.</summary>
+    public ApplicationScheduling Scheduling { get; set; } = ApplicationScheduling.Adaptive;
+
+    /// <summary>
+    /// The length that is asked of the kernel for the queue of connections that are established and not yet
+    /// accepted, as in listen(2); the kernel caps it at <c>net.core.somaxconn</c>. Default: 512. Limit: positive.
+    /// </summary>
+    public int Backlog { get; set; } = 512;
+
+    /// <summary>
+    /// Whether TCP sends small segments at once (TCP_NODELAY, tcp(7)) instead of waiting for acknowledgements
+    /// (Nagle's algorithm, RFC 896). Default: <see langword="true"/>. Has no meaning for unix sockets.
+    /// </summary>
+    public bool NoDelay { get; set; } = true;
+
+    /// <summary>
+    /// The most bytes that are received and not yet examined by the application; at that bound the transport
+    /// stops receiving and the kernel's window closes. Bytes that were examined but not consumed do not count,
+    /// so a parser that needs more data never waits for ever. Default: 1,048,576 (1 MiB).
+    /// <see langword="null"/> or 0: unlimited. Limit: not negative.
+    /// </summary>
+    public long? MaxReadBufferSize { get; set; } = 1024 * 1024;
+
+    /// <summary>
+    /// The most bytes that are flushed and not yet taken by the kernel before a flush waits; it goes on when
+    /// half of them are left. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited. Limit: not negative.
+    /// </summary>
+    public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
+
+    /// <summary>
+    /// Creates a socket for an endpoint and binds it. The transport then calls <see cref="Socket.Listen(int)"/>,
+    /// makes the socket non-blocking, and disposes it when the endpoint is unbound.
+    /// Default: <see cref="CreateDefaultBoundListenSocket"/>.
+    /// </summary>
+    public Func<EndPoint, Socket> CreateBoundListenSocket { get; set; } = CreateDefaultBoundListenSocket;
+
+    /// <summary>
+    /// Creates the listening socket that the transport uses by default: a TCP socket for an
+    /// <see cref="IPEndPoint"/> (for <see cref="IPAddress.IPv6Any"/> one that accepts IPv4 as well), a stream
+    /// socket for a <see cref="UnixDomainSocketEndPoint"/>, and for a <see cref="FileHandleEndPoint"/> a
+    /// <see cref="Socket"/> over the inherited descriptor, which is bound already and is not owned.
+    /// </summary>
+    /// <param name="endpoint">What to bind.</param>
+    /// <returns>A bound socket that does not listen yet.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="endpoint"/> is null.</exception>
+    /// <exception cref="SocketException">The socket can't be created or bound.</exception>
+    public static Socket CreateDefaultBoundListenSocket(EndPoint endpoint)
+    {
+        ArgumentNullException.ThrowIfNull(endpoint);
+
+        if (endpoint is FileHandleEndPoint inherited)
+        {
+            // Whoever opened the descriptor binds it and closes it.
+            return new Socket(new SafeSocketHandle((nint)inherited.FileHandle, ownsHandle: false));
+        }
+
+        Socket socket = endpoint is UnixDomainSocketEndPoint
+            ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
+            : new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (endpoint is IPEndPoint ip && ip.Address.Equals(IPAddress.IPv6Any))
+            {
+                socket.DualMode = true;
+            }
+
+            socket.Bind(endpoint);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Checks every value; called when the transport is made.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A number or enum is outside its limits.</exception>
+    /// <exception cref="ArgumentNullException">A required value is null.</exception>
+    internal void Validate()
+    {
+        Require(LoopCount is >= 1 and <= MaxLoopCount, nameof(LoopCount), LoopCount, $"must be from 1 to {MaxLoopCount}");
+        Require(Enum.IsDefined(Scheduling), nameof(Scheduling), Scheduling, $"must be a value of {nameof(ApplicationScheduling)}");
+        Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
+        Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
+        Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");
+        if (CreateBoundListenSocket is null)
+        {
+            throw new ArgumentNullException(nameof(CreateBoundListenSocket), $"{nameof(EpollTransportOptions)}.{nameof(CreateBoundListenSocket)} must not be null.");
+        }
+    }
+
+    private static void Require(bool holds, string option, object? value, string rule)
+    {
+        if (!holds)
+        {
+            throw new ArgumentOutOfRangeException(option, value, $"{nameof(EpollTransportOptions)}.{option} {rule}.");
+        }
+    }
+}
