@@ -1,0 +1,97 @@
+using System.Buffers;
+
+namespace KestrelEpollTransport.Buffers;
+
+/// <summary>
+/// One rented block in a chain. Positions are absolute: byte <c>i</c> of the block is byte
+/// <c>RunningIndex + i</c> of the stream. Not thread-safe; the pipe that owns the chain says who may touch what.
+/// </summary>
+internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
+{
+    /// <summary>How many idle segment objects a thread keeps. They are small; their blocks are not kept.</summary>
+    private const int MaxCached = 64;
+
+    [ThreadStatic]
+    private static BufferSegment? t_cache;
+
+    [ThreadStatic]
+    private static int t_cached;
+
+    private object? _owner;
+
+    /// <summary>The whole block.</summary>
+    public Memory<byte> Block { get; private set; }
+
+    /// <summary>The segment that continues the stream.</summary>
+    public BufferSegment? Following => (BufferSegment?)Next;
+
+    /// <summary>The absolute position after the block's last byte in use, once <see cref="Seal"/> has said so.</summary>
+    public long EndPosition => RunningIndex + Memory.Length;
+
+    /// <summary>A segment over <paramref name="block"/>, which goes back to <paramref name="owner"/> on release.</summary>
+    /// <param name="block">The memory.</param>
+    /// <param name="owner">An <see cref="IMemoryOwner{T}"/>, or the array itself when the shared array pool gave it.</param>
+    public static BufferSegment Create(Memory<byte> block, object owner)
+    {
+        BufferSegment? segment = t_cache;
+        if (segment is null)
+        {
+            segment = new BufferSegment();
+        }
+        else
+        {
+            t_cache = segment.Following;
+            t_cached--;
+            segment.Next = null;
+        }
+
+        segment.Block = block;
+        segment._owner = owner;
+        return segment;
+    }
+
+    /// <summary>Says where in the stream the block begins.</summary>
+    public void StartAt(long position) => RunningIndex = position;
+
+    /// <summary>Says how many bytes of the block are in use, from its beginning.</summary>
+    public void Seal(int length) => Memory = Block[..length];
+
+    /// <summary>Continues the chain, behind the bytes that are in use.</summary>
+    public void Link(BufferSegment following)
+    {
+        following.RunningIndex = RunningIndex + Memory.Length;
+        Next = following;
+    }
+
+    /// <summary>Returns the block and gives the object up; returns the segment that followed.</summary>
+    public BufferSegment? Release()
+    {
+        BufferSegment? following = Following;
+        object owner = _owner!;
+        _owner = null;
+        Block = default;
+        Memory = default;
+        RunningIndex = 0;
+        if (t_cached < MaxCached)
+        {
+            Next = t_cache;
+            t_cache = this;
+            t_cached++;
+        }
+        else
+        {
+            Next = null;
+        }
+
+        if (owner is byte[] array)
+        {
+            ArrayPool<byte>.Shared.Return(array);
+        }
+        else
+        {
+            ((IMemoryOwner<byte>)owner).Dispose();
+        }
+
+        return following;
+    }
+}

@@ -1,0 +1,74 @@
+using System.Diagnostics.CodeAnalysis;
+using KestrelEpollTransport.Polling;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>
+/// The handlers of one loop by token. Adding and removing lock and may be done from any thread; the look-up,
+/// once an event, takes no lock and is for the loop.
+/// </summary>
+internal sealed class HandlerTable
+{
+    private readonly Lock _lock = new();
+    private readonly Stack<int> _free = new();
+
+    // Written under the lock, read without it. A grown copy replaces the array, so a look-up may still see the
+    // old one: all it can miss is a handler that was added after the event was told.
+    private ILoopHandler?[] _handlers = new ILoopHandler?[16];
+    private uint[] _generations = new uint[16];
+    private int _used;
+
+    /// <summary>Gives the handler a token that no other handler of this loop has had.</summary>
+    public void Add(ILoopHandler handler)
+    {
+        lock (_lock)
+        {
+            if (!_free.TryPop(out int slot))
+            {
+                slot = _used++;
+                if (slot == _handlers.Length)
+                {
+                    Array.Resize(ref _generations, slot * 2);
+                    ILoopHandler?[] larger = new ILoopHandler?[slot * 2];
+                    Array.Copy(_handlers, larger, slot);
+                    Volatile.Write(ref _handlers, larger);
+                }
+            }
+
+            handler.Token = new Token(slot, ++_generations[slot]);
+            Volatile.Write(ref _handlers[slot], handler);
+        }
+    }
+
+    /// <summary>Retires the handler's token: the slot's next user has another one.</summary>
+    public void Remove(ILoopHandler handler)
+    {
+        lock (_lock)
+        {
+            int slot = handler.Token.Slot;
+            if (ReferenceEquals(_handlers[slot], handler))
+            {
+                Volatile.Write(ref _handlers[slot], null);
+                _free.Push(slot);
+            }
+        }
+    }
+
+    /// <summary>Finds whose event it is; false for an event of a registration that ended.</summary>
+    public bool TryGet(Token token, [NotNullWhen(true)] out ILoopHandler? handler)
+    {
+        ILoopHandler?[] handlers = Volatile.Read(ref _handlers);
+        int slot = token.Slot;
+        handler = (uint)slot < (uint)handlers.Length ? Volatile.Read(ref handlers[slot]) : null;
+        return handler is not null && handler.Token == token;
+    }
+
+    /// <summary>All handlers of this moment.</summary>
+    public ILoopHandler[] Snapshot()
+    {
+        lock (_lock)
+        {
+            return [.. _handlers.Where(static handler => handler is not null)!];
+        }
+    }
+}

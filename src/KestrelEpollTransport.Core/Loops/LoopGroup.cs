@@ -1,0 +1,126 @@
+using KestrelEpollTransport.Polling;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>The loops of one transport: started together at first use, shared by all its listeners. Thread-safe.</summary>
+internal sealed class LoopGroup : IDisposable
+{
+    private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly int _count;
+    private readonly ILogger _logger;
+    private readonly Lock _lock = new();
+    private EventLoop[]? _loops;
+    private LoopThread[] _threads = [];
+    private bool _disposed;
+    private uint _next;
+
+    public LoopGroup(int count, ILogger logger)
+    {
+        _count = count;
+        _logger = logger;
+    }
+
+    /// <summary>The loops, started when they are first asked for.</summary>
+    /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
+    /// <exception cref="PlatformNotSupportedException">The machine has no poller.</exception>
+    public ReadOnlySpan<EventLoop> Loops => Volatile.Read(ref _loops) ?? Start();
+
+    /// <summary>The loops that were started, for looking only.</summary>
+    public ReadOnlySpan<EventLoop> Started => Volatile.Read(ref _loops);
+
+    /// <summary>A loop for a connection that comes from no loop: of two in turn, the one with fewer.</summary>
+    public EventLoop Next()
+    {
+        ReadOnlySpan<EventLoop> loops = Loops;
+        EventLoop first = Sample(loops);
+        EventLoop second = Sample(loops);
+        return second.Load < first.Load ? second : first;
+    }
+
+    /// <summary>
+    /// The loop for a connection that <paramref name="accepting"/> took: that loop, unless another one, sampled in
+    /// turn, has clearly fewer. Left alone, the kernel wakes the same loop first and it would get them all.
+    /// </summary>
+    public EventLoop Balance(EventLoop accepting)
+    {
+        EventLoop other = Sample(Loops);
+        int load = accepting.Load;
+        return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
+    }
+
+    /// <summary>Stops the loops and waits a while for their threads.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+        }
+
+        ReadOnlySpan<EventLoop> loops = Started;
+        foreach (EventLoop loop in loops)
+        {
+            loop.Stop();
+        }
+
+        for (int i = 0; i < loops.Length; i++)
+        {
+            // A thread that application code holds keeps its poller: two leaked descriptors, and not a wait on
+            // a number that is someone else's by then.
+            if (_threads[i].Join(s_joinTimeout))
+            {
+                loops[i].Dispose();
+            }
+        }
+    }
+
+    private EventLoop Sample(ReadOnlySpan<EventLoop> loops) =>
+        loops[(int)(Interlocked.Increment(ref _next) % (uint)loops.Length)];
+
+    private EventLoop[] Start()
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_loops is not null)
+            {
+                return _loops;
+            }
+
+            EventLoop[] loops = CreateLoops();
+            _threads = Array.ConvertAll(loops, loop => new LoopThread(loop, _logger));
+            foreach (LoopThread thread in _threads)
+            {
+                thread.Start();
+            }
+
+            Volatile.Write(ref _loops, loops);
+            return loops;
+        }
+    }
+
+    private EventLoop[] CreateLoops()
+    {
+        List<EventLoop> loops = new(_count);
+        try
+        {
+            for (int i = 0; i < _count; i++)
+            {
+                loops.Add(new EventLoop(i, Poller.Create(), _logger));
+            }
+
+            return [.. loops];
+        }
+        catch
+        {
+            loops.ForEach(static loop => loop.Dispose());
+            throw;
+        }
+    }
+}

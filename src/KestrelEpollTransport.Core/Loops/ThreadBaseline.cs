@@ -1,0 +1,49 @@
+using System.Runtime.CompilerServices;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>
+/// What a thread of ours looks like between two dispatches. Application code may change all of it; the next
+/// connection on this thread must not see that, as it does not on the thread pool.
+/// </summary>
+internal readonly struct ThreadBaseline
+{
+    private readonly Thread _thread;
+    private readonly string _name;
+    private readonly ExecutionContext? _context;
+
+    private ThreadBaseline(Thread thread, string name, ExecutionContext? context)
+    {
+        _thread = thread;
+        _name = name;
+        _context = context;
+    }
+
+    /// <summary>Takes the present thread, which was started without an execution context, as the baseline.</summary>
+    public static ThreadBaseline Capture(string name) => new(Thread.CurrentThread, name, ExecutionContext.Capture());
+
+    /// <summary>Puts everything back. Cultures are part of the execution context.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Restore()
+    {
+        if (!ReferenceEquals(ExecutionContext.Capture(), _context) && _context is not null)
+        {
+            ExecutionContext.Restore(_context);
+        }
+
+        if (SynchronizationContext.Current is not null)
+        {
+            SynchronizationContext.SetSynchronizationContext(null);
+        }
+
+        if (!ReferenceEquals(_thread.Name, _name))
+        {
+            _thread.Name = _name;
+        }
+
+        if (_thread.Priority != ThreadPriority.Normal)
+        {
+            _thread.Priority = ThreadPriority.Normal;
+        }
+    }
+}
