@@ -46,6 +46,10 @@ internal struct AwaitWord
 
     public readonly bool IsClosed => (Volatile.Read(in _state) & Closed) != 0;
 
+    public readonly bool IsCanceled => (Volatile.Read(in _state) & Canceled) != 0;
+
+    public readonly bool IsTokenFired => (Volatile.Read(in _state) & TokenFired) != 0;
+
     public readonly bool HasHungUp => (Volatile.Read(in _state) & HangUp) != 0;
 
     /// <summary>Whether a short count proves that nothing is left.</summary>

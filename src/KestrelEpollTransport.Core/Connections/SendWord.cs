@@ -5,7 +5,7 @@ namespace KestrelEpollTransport.Connections;
 /// <summary>What became of an attempt to begin sending.</summary>
 internal enum BeginSend
 {
-    /// <summary>The caller is the sender now, until <see cref="SendWord.TryBlock"/> or <see cref="SendWord.EndSend"/>.</summary>
+    /// <summary>The caller is the sender now, until <see cref="SendWord.TryBlock"/> or <see cref="SendWord.TryEnd"/>.</summary>
     Mine,
 
     /// <summary>Another thread sends, and will look again; or the kernel is full, and the loop will send.</summary>

@@ -33,7 +33,7 @@ internal static partial class ConnectionLog
     [LoggerMessage(0, LogLevel.Error, "Unexpected exception in EpollConnection.CancelConnectionClosedToken.", EventName = "CancelConnectionClosedToken")]
     public static partial void ClosedCallbackFailed(ILogger logger, Exception exception);
 
-    [LoggerMessage(3, LogLevel.Critical, @"Connection id ""{ConnectionId}"": an unexpected exception ended it. Please report it.", EventName = "ConnectionFaulted")]
+    [LoggerMessage(10, LogLevel.Critical, @"Connection id ""{ConnectionId}"": an unexpected exception ended it. Please report it.", EventName = "ConnectionFaulted")]
     public static partial void Faulted(ILogger logger, string connectionId, Exception exception);
 
     // The id of a connection is made when it is first read: not for a line that nobody sees.

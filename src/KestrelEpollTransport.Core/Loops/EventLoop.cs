@@ -58,7 +58,8 @@ internal sealed class EventLoop : IDisposable
     /// <summary>All handlers that are registered at this moment.</summary>
     public ILoopHandler[] Handlers => _handlers.Snapshot();
 
-    private bool IsDriver => _driver == Environment.CurrentManagedThreadId;
+    /// <summary>Whether the calling thread drives this loop.</summary>
+    public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
 
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 

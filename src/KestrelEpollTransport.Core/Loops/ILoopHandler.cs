@@ -18,4 +18,7 @@ internal interface ILoopHandler
     /// <see cref="OnReady"/> threw, which is a broken invariant and has been logged: close what this belongs to.
     /// </summary>
     void OnFault(Exception exception);
+
+    /// <summary>The transport is disposed: end what this belongs to. From the disposing thread.</summary>
+    void Abandon();
 }

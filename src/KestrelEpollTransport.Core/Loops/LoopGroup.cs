@@ -50,7 +50,7 @@ internal sealed class LoopGroup : IDisposable
         return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
     }
 
-    /// <summary>Stops the loops and waits a while for their threads.</summary>
+    /// <summary>Ends everything that lives on the loops, stops them, and waits a while for their threads.</summary>
     public void Dispose()
     {
         lock (_lock)
@@ -64,6 +64,14 @@ internal sealed class LoopGroup : IDisposable
         }
 
         ReadOnlySpan<EventLoop> loops = Started;
+        foreach (EventLoop loop in loops)
+        {
+            foreach (ILoopHandler handler in loop.Handlers)
+            {
+                handler.Abandon();
+            }
+        }
+
         foreach (EventLoop loop in loops)
         {
             loop.Stop();

@@ -151,6 +151,15 @@ internal static unsafe class SystemCalls
         }
     }
 
+    /// <summary>A non-blocking, close-on-exec stream socket of the address's family, socket(2).</summary>
+    public static IoResult CreateStream(SocketAddress address)
+    {
+        // The first two bytes of every address are its family, socket(7).
+        int family = BitConverter.ToUInt16(address.Buffer.Span);
+        int descriptor = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        return descriptor < 0 ? IoResult.Failure(errno) : IoResult.Success(descriptor);
+    }
+
     /// <summary>Starts to connect. EINPROGRESS: writability tells the end, <see cref="TakeSocketError"/> the outcome.</summary>
     public static IoResult Connect(int descriptor, SocketAddress address)
     {

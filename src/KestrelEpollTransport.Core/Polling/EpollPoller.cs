@@ -15,6 +15,10 @@ internal sealed unsafe class EpollPoller : Poller
     private readonly int _epoll;
     private readonly int _wake;
 
+    // Late callers: a connection that closes, or posts, after the loops have ended. The numbers may be another
+    // file's by then.
+    private DescriptorGuard _guard;
+
     public EpollPoller()
     {
         _epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -92,14 +96,20 @@ internal sealed unsafe class EpollPoller : Poller
 
     public override void Wake()
     {
-        ulong one = 1;
-        _ = write(_wake, &one, sizeof(ulong));
+        if (_guard.TryEnter())
+        {
+            ulong one = 1;
+            _ = write(_wake, &one, sizeof(ulong));
+            Leave();
+        }
     }
 
     public override void Dispose()
     {
-        SystemCalls.Close(_wake);
-        SystemCalls.Close(_epoll);
+        if (_guard.Close())
+        {
+            CloseDescriptors();
+        }
     }
 
     // Urgent data is asked for because it splits the stream: a short read proves nothing after it.
@@ -122,9 +132,30 @@ internal sealed unsafe class EpollPoller : Poller
 
     private IoResult Control(int operation, int descriptor, int events, Token token)
     {
+        if (!_guard.TryEnter())
+        {
+            return IoResult.Failure(Errno.EBADF);
+        }
+
         epoll_event request = default;
         request.events = events;
         request.data.u64 = token.Value;
-        return epoll_ctl(_epoll, operation, descriptor, &request) == 0 ? IoResult.Success(0) : IoResult.Failure(errno);
+        IoResult result = epoll_ctl(_epoll, operation, descriptor, &request) == 0 ? IoResult.Success(0) : IoResult.Failure(errno);
+        Leave();
+        return result;
+    }
+
+    private void Leave()
+    {
+        if (_guard.Leave())
+        {
+            CloseDescriptors();
+        }
+    }
+
+    private void CloseDescriptors()
+    {
+        SystemCalls.Close(_wake);
+        SystemCalls.Close(_epoll);
     }
 }

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace KestrelEpollTransport.Connections;
+namespace KestrelEpollTransport.Native;
 
 /// <summary>
 /// Counts the system calls that are in flight on a descriptor, so that it is closed once, by one party, and

@@ -1,0 +1,106 @@
+using System.Net;
+using KestrelEpollTransport.Connections;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
+using KestrelEpollTransport.Polling;
+
+namespace KestrelEpollTransport.Connecting;
+
+/// <summary>
+/// One attempt to connect. The descriptor belongs to <see cref="RunAsync"/> alone; the loop, a cancellation and the disposal
+/// of the transport only end its wait.
+/// </summary>
+internal sealed class ConnectOperation : ILoopHandler
+{
+    /// <summary>How long to wait for room in the backlog of a unix listener, which tells of none, connect(2).</summary>
+    private const int BacklogRetryMs = 10;
+
+    private readonly TransportEngine _engine;
+    private readonly EndPoint _endPoint;
+    private readonly SocketAddress _address;
+    private readonly bool _isTcp;
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public ConnectOperation(TransportEngine engine, EndPoint endPoint)
+    {
+        _engine = engine;
+        _endPoint = endPoint;
+        _address = endPoint.Serialize();
+        _isTcp = endPoint is IPEndPoint;
+    }
+
+    public Token Token { get; set; }
+
+    public async Task<EpollConnection> RunAsync(CancellationToken cancellationToken)
+    {
+        EventLoop loop = _engine.Loops.Next();
+        int descriptor = (int)Check(SystemCalls.CreateStream(_address)).Value;
+        try
+        {
+            if (_isTcp && _engine.Options.NoDelay)
+            {
+                Check(SystemCalls.SetNoDelay(descriptor));
+            }
+
+            await ConnectAsync(loop, descriptor, cancellationToken).ConfigureAwait(false);
+            EndPoint? local = GetLocalEndPoint(descriptor);
+            return _engine.TryStart(_engine.ClientSide, loop, descriptor, _isTcp, local, _endPoint, out int errno)
+                ?? throw Errno.ToException(errno);
+        }
+        catch
+        {
+            SystemCalls.Close(descriptor);
+            throw;
+        }
+    }
+
+    // Any readiness ends the wait: writable after success, an error or a hang-up after failure.
+    public void OnReady(Readiness readiness) => _ready.TrySetResult();
+
+    public void OnFault(Exception exception) => _ready.TrySetException(exception);
+
+    public void Abandon() => _ready.TrySetException(new ObjectDisposedException(nameof(EpollConnectionFactory)));
+
+    private async Task ConnectAsync(EventLoop loop, int descriptor, CancellationToken cancellationToken)
+    {
+        IoResult connected = SystemCalls.Connect(descriptor, _address);
+        while (!_isTcp && connected.WouldBlock)
+        {
+            await Task.Delay(BacklogRetryMs, cancellationToken).ConfigureAwait(false);
+            connected = SystemCalls.Connect(descriptor, _address);
+        }
+
+        if (connected.Errno != Errno.EINPROGRESS)
+        {
+            Check(connected);
+            return;
+        }
+
+        Check(loop.Register(this, descriptor, Interest.Write));
+        try
+        {
+            using (cancellationToken.UnsafeRegister(static (operation, token) => ((ConnectOperation)operation!)._ready.TrySetCanceled(token), this))
+            {
+                await _ready.Task.ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            loop.Deregister(this, descriptor);
+        }
+
+        int errno = SystemCalls.TakeSocketError(descriptor);
+        if (errno != 0)
+        {
+            throw Errno.ToException(errno);
+        }
+    }
+
+    private static EndPoint? GetLocalEndPoint(int descriptor)
+    {
+        SocketAddress address = SocketAddresses.CreateBuffer();
+        return SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : SocketAddresses.ToEndPoint(address);
+    }
+
+    private static IoResult Check(IoResult result) => result.IsError ? throw Errno.ToException(result.Errno) : result;
+}

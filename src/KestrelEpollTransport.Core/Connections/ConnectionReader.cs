@@ -1,0 +1,480 @@
+using System.Diagnostics;
+using System.IO.Pipelines;
+using System.Runtime.ExceptionServices;
+using System.Threading.Tasks.Sources;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>
+/// The reading end of a connection: a <see cref="PipeReader"/> that receives from the socket into pooled blocks when it
+/// is read from, and never ahead of that.
+/// </summary>
+/// <remarks>
+/// A read that finds nothing publishes <see cref="AwaitWord"/>'s Waiting and returns. Whoever ends the wait (the loop
+/// with readiness, a cancellation, the end of the connection) owes one resume: scheduling runs
+/// <see cref="Execute"/>, which receives, completes the read, and so runs the application up to its next wait.
+/// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
+/// thread.</para>
+/// </remarks>
+internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IThreadPoolWorkItem
+{
+    /// <summary>How many receives, and bytes, one dispatch may take before it goes to the tail of its queue.</summary>
+    private const int ReceivesPerDispatch = 16;
+    private const long BytesPerDispatch = 512 * 1024;
+
+    private enum Reading
+    {
+        /// <summary>AdvanceTo has nothing to complete.</summary>
+        No,
+
+        /// <summary>A cancelled read: AdvanceTo may follow, and so may another read.</summary>
+        Tentative,
+
+        /// <summary>AdvanceTo has to follow.</summary>
+        Yes,
+    }
+
+    // Immutable.
+    private readonly EpollConnection _connection;
+    private readonly long _limit;
+
+    // Shared words.
+    private AwaitWord _word;
+    private UseGate _gate;
+
+    /// <summary>Null while open; then <see cref="EndOfStream"/> or the exception that every read throws. Written once.</summary>
+    private object? _end;
+
+    // The reading side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
+    private ReceiveBuffer _buffer;
+    private ManualResetValueTaskSourceCore<ReadResult> _source;
+    private CancellationTokenRegistration _registration;
+    private CancellationToken _token;
+    private Reading _reading;
+    private long _minimum;
+    private int _receivesLeft;
+    private long _bytesLeft;
+    private bool _started;
+    private bool _waiting;
+    private bool _paused;
+    private bool _leftUnconsumed;
+
+    public ConnectionReader(EpollConnection connection)
+    {
+        _connection = connection;
+        _limit = connection.Shared.MaxReadBufferSize;
+        _buffer = new ReceiveBuffer(connection.Blocks);
+    }
+
+    /// <summary>The end of a stream whose every byte was received.</summary>
+    private static object EndOfStream { get; } = new();
+
+    /// <summary>Whether input is left that the application has not consumed or not even received. A hint.</summary>
+    public bool HasMoreInput => _buffer.Buffered > 0 || _word.IsReady;
+
+    /// <summary>Whether the kernel may hold unread input. A hint.</summary>
+    public bool MayHaveUnread => _word.IsReady;
+
+    /// <summary>Whether the application has left received input unconsumed, or did until it completed the reader. A hint.</summary>
+    public bool HasUnconsumed => _leftUnconsumed || _buffer.Buffered > 0;
+
+    public bool IsCompleted => _gate.IsCompleted;
+
+    public bool HasHungUp => _word.HasHungUp;
+
+    /// <summary>Readiness from the loop. True: the caller ended a wait and owes a resume of this reader.</summary>
+    public bool SetReady(int sticky) => _word.SetReady(sticky);
+
+    /// <summary>Ends the reading for good; the first end wins. Null: end of stream. Any thread.</summary>
+    public bool TryEnd(Exception? exception)
+    {
+        bool first = Interlocked.CompareExchange(ref _end, exception ?? EndOfStream, null) is null;
+        if (first && _word.Close())
+        {
+            _connection.Resume(this);
+        }
+
+        return first;
+    }
+
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
+        ReadCoreAsync(0, cancellationToken);
+
+    protected override ValueTask<ReadResult> ReadAtLeastAsyncCore(int minimumSize, CancellationToken cancellationToken) =>
+        ReadCoreAsync(minimumSize, cancellationToken);
+
+    public override bool TryRead(out ReadResult result)
+    {
+        Enter();
+        try
+        {
+            BeginRead();
+            _minimum = 0;
+            return TryProduce(mayReceive: true, out result);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        Enter();
+        try
+        {
+            if (_reading == Reading.No || _waiting)
+            {
+                ThrowHelper.NotReading();
+            }
+
+            _reading = Reading.No;
+            _buffer.Advance(consumed, examined);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    public override void CancelPendingRead()
+    {
+        if (_word.Cancel())
+        {
+            _connection.Resume(this);
+        }
+    }
+
+    public override void Complete(Exception? exception = null)
+    {
+        // The exception has no addressee: there is no writer at the other end of this pipe, but the kernel.
+        if (_gate.Complete())
+        {
+            Free();
+        }
+
+        if (_word.Close())
+        {
+            _connection.Resume(this);
+        }
+    }
+
+    /// <summary>The resume: receives and completes the pending read, which runs the application.</summary>
+    public void Execute()
+    {
+        try
+        {
+            _receivesLeft = ReceivesPerDispatch;
+            _bytesLeft = BytesPerDispatch;
+            CompletePendingRead();
+        }
+#pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            _connection.OnFault(exception);
+        }
+    }
+
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _source.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _source.GetStatus(token);
+
+    // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
+    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _source.OnCompleted(continuation, state, token, flags & ~ValueTaskSourceOnCompletedFlags.UseSchedulingContext);
+
+    private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<ReadResult>(cancellationToken);
+        }
+
+        Enter();
+        try
+        {
+            BeginRead();
+            _minimum = minimum;
+
+            // A connection's first read receives nothing by itself. Kestrel makes it on a thread-pool work item of
+            // its own, and the first request's handler would run, and perhaps block, there: resumed, it runs
+            // where scheduling wants it.
+            if (TryProduce(mayReceive: _started && HasBudget(), out ReadResult result))
+            {
+                return new ValueTask<ReadResult>(result);
+            }
+
+            _started = true;
+            _source.Reset();
+            _token = cancellationToken;
+            _waiting = true;
+        }
+        finally
+        {
+            Leave();
+        }
+
+        ValueTask<ReadResult> pending = new(this, _source.Version);
+        if (cancellationToken.CanBeCanceled)
+        {
+            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionReader)state!).FireToken(), this);
+        }
+
+        _connection.OnReaderWaits();
+        if (!_word.TryWait())
+        {
+            // Something happened since we looked, or the look was not allowed: then the resume is ours to owe.
+            _connection.Resume(this);
+        }
+
+        return pending;
+    }
+
+    private void CompletePendingRead()
+    {
+        ReadResult result = default;
+        Exception? exception = null;
+        while (!TryCompleteOnce(out result, out exception))
+        {
+            if (_word.TryWait())
+            {
+                return;
+            }
+        }
+
+        // Waits for a callback that runs at this moment, so that it can't end the next wait.
+        _registration.Dispose();
+        _registration = default;
+        _word.TakeTokenFired();
+        _token = default;
+        _waiting = false;
+        _connection.BeginDispatch();
+        if (exception is null)
+        {
+            _source.SetResult(result);
+        }
+        else
+        {
+            _source.SetException(exception);
+        }
+
+        _connection.EndDispatch();
+    }
+
+    private bool TryCompleteOnce(out ReadResult result, out Exception? exception)
+    {
+        result = default;
+        exception = null;
+        if (!TryEnterForResume())
+        {
+            exception = ThrowHelper.ReadingCompletedException();
+            return true;
+        }
+
+        bool produced;
+        try
+        {
+            produced = TryProduce(mayReceive: true, out result);
+        }
+#pragma warning disable CA1031 // What a read throws belongs to whoever awaits it.
+        catch (Exception thrown)
+#pragma warning restore CA1031
+        {
+            exception = thrown;
+            produced = true;
+        }
+
+        _connection.OnReaderLooked();
+        if (_gate.Leave())
+        {
+            // Completed meanwhile: what was produced is freed.
+            Free();
+            exception = ThrowHelper.ReadingCompletedException();
+            return true;
+        }
+
+        if (!produced && _word.IsTokenFired)
+        {
+            exception = new OperationCanceledException(_token);
+            return true;
+        }
+
+        return produced;
+    }
+
+    /// <summary>A result without waiting, if there is one. Throws what ended the connection, if an exception did.</summary>
+    private bool TryProduce(bool mayReceive, out ReadResult result)
+    {
+        ThrowIfFailed();
+        if (_word.TakeCanceled())
+        {
+            result = new ReadResult(_buffer.Sequence, isCanceled: true, isCompleted: IsAtEnd);
+            _reading = Reading.Tentative;
+            return true;
+        }
+
+        if (!HasEnough && mayReceive)
+        {
+            ReceiveWhileReady();
+            ThrowIfFailed();
+        }
+
+        bool ended = IsAtEnd;
+        if (!ended && !HasEnough)
+        {
+            result = default;
+            return false;
+        }
+
+        result = new ReadResult(_buffer.Sequence, isCanceled: false, isCompleted: ended);
+        _reading = Reading.Yes;
+        return true;
+    }
+
+    private bool HasEnough => _buffer.Unexamined > 0 && _buffer.Buffered >= _minimum;
+
+    private bool IsAtEnd => ReferenceEquals(Volatile.Read(ref _end), EndOfStream);
+
+    // Receives until there is enough, or nothing is left to receive. After a hang-up it goes on to the end, so that
+    // the last bytes and the end of the stream come in one result, as they do from a pipe.
+    private void ReceiveWhileReady()
+    {
+        while (_word.IsReady && !_word.IsClosed && (!HasEnough || _word.HasHungUp))
+        {
+            long room = _limit - _buffer.Unexamined;
+            if (_buffer.Buffered < _minimum)
+            {
+                // The application has asked for this many: the bound must not become a deadlock.
+                room = Math.Max(room, _minimum - _buffer.Buffered);
+            }
+
+            if (room <= 0)
+            {
+                break;
+            }
+
+            if (_paused)
+            {
+                _paused = false;
+                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
+            }
+
+            ReceiveOnce(room);
+        }
+
+        if (!_paused && _buffer.Unexamined >= _limit && _word.IsReady)
+        {
+            _paused = true;
+            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+        }
+    }
+
+    private void ReceiveOnce(long room)
+    {
+        // Before the receive: what arrives from here on sets it again.
+        _word.ClearReady();
+        if (!_connection.TryEnterDescriptor(out int descriptor))
+        {
+            // Closed, and so ended: ThrowIfFailed, or the end of the stream, tells.
+            return;
+        }
+
+        IoResult received = _buffer.Receive(descriptor, room, out bool filled);
+        _connection.LeaveDescriptor();
+        _receivesLeft--;
+        if (received.Value > 0)
+        {
+            _bytesLeft -= received.Value;
+            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
+            if (filled || !_connection.ShortCountsProve || !_word.TrustsShortCounts)
+            {
+                _word.SetReady();
+            }
+        }
+        else if (received.Value == 0)
+        {
+            TryEnd(null);
+            _connection.OnEndOfStream();
+        }
+        else if (!received.WouldBlock)
+        {
+            _connection.OnReceiveError(received.Errno);
+        }
+    }
+
+    private bool HasBudget() => !_connection.InOwnDispatch || (_receivesLeft > 0 && _bytesLeft > 0);
+
+    private void ThrowIfFailed()
+    {
+        if (Volatile.Read(ref _end) is Exception exception)
+        {
+            ExceptionDispatchInfo.Throw(exception);
+        }
+    }
+
+    private void FireToken()
+    {
+        if (_word.FireToken())
+        {
+            _connection.Resume(this);
+        }
+    }
+
+    private void BeginRead()
+    {
+        if (_waiting || _reading == Reading.Yes)
+        {
+            ThrowHelper.AlreadyReading();
+        }
+    }
+
+    private void Enter()
+    {
+        if (!_gate.TryEnter())
+        {
+            if (_gate.IsCompleted)
+            {
+                ThrowHelper.ReadingCompleted();
+            }
+
+            ThrowHelper.AlreadyReading();
+        }
+    }
+
+    // A misuse (AdvanceTo while a read is pending) may be inside for a moment; it waits for nothing.
+    private bool TryEnterForResume()
+    {
+        SpinWait spin = default;
+        while (!_gate.TryEnter())
+        {
+            if (_gate.IsCompleted)
+            {
+                return false;
+            }
+
+            spin.SpinOnce();
+        }
+
+        return true;
+    }
+
+    private void Leave()
+    {
+        if (_gate.Leave())
+        {
+            Free();
+        }
+    }
+
+    private void Free()
+    {
+        Debug.Assert(_gate.IsCompleted, "Only a completed reader frees its buffer.");
+        _leftUnconsumed |= _buffer.Buffered > 0;
+        _buffer.Free();
+    }
+}

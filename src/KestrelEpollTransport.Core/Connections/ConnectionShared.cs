@@ -1,0 +1,17 @@
+using KestrelEpollTransport.Scheduling;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>What all connections of one transport have in common. Immutable.</summary>
+/// <param name="Logger">Where the life of connections is logged.</param>
+/// <param name="Scheduler">Where resumed connections run.</param>
+/// <param name="Watch">Bounds the wait of marked bytes.</param>
+/// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
+/// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
+internal sealed record ConnectionShared(
+    ILogger Logger,
+    ConnectionScheduler Scheduler,
+    FlushWatch Watch,
+    long MaxReadBufferSize,
+    long MaxWriteBufferSize);

@@ -1,0 +1,510 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using KestrelEpollTransport.Buffers;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
+using KestrelEpollTransport.Polling;
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>
+/// One connection: the owner of a descriptor that a loop watches, the two ends of its pipe, and its end.
+/// </summary>
+/// <remarks>
+/// <para><b>Readiness</b> comes from the loop (<see cref="OnReady"/>) and only sets bits and resumes; receiving is the
+/// <see cref="ConnectionReader"/>'s work and sending the <see cref="ConnectionWriter"/>'s.</para>
+/// <para><b>A dispatch</b> is the time from the completion of a read to the application's next wait, or to the return of
+/// the completion, on one thread: flushes on that thread meanwhile may be gathered.</para>
+/// <para><b>The end.</b> The first reason wins. An abort resets at once; everything else sends what is queued, says FIN and
+/// closes, and if the peer was still sending, <see cref="Lingering"/> lies between the two.
+/// <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no call is in flight.</para>
+/// </remarks>
+internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe
+{
+    private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
+
+    // Immutable.
+    private readonly EventLoop _loop;
+    private readonly ClosedSignal _closed;
+    private readonly int _descriptor;
+    private readonly bool _isTcp;
+
+    // Any thread.
+    private DescriptorGuard _guard;
+    private Exception? _shutdownReason;
+    private TaskCompletionSource? _shutDown;
+    private Socket? _socket;
+    private int _finSeen;
+    private int _dispatchThread;
+    private volatile bool _isShutDown;
+    private volatile bool _isReleased;
+
+    // The loop only.
+    private Lingering? _lingering;
+
+    // The application, one thread at a time.
+    private CancellationToken? _replacedConnectionClosed;
+
+    private EpollConnection(ConnectionShared shared, EventLoop loop, BlockSource blocks, int descriptor, bool isTcp)
+    {
+        Shared = shared;
+        Blocks = blocks;
+        _loop = loop;
+        _descriptor = descriptor;
+        _isTcp = isTcp;
+        _closed = new ClosedSignal(shared.Logger);
+        Reader = new ConnectionReader(this);
+        Writer = new ConnectionWriter(this);
+        Transport = this;
+    }
+
+    public ConnectionShared Shared { get; }
+
+    public BlockSource Blocks { get; }
+
+    public ConnectionReader Reader { get; }
+
+    public ConnectionWriter Writer { get; }
+
+    public Token Token { get; set; }
+
+    public override IDuplexPipe Transport { get; set; }
+
+    PipeReader IDuplexPipe.Input => Reader;
+
+    PipeWriter IDuplexPipe.Output => Writer;
+
+    public override MemoryPool<byte> MemoryPool => Blocks.Pool;
+
+    public override CancellationToken ConnectionClosed
+    {
+        get => _replacedConnectionClosed ?? _closed.Token;
+        set => _replacedConnectionClosed = value;
+    }
+
+    /// <summary>
+    /// A socket over a duplicate of the descriptor, made at the first call and disposed with the connection. Over the
+    /// descriptor itself it would, after close and reuse of the number, talk to somebody else's client.
+    /// </summary>
+    public override Socket Socket
+    {
+        get
+        {
+            if (Volatile.Read(ref _socket) is { } existing)
+            {
+                return existing;
+            }
+
+            ObjectDisposedException.ThrowIf(!TryEnterDescriptor(out int descriptor), this);
+            IoResult duplicate = SystemCalls.Duplicate(descriptor);
+            LeaveDescriptor();
+            if (duplicate.IsError)
+            {
+                throw Errno.ToException(duplicate.Errno);
+            }
+
+            Socket made = new(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
+            Socket? other = Interlocked.CompareExchange(ref _socket, made, null);
+            if (other is not null || _isReleased)
+            {
+                // Lost to another caller, or the connection closed meanwhile and will not look again.
+                made.Dispose();
+            }
+
+            return other ?? made;
+        }
+    }
+
+    /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
+    public bool ShortCountsProve => _isTcp;
+
+    /// <summary>Whether the calling thread runs this connection's dispatch.</summary>
+    public bool InOwnDispatch => Volatile.Read(ref _dispatchThread) == Environment.CurrentManagedThreadId;
+
+    /// <summary>
+    /// Puts a connected, non-blocking descriptor onto a loop. Null: it could not be registered, and the descriptor
+    /// is still the caller's.
+    /// </summary>
+    public static EpollConnection? TryStart(
+        ConnectionShared shared, EventLoop loop, BlockSource blocks, int descriptor, bool isTcp, EndPoint? local, EndPoint? remote, out int errno)
+    {
+        EpollConnection connection = new(shared, loop, blocks, descriptor, isTcp)
+        {
+            LocalEndPoint = local,
+            RemoteEndPoint = remote,
+        };
+        loop.AddLoad(1);
+
+        // Unix sockets become writable again with every response that the peer reads: there, room is asked for
+        // only while it is missing (AskForWritable).
+        IoResult registered = loop.Register(connection, descriptor, isTcp ? Interest.Read | Interest.Write : Interest.Read);
+        errno = registered.Errno;
+        if (!registered.IsError)
+        {
+            return connection;
+        }
+
+        loop.AddLoad(-1);
+        return null;
+    }
+
+    public void OnReady(Readiness readiness)
+    {
+        if ((readiness & Readiness.Writable) != 0)
+        {
+            OnWritable();
+        }
+
+        const Readiness reading = Readiness.Readable | Readiness.PeerClosed | Readiness.HangUp | Readiness.Error | Readiness.Priority;
+        if ((readiness & reading) == 0)
+        {
+            return;
+        }
+
+        if (_lingering is { } lingering)
+        {
+            lingering.OnReady();
+            return;
+        }
+
+        OnReadable(readiness);
+    }
+
+    public void OnFault(Exception exception)
+    {
+        ConnectionLog.Faulted(Shared.Logger, ConnectionId, exception);
+        Shutdown(new ConnectionAbortedException("The transport met an unexpected exception.", exception));
+    }
+
+    public void Abandon() => Shutdown(new ConnectionAbortedException("The transport was disposed."));
+
+    /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
+    public void Resume(IThreadPoolWorkItem work) => Shared.Scheduler.Resume(work, _loop);
+
+    public void PostToLoop(IThreadPoolWorkItem work) => _loop.Post(work);
+
+    /// <summary>Before a system call on the descriptor; after it, <see cref="LeaveDescriptor"/>. False: closed.</summary>
+    public bool TryEnterDescriptor(out int descriptor)
+    {
+        descriptor = _descriptor;
+        return _guard.TryEnter();
+    }
+
+    public void LeaveDescriptor()
+    {
+        if (_guard.Leave())
+        {
+            Release();
+        }
+    }
+
+    /// <summary>Closes the descriptor as soon as no call is in flight. Idempotent.</summary>
+    public void CloseDescriptor()
+    {
+        if (_guard.Close())
+        {
+            Release();
+        }
+    }
+
+    /// <summary>The sender, inside the descriptor: tell when there is room again.</summary>
+    public void AskForWritable(int descriptor)
+    {
+        if (!_isTcp)
+        {
+            _ = _loop.Modify(this, descriptor, Interest.Read | Interest.Write);
+        }
+    }
+
+    public void BeginDispatch() => Volatile.Write(ref _dispatchThread, Environment.CurrentManagedThreadId);
+
+    /// <summary>
+    /// The completion returned. The application may have gone on to its next wait, and another thread to the
+    /// next dispatch: then there is nothing for this one to end.
+    /// </summary>
+    public void EndDispatch()
+    {
+        int me = Environment.CurrentManagedThreadId;
+        if (Interlocked.CompareExchange(ref _dispatchThread, 0, me) == me)
+        {
+            Writer.SendMarked();
+        }
+    }
+
+    /// <summary>The reader is about to publish that it waits, which ends the dispatch.</summary>
+    public void OnReaderWaits()
+    {
+        if (InOwnDispatch)
+        {
+            Volatile.Write(ref _dispatchThread, 0);
+        }
+
+        Writer.SendMarked();
+    }
+
+    /// <summary>A resumed reader has looked, and is about to complete a read or to wait on.</summary>
+    public void OnReaderLooked()
+    {
+        if (Reader.HasHungUp)
+        {
+            _closed.Fire();
+        }
+    }
+
+    /// <summary>The reader received the end of the stream.</summary>
+    public void OnEndOfStream()
+    {
+        NoteFin();
+        _closed.Fire();
+    }
+
+    public void OnReceiveError(int errno)
+    {
+        if (Volatile.Read(ref _shutdownReason) is not null)
+        {
+            // What a receive says after our own reset or close is no news.
+            return;
+        }
+
+        Exception exception = Describe(errno);
+        Reader.TryEnd(exception);
+        _closed.Fire();
+    }
+
+    public void OnSendError(int errno)
+    {
+        if (Volatile.Read(ref _shutdownReason) is null)
+        {
+            Shutdown(Describe(errno));
+        }
+
+        Writer.Close();
+    }
+
+    /// <summary>From now on readiness means input to discard. The loop.</summary>
+    public void OnLingering(Lingering lingering) => _lingering = lingering;
+
+    /// <summary>The writer was completed with an exception.</summary>
+    public void OnWriterFailed(Exception exception)
+    {
+        if (Volatile.Read(ref _shutdownReason) is null)
+        {
+            ConnectionLog.Error(Shared.Logger, this, exception);
+        }
+
+        Shutdown(exception);
+    }
+
+    /// <summary>The writer was completed and everything is sent.</summary>
+    public void OnAllSent() => Shutdown(null);
+
+    /// <summary>
+    /// Ends the connection in both directions at once. With a reason: a reset. With null, as Kestrel does it on
+    /// every end that is no error: what the kernel has not taken yet is dropped, and the peer reads a FIN.
+    /// </summary>
+    public override void Abort(ConnectionAbortedException? abortReason) => Shutdown(abortReason);
+
+    /// <summary>
+    /// Completes both ends, waits without limit until everything is sent or the connection ends otherwise, and then for
+    /// the callbacks of <see cref="ConnectionClosed"/>. Idempotent.
+    /// </summary>
+#pragma warning disable CA2215 // The base does nothing.
+    public override ValueTask DisposeAsync()
+#pragma warning restore CA2215
+    {
+        Reader.Complete();
+        Writer.Complete();
+        return _isShutDown && _closed.Finished.IsCompleted ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
+    }
+
+    private async Task WaitForEndAsync()
+    {
+        TaskCompletionSource shutDown = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        shutDown = Interlocked.CompareExchange(ref _shutDown, shutDown, null) ?? shutDown;
+        if (_isShutDown)
+        {
+            // Shutdown sets the flag, fences, and reads the source: one of us sees the other.
+            shutDown.TrySetResult();
+        }
+
+        await shutDown.Task.ConfigureAwait(false);
+        await _closed.Finished.ConfigureAwait(false);
+    }
+
+    private void OnWritable()
+    {
+        if (!_isTcp && TryEnterDescriptor(out int descriptor))
+        {
+            _ = _loop.Modify(this, descriptor, Interest.Read);
+            LeaveDescriptor();
+        }
+
+        Writer.OnWritable();
+    }
+
+    private void OnReadable(Readiness readiness)
+    {
+        // An error after a FIN is no error for the reader: it gets what was sent before, and the end.
+        if ((readiness & Readiness.Error) != 0 && Volatile.Read(ref _finSeen) == 0)
+        {
+            TakeError();
+        }
+
+        bool hungUp = (readiness & (Readiness.PeerClosed | Readiness.HangUp | Readiness.Error)) != 0;
+        if (hungUp && (readiness & Readiness.Error) == 0)
+        {
+            NoteFin();
+        }
+
+        int sticky = (hungUp ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
+        if (Reader.SetReady(sticky))
+        {
+            // The resumed reader receives to the end and then fires the closed token, in the order of a pipe's ends.
+            Shared.Scheduler.ResumeFromLoop(Reader, _loop);
+        }
+        else if (hungUp || Reader.IsCompleted)
+        {
+            // The application does not read now, or never again: it learns of the end by the token.
+            _closed.Fire();
+        }
+    }
+
+    private void TakeError()
+    {
+        if (!TryEnterDescriptor(out int descriptor))
+        {
+            return;
+        }
+
+        int errno = SystemCalls.TakeSocketError(descriptor);
+        LeaveDescriptor();
+        if (errno != 0)
+        {
+            OnReceiveError(errno);
+        }
+    }
+
+    private void NoteFin()
+    {
+        if (Volatile.Read(ref _finSeen) == 0 && Interlocked.Exchange(ref _finSeen, 1) == 0)
+        {
+            ConnectionLog.ReadFin(Shared.Logger, this);
+        }
+    }
+
+    // The one place where an errno of a connection becomes an exception, and a line in the log.
+    private Exception Describe(int errno)
+    {
+        SocketException error = Errno.ToException(errno);
+        if (IoResult.Failure(errno).IsReset)
+        {
+            ConnectionLog.Reset(Shared.Logger, this);
+            return new ConnectionResetException(error.Message, error);
+        }
+
+        ConnectionLog.Error(Shared.Logger, this, error);
+        return error;
+    }
+
+    private void Shutdown(Exception? reason)
+    {
+        Exception recorded = reason ?? new ConnectionAbortedException(GracefulReason);
+        if (Interlocked.CompareExchange(ref _shutdownReason, recorded, null) is not null)
+        {
+            return;
+        }
+
+        try
+        {
+            if (reason is null)
+            {
+                ConnectionLog.WriteFin(Shared.Logger, this, recorded.Message);
+            }
+            else
+            {
+                ConnectionLog.WriteRst(Shared.Logger, this, recorded.Message);
+            }
+        }
+        finally
+        {
+            // Also when a logger throws: the first caller is the only one that ends the connection.
+            if (reason is null)
+            {
+                EndGracefully(recorded);
+            }
+            else
+            {
+                Reset(recorded);
+            }
+
+            _closed.Fire();
+            _isShutDown = true;
+            Interlocked.MemoryBarrier();
+            Volatile.Read(ref _shutDown)?.TrySetResult();
+        }
+    }
+
+    private void Reset(Exception recorded)
+    {
+        Reader.TryEnd(recorded);
+        if (TryEnterDescriptor(out int descriptor))
+        {
+            if (!_isTcp || SystemCalls.Reset(descriptor).IsError)
+            {
+                // No RST on this socket, or not in this state: the close is to be abortive.
+                _ = SystemCalls.SetAbortiveClose(descriptor);
+            }
+
+            LeaveDescriptor();
+        }
+
+        Writer.Close();
+        CloseDescriptor();
+    }
+
+    private void EndGracefully(Exception recorded)
+    {
+        Writer.Close();
+        if (!TryEnterDescriptor(out int descriptor))
+        {
+            Reader.TryEnd(recorded);
+            return;
+        }
+
+        bool unread = Reader.MayHaveUnread && SystemCalls.GetUnreadBytes(descriptor).Value > 0;
+        bool peerStillSends = unread || (Reader.HasUnconsumed && !Reader.HasHungUp);
+
+        // After a FIN with nothing before it left to receive, the reader has, or would have had, a regular end.
+        Reader.TryEnd(Reader.HasHungUp && !unread ? null : recorded);
+        if (peerStillSends || Volatile.Read(ref _socket) is not null)
+        {
+            // Without unread input and without a duplicate, the close says FIN by itself.
+            _ = SystemCalls.ShutdownWrite(descriptor);
+        }
+
+        LeaveDescriptor();
+        if (peerStillSends)
+        {
+            _loop.Post(new Lingering(this, _loop));
+        }
+        else
+        {
+            CloseDescriptor();
+        }
+    }
+
+    // By the one party that the guard chose.
+    private void Release()
+    {
+        _loop.Deregister(this, _descriptor);
+        SystemCalls.Close(_descriptor);
+        _loop.AddLoad(-1);
+        _isReleased = true;
+        Interlocked.MemoryBarrier();
+        Volatile.Read(ref _socket)?.Dispose();
+    }
+}

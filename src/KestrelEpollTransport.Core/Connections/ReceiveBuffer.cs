@@ -1,0 +1,271 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using KestrelEpollTransport.Buffers;
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>
+/// The bytes that were received and not yet consumed: a chain of pooled blocks that the kernel writes into.
+/// Holds no block when it holds no byte. For one thread at a time.
+/// </summary>
+internal unsafe struct ReceiveBuffer
+{
+    /// <summary>The most blocks one receive fills: 64 KiB with the usual block.</summary>
+    private const int MaxBlocks = 16;
+
+    /// <summary>Less room than this at the tail is not worth a receive of its own.</summary>
+    private const int MinRoom = 512;
+
+    private readonly BlockSource _blocks;
+    private BufferSegment? _head;
+    private BufferSegment? _tail;
+
+    // Absolute positions in the stream.
+    private long _consumed;
+    private long _examined;
+    private long _received;
+
+    // How many blocks the next receive offers: grows while they fill, shrinks while they don't.
+    private int _blocksToOffer;
+
+    public ReceiveBuffer(BlockSource blocks)
+    {
+        _blocks = blocks;
+        _blocksToOffer = 1;
+    }
+
+    /// <summary>Bytes received and not consumed.</summary>
+    public readonly long Buffered => _received - _consumed;
+
+    /// <summary>Bytes received and not examined.</summary>
+    public readonly long Unexamined => _received - _examined;
+
+    public readonly ReadOnlySequence<byte> Sequence => _head is null
+        ? default
+        : new ReadOnlySequence<byte>(_head, (int)(_consumed - _head.RunningIndex), _tail!, _tail!.Memory.Length);
+
+    /// <summary>Receives at most <paramref name="limit"/> bytes.</summary>
+    /// <param name="descriptor">The socket.</param>
+    /// <param name="limit">At least 1.</param>
+    /// <param name="filled">Whether all room that was offered is used, so that there may be more.</param>
+    public IoResult Receive(int descriptor, long limit, out bool filled)
+    {
+        int room = _tail is null ? 0 : _tail.Block.Length - _tail.Memory.Length;
+        return _blocksToOffer == 1
+            ? ReceiveOne(descriptor, limit, room, out filled)
+            : ReceiveMany(descriptor, limit, room, out filled);
+    }
+
+    /// <summary>Frees what is consumed and notes what is examined.</summary>
+    /// <exception cref="InvalidOperationException">A position is not one of the present buffer, or they are in the wrong order.</exception>
+    public void Advance(SequencePosition consumed, SequencePosition examined)
+    {
+        long consumedTo = ToAbsolute(consumed);
+        long examinedTo = ToAbsolute(examined);
+        if (examinedTo < consumedTo || consumedTo < _consumed)
+        {
+            ThrowHelper.InvalidPosition();
+        }
+
+        _consumed = consumedTo;
+        _examined = examinedTo;
+        while (_head is not null && _head.EndPosition <= consumedTo)
+        {
+            _head = _head.Release();
+        }
+
+        if (_head is null)
+        {
+            _tail = null;
+        }
+    }
+
+    /// <summary>Returns every block.</summary>
+    public void Free()
+    {
+        while (_head is not null)
+        {
+            _head = _head.Release();
+        }
+
+        _tail = null;
+    }
+
+    private IoResult ReceiveOne(int descriptor, long limit, int room, out bool filled)
+    {
+        BufferSegment? rented = room >= MinRoom ? null : _blocks.Rent();
+        Span<byte> target = rented is null ? _tail!.Block.Span[_tail.Memory.Length..] : rented.Block.Span;
+        if (target.Length > limit)
+        {
+            target = target[..(int)limit];
+        }
+
+        IoResult result;
+        fixed (byte* pointer = target)
+        {
+            result = SystemCalls.Receive(descriptor, pointer, target.Length);
+        }
+
+        filled = result.Value == target.Length;
+        if (result.Value <= 0)
+        {
+            rented?.Release();
+            return result;
+        }
+
+        if (rented is null)
+        {
+            _tail!.Seal(_tail.Memory.Length + (int)result.Value);
+        }
+        else
+        {
+            rented.Seal((int)result.Value);
+            Append(rented);
+        }
+
+        _received += result.Value;
+        if (filled)
+        {
+            _blocksToOffer = 2;
+        }
+
+        return result;
+    }
+
+    private IoResult ReceiveMany(int descriptor, long limit, int room, out bool filled)
+    {
+        SegmentList rented = default;
+        HandleList handles = default;
+        IoVector* vectors = stackalloc IoVector[MaxBlocks + 1];
+        int count = 0;
+        int rentedCount = 0;
+        long offered = 0;
+        try
+        {
+            if (room > 0)
+            {
+                offered += Offer(_tail!.Block[_tail.Memory.Length..], limit, ref handles[count], ref vectors[count]);
+                count++;
+            }
+
+            while (rentedCount < _blocksToOffer && offered < limit)
+            {
+                BufferSegment segment = _blocks.Rent();
+                rented[rentedCount++] = segment;
+                offered += Offer(segment.Block, limit - offered, ref handles[count], ref vectors[count]);
+                count++;
+            }
+
+            IoResult result = SystemCalls.Receive(descriptor, vectors, count);
+            filled = result.Value == offered;
+            if (result.Value > 0)
+            {
+                Accept(result.Value, ref rented, rentedCount);
+                _blocksToOffer = filled ? Math.Min(_blocksToOffer * 2, MaxBlocks)
+                    : result.Value * 2 <= offered ? Math.Max(_blocksToOffer / 2, 1)
+                    : _blocksToOffer;
+            }
+
+            return result;
+        }
+        finally
+        {
+            for (int i = 0; i < count; i++)
+            {
+                handles[i].Dispose();
+            }
+
+            for (int i = 0; i < rentedCount; i++)
+            {
+                // Still in the list: nothing was received into it.
+                rented[i]?.Release();
+            }
+        }
+    }
+
+    private static int Offer(Memory<byte> room, long limit, ref MemoryHandle handle, ref IoVector vector)
+    {
+        int length = (int)Math.Min(room.Length, limit);
+        // Pinned for the length of the call: pools of the application need not pin theirs.
+        handle = room.Pin();
+        vector.Base = (byte*)handle.Pointer;
+        vector.Length = (nuint)length;
+        return length;
+    }
+
+    // Hands the received bytes to the tail and then to the rented segments, which leave the list as they are used.
+    private void Accept(long received, ref SegmentList rented, int rentedCount)
+    {
+        _received += received;
+        if (_tail is not null)
+        {
+            int taken = (int)Math.Min(received, _tail.Block.Length - _tail.Memory.Length);
+            _tail.Seal(_tail.Memory.Length + taken);
+            received -= taken;
+        }
+
+        for (int i = 0; i < rentedCount && received > 0; i++)
+        {
+            BufferSegment segment = rented[i]!;
+            rented[i] = null;
+            int taken = (int)Math.Min(received, segment.Block.Length);
+            segment.Seal(taken);
+            Append(segment);
+            received -= taken;
+        }
+    }
+
+    private void Append(BufferSegment segment)
+    {
+        if (_tail is null)
+        {
+            segment.StartAt(_consumed);
+            _head = segment;
+        }
+        else
+        {
+            _tail.Link(segment);
+        }
+
+        _tail = segment;
+    }
+
+    private readonly long ToAbsolute(SequencePosition position)
+    {
+        if (position.GetObject() is null)
+        {
+            // The position of an empty buffer.
+            return _consumed;
+        }
+
+        for (BufferSegment? segment = _head; segment is not null; segment = segment.Following)
+        {
+            if (ReferenceEquals(segment, position.GetObject()))
+            {
+                int index = position.GetInteger();
+                if ((uint)index <= (uint)segment.Memory.Length)
+                {
+                    return segment.RunningIndex + index;
+                }
+
+                break;
+            }
+        }
+
+        ThrowHelper.InvalidPosition();
+        return 0;
+    }
+
+    [InlineArray(MaxBlocks)]
+    private struct SegmentList
+    {
+        private BufferSegment? _element;
+    }
+
+    [InlineArray(MaxBlocks + 1)]
+    private struct HandleList
+    {
+        private MemoryHandle _element;
+    }
+}

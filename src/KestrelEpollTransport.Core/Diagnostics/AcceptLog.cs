@@ -1,0 +1,20 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Diagnostics;
+
+/// <summary>What listeners log. The two warnings are rate-limited by their caller.</summary>
+internal static partial class AcceptLog
+{
+    [LoggerMessage(20, LogLevel.Warning, "{EndPoint}: connections can't be accepted because descriptors or memory ran out ({Error}; {Failures} failures since the last report). Accepting pauses and is tried again every second or sooner.", EventName = "AcceptOutOfResources")]
+    public static partial void OutOfResources(ILogger logger, EndPoint endPoint, string error, long failures);
+
+    [LoggerMessage(21, LogLevel.Warning, "{EndPoint}: a connection could not be accepted ({Error}; {Failures} failures since the last report).", EventName = "AcceptFailed")]
+    public static partial void Failed(ILogger logger, EndPoint endPoint, string error, long failures);
+
+    [LoggerMessage(22, LogLevel.Critical, "{EndPoint}: the listening socket is unusable and no more connections will be accepted.", EventName = "ListenerUnusable")]
+    public static partial void Unusable(ILogger logger, EndPoint endPoint, Exception exception);
+
+    [LoggerMessage(23, LogLevel.Information, "The epoll transport does not know this platform; another transport, Sockets if it is registered, serves its endpoints.", EventName = "PlatformNotSupported")]
+    public static partial void PlatformNotSupported(ILogger logger);
+}

@@ -1,0 +1,316 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using KestrelEpollTransport.Connections;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport.Listening;
+
+/// <summary>
+/// One bound endpoint: every loop accepts from its socket into one bounded queue, from which
+/// <see cref="AcceptAsync"/> takes. Thread-safe.
+/// </summary>
+/// <remarks>
+/// A place in the queue is reserved before accept(2). With none left the socket is disarmed, and the kernel's backlog
+/// holds the clients. The window: the application takes the last connection just before the loop disarms. The
+/// loop pauses (a lock, and so a fence) and then looks at the number again; the taker lowers the number and
+/// then looks for the pause: one of them resumes.
+/// </remarks>
+internal sealed class EpollListener : IConnectionListener
+{
+    /// <summary>The most connections that are accepted and not yet taken.</summary>
+    public const int QueueLimit = 256;
+
+    /// <summary>How many connections one loop takes before it turns to its other work; the others are told again.</summary>
+    private const int AcceptsPerTurn = 4;
+
+    private readonly TransportEngine _engine;
+    private readonly Socket _socket;
+    private readonly AcceptArming _arming;
+    private readonly AcceptBackOff _backOff = new();
+    private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
+    private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly int _descriptor;
+    private readonly bool _isTcp;
+    private DescriptorGuard _guard;
+    private int _queued;
+
+    private EpollListener(TransportEngine engine, Socket socket)
+    {
+        _engine = engine;
+        _socket = socket;
+        _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+        EndPoint = socket.LocalEndPoint!;
+        _isTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
+        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.Loops.ToArray(), loop => new AcceptHandler(this, loop)), _descriptor);
+    }
+
+    /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>
+    public EndPoint EndPoint { get; }
+
+    /// <exception cref="AddressInUseException">The address is in use.</exception>
+    /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
+    public static EpollListener Bind(TransportEngine engine, EndPoint endPoint)
+    {
+        Socket socket = ListenSocket.Create(endPoint, engine.Options);
+        try
+        {
+            EpollListener listener = new(engine, socket);
+            IoResult armed = listener._arming.Arm();
+            return armed.IsError ? throw Errno.ToException(armed.Errno) : listener;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// The next connection; null once the endpoint is unbound and what was accepted before is taken.
+    /// </summary>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
+    /// <exception cref="SocketException">The listening socket became unusable.</exception>
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            while (await _accepted.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                if (_accepted.Reader.TryRead(out EpollConnection? connection))
+                {
+                    OnTaken();
+                    return connection;
+                }
+            }
+        }
+        catch (SocketException) when (_guard.IsClosing)
+        {
+            // It was unusable, and now it is unbound: nobody needs to know why nothing came.
+        }
+
+        return null;
+    }
+
+    /// <summary>Stops listening. What was accepted stays, and can still be taken. Idempotent.</summary>
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        BeginUnbind();
+        return new ValueTask(_unbound.Task);
+    }
+
+    /// <summary>Unbinds, and aborts the accepted connections that nobody took. Connections in use live on. Idempotent.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await UnbindAsync().ConfigureAwait(false);
+        while (_accepted.Reader.TryRead(out EpollConnection? connection))
+        {
+            connection.Abort(new ConnectionAbortedException("The listener was disposed before the connection was accepted by the application."));
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Deregisters; the socket is disposed when the last accept that is in progress has left.</summary>
+    public void BeginUnbind()
+    {
+        _arming.Pause(AcceptPause.Unbound);
+        if (_guard.Close())
+        {
+            FinishUnbind();
+        }
+    }
+
+    /// <summary>Connections wait. On the thread of the handler's loop.</summary>
+    public void OnAcceptable(AcceptHandler handler)
+    {
+        if (!_guard.TryEnter())
+        {
+            return;
+        }
+
+        try
+        {
+            AcceptSome(handler);
+        }
+        finally
+        {
+            if (_guard.Leave())
+            {
+                FinishUnbind();
+            }
+        }
+    }
+
+    /// <summary>No connection will be accepted any more, and <see cref="AcceptAsync"/> says why.</summary>
+    public void Fault(Exception exception)
+    {
+        AcceptLog.Unusable(_engine.Logger, EndPoint, exception);
+        _arming.Pause(AcceptPause.Unbound);
+        _accepted.Writer.TryComplete(exception);
+    }
+
+    private void AcceptSome(AcceptHandler handler)
+    {
+        for (int i = 0; i < AcceptsPerTurn; i++)
+        {
+            if (Interlocked.Increment(ref _queued) > QueueLimit)
+            {
+                Interlocked.Decrement(ref _queued);
+                PauseForFullQueue();
+                return;
+            }
+
+            IoResult accepted = SystemCalls.Accept(_descriptor, handler.Address);
+            if (accepted.IsError)
+            {
+                Interlocked.Decrement(ref _queued);
+                if (!OnAcceptError(handler.Loop, accepted.Errno))
+                {
+                    return;
+                }
+            }
+            else if (!TryStart(handler, (int)accepted.Value))
+            {
+                Interlocked.Decrement(ref _queued);
+            }
+            else
+            {
+                _backOff.Reset();
+            }
+        }
+    }
+
+    private bool TryStart(AcceptHandler handler, int descriptor)
+    {
+        // An error here is the connection's own: the first read will tell. The stock transport goes on too.
+        if (_isTcp && _engine.Options.NoDelay)
+        {
+            _ = SystemCalls.SetNoDelay(descriptor);
+        }
+
+        EndPoint? remote = SocketAddresses.ToEndPoint(handler.Address);
+        EndPoint? local = EndPoint;
+        if (_isTcp)
+        {
+            local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
+        }
+
+        EpollConnection? connection = _engine.TryStart(
+            _engine.ServerSide, _engine.Loops.Balance(handler.Loop), descriptor, _isTcp, local, remote, out int errno);
+        if (connection is null)
+        {
+            SystemCalls.Close(descriptor);
+            ReportFailure(errno);
+            return false;
+        }
+
+        if (_accepted.Writer.TryWrite(connection))
+        {
+            return true;
+        }
+
+        // Faulted meanwhile, by another loop.
+        connection.Abandon();
+        return false;
+    }
+
+    // True: go on with the next connection.
+    private bool OnAcceptError(EventLoop loop, int errno)
+    {
+        AcceptError error = AcceptErrors.Classify(errno);
+        switch (error)
+        {
+            case AcceptError.None:
+                return false;
+            case AcceptError.ConnectionGone:
+                return true;
+            case AcceptError.Unusable:
+                Fault(Errno.ToException(errno));
+                return false;
+            default:
+                BackOff(loop);
+                ReportFailure(errno);
+                return false;
+        }
+    }
+
+    private void BackOff(EventLoop loop)
+    {
+        if (_arming.Pause(AcceptPause.BackOff))
+        {
+            loop.OnSchedule(new EndBackOff(this, loop), _backOff.NextDelayMs());
+        }
+    }
+
+    private void ReportFailure(int errno)
+    {
+        SocketException exception = Errno.ToException(errno);
+        _engine.Metrics.AcceptFailed(exception.SocketErrorCode.ToString());
+        if (!_backOff.ShouldReport(out long failures))
+        {
+            return;
+        }
+
+        if (AcceptErrors.Classify(errno) == AcceptError.OutOfResources)
+        {
+            AcceptLog.OutOfResources(_engine.Logger, EndPoint, exception.Message, failures);
+        }
+        else
+        {
+            AcceptLog.Failed(_engine.Logger, EndPoint, exception.Message, failures);
+        }
+    }
+
+    private void PauseForFullQueue()
+    {
+        _arming.Pause(AcceptPause.QueueFull);
+        ResumeIfQueueHasRoom();
+    }
+
+    private void OnTaken()
+    {
+        Interlocked.Decrement(ref _queued);
+        if (_arming.IsPausedFor(AcceptPause.QueueFull))
+        {
+            ResumeIfQueueHasRoom();
+        }
+    }
+
+    private void ResumeIfQueueHasRoom()
+    {
+        if (Volatile.Read(ref _queued) <= QueueLimit / 2 && _arming.Resume(AcceptPause.QueueFull).IsError)
+        {
+            // No loop can register: out of memory. A loop tries again, and again later.
+            EventLoop loop = _engine.Loops.Loops[0];
+            loop.Post(new EndBackOff(this, loop));
+        }
+    }
+
+    private void FinishUnbind()
+    {
+        try
+        {
+            _socket.Dispose();
+        }
+        finally
+        {
+            _accepted.Writer.TryComplete();
+            _unbound.TrySetResult();
+        }
+    }
+
+    /// <summary>The timer that ends a back-off.</summary>
+    private sealed class EndBackOff(EpollListener listener, EventLoop loop) : IThreadPoolWorkItem
+    {
+        public void Execute()
+        {
+            if (listener._arming.Resume(AcceptPause.BackOff).IsError && loop.IsDriver)
+            {
+                listener.BackOff(loop);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+using System.Net;
+using System.Net.Sockets;
+using KestrelEpollTransport.Native;
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport.Listening;
+
+/// <summary>Makes the listening socket of an endpoint: created and bound by the options' function, listening, non-blocking.</summary>
+internal static class ListenSocket
+{
+    /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
+    /// <exception cref="SocketException">The socket can't be made, bound or listened on for another reason.</exception>
+    public static Socket Create(EndPoint endPoint, EpollTransportOptions options)
+    {
+        Socket? socket = null;
+        try
+        {
+            socket = options.CreateBoundListenSocket(endPoint);
+            socket.Listen(options.Backlog);
+            Prepare((int)socket.SafeHandle.DangerousGetHandle());
+            return socket;
+        }
+        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        {
+            socket?.Dispose();
+            throw new AddressInUseException(exception.Message, exception);
+        }
+        catch
+        {
+            socket?.Dispose();
+            throw;
+        }
+    }
+
+    // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them
+    // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
+    private static void Prepare(int descriptor)
+    {
+        IoResult nonBlocking = SystemCalls.SetNonBlocking(descriptor);
+        IoResult closeOnExec = SystemCalls.SetCloseOnExec(descriptor);
+        if (nonBlocking.IsError || closeOnExec.IsError)
+        {
+            throw Errno.ToException(nonBlocking.IsError ? nonBlocking.Errno : closeOnExec.Errno);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>Every resume runs on the connection's loop: at once where that is allowed, else as posted work.</summary>
+internal sealed class InlineScheduler : ConnectionScheduler
+{
+    public override void Resume(IThreadPoolWorkItem work, EventLoop loop) => loop.Post(work);
+
+    public override void ResumeFromLoop(IThreadPoolWorkItem work, EventLoop loop) => work.Execute();
+}

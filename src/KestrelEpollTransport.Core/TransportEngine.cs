@@ -1,0 +1,100 @@
+using System.Buffers;
+using System.Diagnostics.Metrics;
+using System.Net;
+using KestrelEpollTransport.Buffers;
+using KestrelEpollTransport.Connections;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
+using KestrelEpollTransport.Scheduling;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport;
+
+/// <summary>
+/// What the public factories of one container share: the checked options, the loops, the memory and the logs.
+/// Lives as long as the container. Thread-safe.
+/// </summary>
+internal sealed class TransportEngine : IDisposable
+{
+    private const string LogCategory = "KestrelEpollTransport";
+
+    // Linger and back-off end on the loops; 1 MiB bounds what a lingering connection discards when reading is unlimited.
+    private readonly BlockSource?[] _blocks;
+    private readonly IMemoryPoolFactory<byte>? _poolFactory;
+    private readonly FlushWatch _watch;
+    private readonly Lock _lock = new();
+
+    /// <exception cref="ArgumentException">An option is out of its limits.</exception>
+    public TransportEngine(
+        EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null)
+    {
+        options.Validate();
+        Options = options;
+        Logger = loggerFactory.CreateLogger(LogCategory);
+        Loops = new LoopGroup(options.LoopCount, Logger);
+        Metrics = new TransportMetrics(meterFactory, Loops);
+        _poolFactory = poolFactory;
+        _blocks = new BlockSource?[options.LoopCount];
+        _watch = new FlushWatch(Logger);
+        ServerSide = new ConnectionShared(
+            Logger, ConnectionScheduler.Create(options.Scheduling), _watch, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+        ClientSide = ServerSide with { Logger = loggerFactory.CreateLogger(LogCategory + ".Client") };
+    }
+
+    public EpollTransportOptions Options { get; }
+
+    public ILogger Logger { get; }
+
+    public LoopGroup Loops { get; }
+
+    public TransportMetrics Metrics { get; }
+
+    /// <summary>For connections that were accepted, or given to us.</summary>
+    public ConnectionShared ServerSide { get; }
+
+    /// <summary>For connections that we made.</summary>
+    public ConnectionShared ClientSide { get; }
+
+    /// <summary>Whether this machine has a poller. Settable for tests of the fallback.</summary>
+    public bool IsPlatformSupported { get; init; } = Poller.IsSupported;
+
+    /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
+    public EpollConnection? TryStart(
+        ConnectionShared shared, EventLoop loop, int descriptor, bool isTcp, EndPoint? local, EndPoint? remote, out int errno) =>
+        EpollConnection.TryStart(shared, loop, BlocksOf(loop), descriptor, isTcp, local, remote, out errno);
+
+    /// <summary>Aborts the connections that are left, then stops the loops.</summary>
+    public void Dispose()
+    {
+        Loops.Dispose();
+        _watch.Dispose();
+        Metrics.Dispose();
+        lock (_lock)
+        {
+            foreach (BlockSource? blocks in _blocks)
+            {
+                blocks?.Dispose();
+            }
+        }
+    }
+
+    private static long Limit(long? option) => option is null or 0 ? long.MaxValue : option.Value;
+
+    // One pool a loop: its blocks move between few threads.
+    private BlockSource BlocksOf(EventLoop loop)
+    {
+        ref BlockSource? blocks = ref _blocks[loop.Index];
+        if (Volatile.Read(ref blocks) is { } existing)
+        {
+            return existing;
+        }
+
+        lock (_lock)
+        {
+            // "kestrel" is the owner that the memory pool's metrics know.
+            return blocks ??= new BlockSource(_poolFactory?.Create(new MemoryPoolOptions { Owner = "kestrel" }) ?? MemoryPool<byte>.Shared);
+        }
+    }
+}
