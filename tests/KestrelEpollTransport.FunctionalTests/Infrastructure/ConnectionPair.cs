@@ -70,6 +70,9 @@ internal sealed class ConnectionPair : IAsyncDisposable
         return Logs.Ids(Kind);
     }
 
+    /// <summary>Disposes the server's end; all it has logged must then be these ids, in order.</summary>
+    public async Task AssertServerLoggedAsync(params int[] ids) => Assert.Equal(ids, await DisposeServerAsync());
+
     public async ValueTask DisposeAsync()
     {
         // The client first: a disposal of the server's end waits until all it has written is sent.

@@ -80,6 +80,13 @@ internal static class Net
         socket.Dispose();
     }
 
+    /// <summary>Compares without printing megabytes.</summary>
+    public static void AssertSame(byte[] expected, byte[] actual)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        Assert.Equal(expected.Length, expected.AsSpan().CommonPrefixLength(actual));
+    }
+
     /// <summary>Bytes that show where they belong: a lost, doubled or swapped range is never equal.</summary>
     public static byte[] Pattern(int length)
     {

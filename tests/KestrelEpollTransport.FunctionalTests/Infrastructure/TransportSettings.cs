@@ -4,25 +4,25 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KestrelEpollTransport.FunctionalTests;
 
-/// <summary>The options that both transports have; what is left null keeps the transport's own default.</summary>
+/// <summary>The options that both transports have, with the defaults of both.</summary>
 internal sealed class TransportSettings
 {
-    public long? MaxReadBufferSize { get; set; }
+    public long? MaxReadBufferSize { get; set; } = 1024 * 1024;
 
-    public long? MaxWriteBufferSize { get; set; }
+    public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
 
-    public int? Backlog { get; set; }
+    public int Backlog { get; set; } = 512;
 
-    public bool? NoDelay { get; set; }
+    public bool NoDelay { get; set; } = true;
 
     public Func<EndPoint, Socket>? CreateBoundListenSocket { get; set; }
 
     public void ApplyTo(SocketTransportOptions options)
     {
-        options.MaxReadBufferSize = MaxReadBufferSize ?? options.MaxReadBufferSize;
-        options.MaxWriteBufferSize = MaxWriteBufferSize ?? options.MaxWriteBufferSize;
-        options.Backlog = Backlog ?? options.Backlog;
-        options.NoDelay = NoDelay ?? options.NoDelay;
+        options.MaxReadBufferSize = MaxReadBufferSize;
+        options.MaxWriteBufferSize = MaxWriteBufferSize;
+        options.Backlog = Backlog;
+        options.NoDelay = NoDelay;
         options.CreateBoundListenSocket = CreateBoundListenSocket ?? options.CreateBoundListenSocket;
     }
 
@@ -30,10 +30,10 @@ internal sealed class TransportSettings
     {
         options.Scheduling = kind.Scheduling();
         options.LoopCount = 2;
-        options.MaxReadBufferSize = MaxReadBufferSize ?? options.MaxReadBufferSize;
-        options.MaxWriteBufferSize = MaxWriteBufferSize ?? options.MaxWriteBufferSize;
-        options.Backlog = Backlog ?? options.Backlog;
-        options.NoDelay = NoDelay ?? options.NoDelay;
+        options.MaxReadBufferSize = MaxReadBufferSize;
+        options.MaxWriteBufferSize = MaxWriteBufferSize;
+        options.Backlog = Backlog;
+        options.NoDelay = NoDelay;
         options.CreateBoundListenSocket = CreateBoundListenSocket ?? options.CreateBoundListenSocket;
     }
 }
