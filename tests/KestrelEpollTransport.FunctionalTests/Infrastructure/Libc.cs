@@ -18,6 +18,16 @@ internal static unsafe partial class Libc
 
     public static void ClearCloseOnExec(nint fd) => Assert.Equal(0, Fcntl((int)fd, SetDescriptorFlags, 0));
 
+    /// <summary>The length that listen(2) was given: for a listener, TCP_INFO's sacked field carries it (tcp_get_info).</summary>
+    public static int GetBacklog(Socket listener)
+    {
+        const int TcpInfo = 11;
+        const int SackedOffset = 28;
+        Span<byte> info = stackalloc byte[104];
+        Assert.True(listener.GetRawSocketOption((int)ProtocolType.Tcp, TcpInfo, info) > SackedOffset);
+        return BitConverter.ToInt32(info[SackedOffset..]);
+    }
+
     /// <summary>Sends bytes with one descriptor attached, as in unix(7).</summary>
     public static void SendWithDescriptor(Socket socket, ReadOnlySpan<byte> data, nint fd)
     {
