@@ -1,0 +1,78 @@
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>
+/// An echo server in a process whose descriptors are limited. It prints its port, and for every line on its
+/// standard input one line about the two seconds that follow: CPU in percent of one core, log lines a second of
+/// the transport, connections accepted since the start.
+/// </summary>
+internal static class DescriptorLimitServer
+{
+    public const string Command = "descriptor-limit";
+
+    private static readonly TimeSpan s_window = TimeSpan.FromSeconds(2);
+
+    public static async Task RunAsync(TransportKind kind)
+    {
+        await using var transport = new Transport(kind);
+        IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
+        int accepted = 0;
+        Task accepting = Task.Run(async () =>
+        {
+            while (await listener.AcceptAsync() is { } connection)
+            {
+                Interlocked.Increment(ref accepted);
+                _ = Task.Run(() => EchoAsync(connection));
+            }
+        });
+        await Console.Out.WriteLineAsync(((IPEndPoint)listener.EndPoint).Port.ToString(CultureInfo.InvariantCulture));
+
+        while (await Console.In.ReadLineAsync() is not null)
+        {
+            int linesBefore = CountLines(transport);
+            TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
+            await Task.Delay(s_window);
+            double cpu = 100 * (Environment.CpuUsage.TotalTime - cpuBefore) / s_window;
+            double lines = (CountLines(transport) - linesBefore) / s_window.TotalSeconds;
+            await Console.Out.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{cpu:F1} {lines:F1} {Volatile.Read(ref accepted)}"));
+        }
+
+        await listener.UnbindAsync();
+        await accepting;
+    }
+
+    private static int CountLines(Transport transport) => transport.Logs.Of(transport.Kind).Count(e => e.Level >= LogLevel.Debug);
+
+    private static async Task EchoAsync(ConnectionContext connection)
+    {
+        await using (connection)
+        {
+            try
+            {
+                while (true)
+                {
+                    ReadResult result = await connection.Transport.Input.ReadAsync();
+                    foreach (ReadOnlyMemory<byte> segment in result.Buffer)
+                    {
+                        await connection.Transport.Output.WriteAsync(segment);
+                    }
+
+                    connection.Transport.Input.AdvanceTo(result.Buffer.End);
+                    if (result.IsCompleted)
+                    {
+                        return;
+                    }
+                }
+            }
+            catch (IOException)
+            {
+                // The client has gone; so does this end.
+            }
+        }
+    }
+}
