@@ -30,6 +30,30 @@ public class BackpressureTests
     }
 
     [Theory, AllTransports]
+    public async Task ReadBound_ReachedAndLeft_LogsPauseAndResume(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, s => s.MaxReadBufferSize = 1024);
+        byte[] data = Net.Pattern(200_000);
+        Task send = pair.Client.SendAllAsync(data);
+        Task paused = pair.Logs.WaitForAsync(kind, Pause);
+
+        // Reading without examining: what is held stays above the bound, and more stands in the kernel.
+        while (!paused.IsCompleted)
+        {
+            ReadResult result = await pair.Input.ReadAsync().OrTimeout();
+            pair.Input.AdvanceTo(result.Buffer.Start, result.Buffer.Start);
+            await Task.Yield();
+        }
+
+        await paused;
+        Assert.DoesNotContain(Resume, pair.Logs.Ids(kind));
+        Net.AssertSame(data, await pair.Input.ReadExactlyAsync(data.Length));
+        await send.OrTimeout();
+        LogEntry resumed = await pair.Logs.WaitForAsync(kind, Resume);
+        Assert.Equal($"Connection id \"{pair.Server.ConnectionId}\" resumed.", resumed.Message);
+    }
+
+    [Theory, AllTransports]
     public async Task ReadBound_ClientSendsEndlessly_ClientBlocks(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, s => s.MaxReadBufferSize = 16 * 1024);

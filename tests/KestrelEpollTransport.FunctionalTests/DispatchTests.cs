@@ -47,7 +47,25 @@ public class DispatchTests
         }
     }
 
-    [Theory, EpollTransports("Sockets sends each flush from its own pump and gathers nothing")]
+    [Theory, EpollTransports(WhereCodeRuns)]
+    public async Task Handler_OfAConnectionsFirstRequest_RunsWhereTheModeSays(TransportKind kind)
+    {
+        const int Connections = 20;
+        await using KestrelHost host = await KestrelHost.StartAsync(
+            kind, context => context.Response.WriteAsync(Thread.CurrentThread.Name ?? string.Empty));
+        using HttpClient client = host.CreateClient();
+        client.DefaultRequestHeaders.ConnectionClose = true;
+        var threads = new List<string>();
+        for (int i = 0; i < Connections; i++)
+        {
+            threads.Add(await client.GetStringAsync(host.Address).OrTimeout());
+        }
+
+        int onLoops = threads.Count(IsLoop);
+        Assert.InRange(onLoops, kind == TransportKind.EpollInline ? Connections / 2 : 0, kind == TransportKind.EpollInline ? Connections : 0);
+    }
+
+    [Theory, AllTransports]
     public async Task PipelinedRequests_SecondHandlerBlocks_FirstResponseArrivesAtOnce(TransportKind kind)
     {
         using var received = new ManualResetEventSlim();

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -137,6 +138,20 @@ public class HostingTests
 
         Assert.Equal($"Failed to bind to address http://127.0.0.1:{first.Address.Port}: address already in use.", error.Message);
         Assert.IsType<AddressInUseException>(error.InnerException);
+    }
+
+    [Theory, AllTransports]
+    public async Task ListenHandle_OfAnInheritedSocket_IsServed(TransportKind kind)
+    {
+        using var inherited = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        inherited.Bind(Net.AnyLoopbackPort);
+        await using KestrelHost host = await KestrelHost.StartAsync(
+            kind,
+            app => app.Run(context => context.Response.WriteAsync("inherited")),
+            configure: b => b.WebHost.ConfigureKestrel(o => o.ListenHandle((ulong)inherited.Handle)));
+        using var client = new HttpClient();
+
+        Assert.Equal("inherited", await client.GetStringAsync(new Uri($"http://{inherited.LocalEndPoint}")).OrTimeout());
     }
 
     [Theory, AllTransports]

@@ -163,6 +163,21 @@ public class ShutdownTests
     }
 
     [Theory, AllTransports]
+    public async Task Abort_AfterBothSidesEnded_ThrowsNothing(TransportKind kind)
+    {
+        // LAST_ACK and beyond.
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+        pair.Client.Shutdown(SocketShutdown.Send);
+        await pair.Closed.OrTimeout();
+        await pair.Output.CompleteAsync();
+        Assert.Empty(await pair.Client.ReceiveToEndAsync());
+
+        pair.Server.Abort(new ConnectionAbortedException("after everything"));
+
+        await pair.AssertServerLoggedAsync(6, 7);
+    }
+
+    [Theory, AllTransports]
     public async Task Abort_OnUnixSocket_EndsTheClientsStream(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, endpoint: Net.NewAbstractEndPoint());

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -22,14 +21,7 @@ internal static class DescriptorLimitServer
         await using var transport = new Transport(kind);
         IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
         int accepted = 0;
-        Task accepting = Task.Run(async () =>
-        {
-            while (await listener.AcceptAsync() is { } connection)
-            {
-                Interlocked.Increment(ref accepted);
-                _ = Task.Run(() => EchoAsync(connection));
-            }
-        });
+        Task serving = EchoServer.ServeAsync(listener, () => Interlocked.Increment(ref accepted));
         await Console.Out.WriteLineAsync(((IPEndPoint)listener.EndPoint).Port.ToString(CultureInfo.InvariantCulture));
 
         while (await Console.In.ReadLineAsync() is not null)
@@ -43,36 +35,8 @@ internal static class DescriptorLimitServer
         }
 
         await listener.UnbindAsync();
-        await accepting;
+        await serving;
     }
 
     private static int CountLines(Transport transport) => transport.Logs.Of(transport.Kind).Count(e => e.Level >= LogLevel.Debug);
-
-    private static async Task EchoAsync(ConnectionContext connection)
-    {
-        await using (connection)
-        {
-            try
-            {
-                while (true)
-                {
-                    ReadResult result = await connection.Transport.Input.ReadAsync();
-                    foreach (ReadOnlyMemory<byte> segment in result.Buffer)
-                    {
-                        await connection.Transport.Output.WriteAsync(segment);
-                    }
-
-                    connection.Transport.Input.AdvanceTo(result.Buffer.End);
-                    if (result.IsCompleted)
-                    {
-                        return;
-                    }
-                }
-            }
-            catch (IOException)
-            {
-                // The client has gone; so does this end.
-            }
-        }
-    }
 }

@@ -4,12 +4,14 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -26,6 +28,7 @@ internal sealed class KestrelHost : IAsyncDisposable
         App = app;
         Kind = kind;
         Logs = logs;
+        AssertServedBy(app, kind);
         Address = new Uri(app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
     }
 
@@ -103,6 +106,14 @@ internal sealed class KestrelHost : IAsyncDisposable
         using var now = new CancellationTokenSource(TimeSpan.FromSeconds(2));
         await App.StopAsync(now.Token).OrTimeout();
         await App.DisposeAsync().OrTimeout();
+    }
+
+    /// <summary>Kestrel falls back to Sockets without a word, and then every test of ours would test those.</summary>
+    private static void AssertServedBy(WebApplication app, TransportKind kind)
+    {
+        IConnectionListenerFactory chosen = app.Services.GetServices<IConnectionListenerFactory>()
+            .Last(f => f is not IConnectionListenerFactorySelector selector || selector.CanBind(Net.AnyLoopbackPort));
+        Assert.IsType(kind.IsEpoll() ? typeof(EpollTransportFactory) : typeof(SocketTransportFactory), chosen);
     }
 
     private static X509Certificate2 CreateCertificate()
