@@ -115,7 +115,7 @@ public class BackpressureTests
     public async Task WriteBound_ClientDoesNotRead_FlushWaitsUntilItDoes(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(16 * 1024 * 1024);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
 
         Task<FlushResult> flush = pair.Output.WriteAsync(data).AsTask();
         byte[] first = await pair.Client.ReceiveExactlyAsync(1000);
@@ -132,7 +132,7 @@ public class BackpressureTests
     public async Task WriteBound_Unlimited_FlushCompletesThoughClientDoesNotRead(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, s => s.MaxWriteBufferSize = 0, slowClient: true);
-        byte[] data = Net.Pattern(16 * 1024 * 1024);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
 
         await pair.Output.WriteAsync(data).OrTimeout();
 

@@ -9,6 +9,7 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// The server runs out of descriptors while clients keep coming: it waits instead of spinning, and takes them
 /// when it can. In a process of its own, whose limit is lowered before the runtime starts.
 /// </summary>
+[Collection(RunsAlone.Name)]
 public class DescriptorLimitTests
 {
     private const int Limit = 600;

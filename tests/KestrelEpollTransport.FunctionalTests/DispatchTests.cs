@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Http;
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>On which thread code goes on, and that what was flushed never waits for a handler.</summary>
+[Collection(RunsAlone.Name)]
 public class DispatchTests
 {
     private const string WhereCodeRuns = "where a continuation runs is what the scheduling modes are about";

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Options;
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>What a factory owns ends with it. Sockets owns no threads and can't be disposed.</summary>
-[Collection(nameof(FactoryLifetimeTests))]
+[Collection(RunsAlone.Name)]
 public class FactoryLifetimeTests
 {
     private const string Why = "Sockets has no threads of its own and can't be disposed";

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -126,6 +127,17 @@ public class HostingTests
         Assert.Equal(sockets.MaxWriteBufferSize, ours.MaxWriteBufferSize);
         Assert.Equal(ApplicationScheduling.Adaptive, ours.Scheduling);
         Assert.Equal(Math.Min(Environment.ProcessorCount, 64), ours.LoopCount);
+    }
+
+    [Theory, AllTransports]
+    public async Task MemoryPool_InAWebHost_IsTheOneOfKestrel(TransportKind kind)
+    {
+        // Its blocks are pinned, it evicts what is idle, and it has metrics; the shared pool has none of that.
+        await using KestrelHost host = await KestrelHost.StartAsync(kind, context =>
+            context.Response.WriteAsync(context.Features.GetRequiredFeature<IMemoryPoolFeature>().MemoryPool.GetType().Name));
+        using HttpClient client = host.CreateClient();
+
+        Assert.Equal("PinnedBlockMemoryPool", await client.GetStringAsync(host.Address).OrTimeout());
     }
 
     [Theory, AllTransports]

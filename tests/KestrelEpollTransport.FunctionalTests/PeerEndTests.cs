@@ -7,8 +7,6 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>Ends that the client brings about: FIN and RST, before, during and after an exchange.</summary>
 public class PeerEndTests
 {
-    private const int MoreThanTheKernelHolds = 16 * 1024 * 1024;
-
     [Theory, AllTransports]
     public async Task ClientFin_ReadCompletesAndWritesStillArrive(TransportKind kind)
     {
@@ -63,7 +61,7 @@ public class PeerEndTests
     public async Task ClientFin_WhileServerSends_AllStillArrives(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(MoreThanTheKernelHolds);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
         Task<FlushResult> flush = pair.Output.WriteAsync(data).AsTask();
         byte[] first = await pair.Client.ReceiveExactlyAsync(1000);
 
@@ -151,7 +149,7 @@ public class PeerEndTests
     public async Task ClientReset_DuringBlockedFlush_CompletesFlush(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        Task<FlushResult> flush = pair.Output.WriteAsync(new byte[MoreThanTheKernelHolds]).AsTask();
+        Task<FlushResult> flush = pair.Output.WriteAsync(new byte[Net.MoreThanTheKernelHolds]).AsTask();
         await pair.Client.ReceiveExactlyAsync(1000);
         Assert.False(flush.IsCompleted);
 

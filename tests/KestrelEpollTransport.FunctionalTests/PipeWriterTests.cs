@@ -5,8 +5,6 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>The contract of <see cref="PipeWriter"/> over a real connection.</summary>
 public class PipeWriterTests
 {
-    private const int MoreThanTheKernelHolds = 16 * 1024 * 1024;
-
     [Theory, AllTransports]
     public async Task UnflushedBytes_WhileWriting_CountsWhatIsNotFlushed(TransportKind kind)
     {
@@ -105,7 +103,7 @@ public class PipeWriterTests
     public async Task CancelPendingFlush_DuringFlush_GivesOneCanceledResultAndLosesNothing(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(MoreThanTheKernelHolds);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
         Task<FlushResult> flush = pair.Output.WriteAsync(data).AsTask();
         Assert.False(flush.IsCompleted);
 
@@ -136,7 +134,7 @@ public class PipeWriterTests
     public async Task FlushToken_CancelledDuringFlush_ThrowsAndLosesNothing(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(MoreThanTheKernelHolds);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
         using var cancel = new CancellationTokenSource();
         Task<FlushResult> flush = pair.Output.WriteAsync(data, cancel.Token).AsTask();
         Assert.False(flush.IsCompleted);

@@ -5,189 +5,9 @@ using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.FunctionalTests;
 
-/// <summary>Ends that the server's side brings about: abort, completion, disposal.</summary>
+/// <summary>Ends that the server's side brings about without an abort: completion and disposal.</summary>
 public class ShutdownTests
 {
-    private const string GracefulReason = "send loop completed gracefully.";
-
-    /// <summary>More than the kernel takes for a client that does not read and whose receive buffer is fixed.</summary>
-    private const int MoreThanTheKernelHolds = 16 * 1024 * 1024;
-
-    [Theory, AllTransports]
-    public async Task Abort_WithReason_FailsReadWithItAndResetsClient(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        var reason = new ConnectionAbortedException("the test wants it");
-
-        pair.Server.Abort(reason);
-
-        Assert.Same(reason, await Assert.ThrowsAsync<ConnectionAbortedException>(() => pair.Input.ReadAsync().OrTimeout()));
-        await pair.Closed.OrTimeout();
-        Assert.True((await pair.Output.WriteTextAsync("too late")).IsCompleted);
-        await pair.Client.AssertResetAsync();
-        await pair.AssertServerLoggedAsync(8);
-        Assert.Contains("because: \"the test wants it\"", pair.Logs.Of(kind)[0].Message, StringComparison.Ordinal);
-        Assert.Equal(LogLevel.Debug, pair.Logs.Of(kind)[0].Level);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_DuringPendingRead_FailsThatRead(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        var reason = new ConnectionAbortedException("the test wants it");
-        Task<ReadResult> read = pair.Input.ReadAsync().AsTask();
-        Assert.False(read.IsCompleted);
-
-        pair.Server.Abort(reason);
-
-        Assert.Same(reason, await Assert.ThrowsAsync<ConnectionAbortedException>(() => read.OrTimeout()));
-        await pair.Closed.OrTimeout();
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_Null_SendsFin(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-
-        pair.Server.Abort(null!);
-
-        await AssertReadFailsGracefullyAsync(pair);
-        await pair.Closed.OrTimeout();
-        Assert.Empty(await pair.Client.ReceiveToEndAsync());
-        await pair.AssertServerLoggedAsync(7);
-        Assert.EndsWith($"{GracefulReason}\"", pair.Logs.Of(kind)[0].Message, StringComparison.Ordinal);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_NullWithUnsentData_EndsFlushAndDropsWhatTheKernelDidNotTake(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(MoreThanTheKernelHolds);
-        Task<FlushResult> flush = pair.Output.WriteAsync(data).AsTask();
-        byte[] first = await pair.Client.ReceiveExactlyAsync(1000);
-        Assert.False(flush.IsCompleted);
-
-        pair.Server.Abort(null!);
-
-        await flush.OrTimeout();
-        byte[] received = [.. first, .. await pair.Client.ReceiveToEndAsync()];
-        Assert.InRange(received.Length, 1000, data.Length - 1);
-        Assert.True(data.AsSpan(0, received.Length).SequenceEqual(received));
-        await pair.AssertServerLoggedAsync(7);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_DuringBlockedFlush_CompletesFlushAndResetsClient(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        Task<FlushResult> flush = pair.Output.WriteAsync(new byte[MoreThanTheKernelHolds]).AsTask();
-        await pair.Client.ReceiveExactlyAsync(1000);
-        Assert.False(flush.IsCompleted);
-
-        pair.Server.Abort(new ConnectionAbortedException("enough"));
-
-        Assert.True((await flush.OrTimeout()).IsCompleted);
-        await pair.Client.AssertResetAsync();
-        await pair.Closed.OrTimeout();
-        await pair.AssertServerLoggedAsync(8);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_Twice_KeepsTheFirstReason(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        var first = new ConnectionAbortedException("first");
-
-        pair.Server.Abort(first);
-        pair.Server.Abort(new ConnectionAbortedException("second"));
-        pair.Server.Abort(null!);
-
-        Assert.Same(first, await Assert.ThrowsAsync<ConnectionAbortedException>(() => pair.Input.ReadAsync().OrTimeout()));
-        await pair.Client.AssertResetAsync();
-        await pair.AssertServerLoggedAsync(8);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_NullThenReason_StaysGraceful(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-
-        pair.Server.Abort(null!);
-        pair.Server.Abort(new ConnectionAbortedException("second"));
-
-        await AssertReadFailsGracefullyAsync(pair);
-        Assert.Empty(await pair.Client.ReceiveToEndAsync());
-        await pair.AssertServerLoggedAsync(7);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_AfterClientReset_DoesNothingMore(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        pair.Client.Reset();
-        await Assert.ThrowsAsync<ConnectionResetException>(() => pair.Input.ReadAsync().OrTimeout());
-
-        pair.Server.Abort(new ConnectionAbortedException("late"));
-        pair.Server.Abort(null!);
-
-        await pair.Closed.OrTimeout();
-        Assert.All(await pair.DisposeServerAsync(), id => Assert.Contains(id, new[] { 19, 8 }));
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_AfterClientHalfClosed_ResetsClient(TransportKind kind)
-    {
-        // CLOSE_WAIT: the peer's FIN has arrived, ours is not sent.
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        pair.Client.Shutdown(SocketShutdown.Send);
-        await pair.Closed.OrTimeout();
-
-        pair.Server.Abort(new ConnectionAbortedException("half closed"));
-
-        await pair.Client.AssertResetAsync();
-        await pair.AssertServerLoggedAsync(6, 8);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_AfterOutputCompleted_ThrowsNothingAndKeepsTheFin(TransportKind kind)
-    {
-        // FIN_WAIT: our FIN is sent.
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        await pair.Output.CompleteAsync();
-        Assert.Empty(await pair.Client.ReceiveToEndAsync());
-
-        pair.Server.Abort(new ConnectionAbortedException("after FIN"));
-
-        await AssertReadFailsGracefullyAsync(pair);
-        await pair.AssertServerLoggedAsync(7);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_AfterBothSidesEnded_ThrowsNothing(TransportKind kind)
-    {
-        // LAST_ACK and beyond.
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        pair.Client.Shutdown(SocketShutdown.Send);
-        await pair.Closed.OrTimeout();
-        await pair.Output.CompleteAsync();
-        Assert.Empty(await pair.Client.ReceiveToEndAsync());
-
-        pair.Server.Abort(new ConnectionAbortedException("after everything"));
-
-        await pair.AssertServerLoggedAsync(6, 7);
-    }
-
-    [Theory, AllTransports]
-    public async Task Abort_OnUnixSocket_EndsTheClientsStream(TransportKind kind)
-    {
-        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, endpoint: Net.NewAbstractEndPoint());
-
-        pair.Server.Abort(new ConnectionAbortedException("no RST here"));
-
-        Assert.Empty(await pair.Client.ReceiveToEndAsync());
-        await pair.AssertServerLoggedAsync(8);
-    }
-
     [Theory, AllTransports]
     public async Task Output_Completed_SendsAllThenFinAndEndsPendingRead(TransportKind kind)
     {
@@ -200,7 +20,7 @@ public class ShutdownTests
 
         Assert.Equal(data, await pair.Client.ReceiveToEndAsync());
         ConnectionAbortedException error = await Assert.ThrowsAsync<ConnectionAbortedException>(() => read.OrTimeout());
-        Assert.EndsWith(GracefulReason, error.Message, StringComparison.Ordinal);
+        Assert.EndsWith(ConnectionPair.GracefulReason, error.Message, StringComparison.Ordinal);
         await pair.Closed.OrTimeout();
         await pair.AssertServerLoggedAsync(7);
     }
@@ -249,10 +69,23 @@ public class ShutdownTests
     }
 
     [Theory, AllTransports]
+    public async Task Input_CompletedWithError_KeepsWritesAndEndsWithFin(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+
+        await pair.Input.CompleteAsync(new InvalidOperationException("cannot parse")).OrTimeout();
+
+        Assert.False((await pair.Output.WriteTextAsync("hello")).IsCompleted);
+        Assert.Equal("hello", await pair.Client.ReceiveTextAsync(5));
+        await pair.AssertServerLoggedAsync(7);
+        Assert.Empty(await pair.Client.ReceiveToEndAsync());
+    }
+
+    [Theory, AllTransports]
     public async Task Dispose_WithUnsentDataAndSlowClient_WaitsUntilAllIsSent(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = Net.Pattern(MoreThanTheKernelHolds);
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
         Task<FlushResult> flush = pair.Output.WriteAsync(data).AsTask();
         byte[] first = await pair.Client.ReceiveExactlyAsync(1000);
 
@@ -340,11 +173,5 @@ public class ShutdownTests
         pair.Client.Shutdown(SocketShutdown.Send);
 
         Assert.True(await isPool.Task.OrTimeout());
-    }
-
-    private static async Task AssertReadFailsGracefullyAsync(ConnectionPair pair)
-    {
-        ConnectionAbortedException error = await Assert.ThrowsAsync<ConnectionAbortedException>(() => pair.Input.ReadAsync().OrTimeout());
-        Assert.EndsWith(GracefulReason, error.Message, StringComparison.Ordinal);
     }
 }

@@ -8,6 +8,9 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>One accepted connection and the plain client socket at its other end.</summary>
 internal sealed class ConnectionPair : IAsyncDisposable
 {
+    /// <summary>How the reason of a close without an error ends, after the transport's name.</summary>
+    public const string GracefulReason = "send loop completed gracefully.";
+
     private readonly Transport _transport;
 
     private ConnectionPair(Transport transport, IConnectionListener listener, ConnectionContext server, Socket client)
@@ -72,6 +75,12 @@ internal sealed class ConnectionPair : IAsyncDisposable
 
     /// <summary>Disposes the server's end; all it has logged must then be these ids, in order.</summary>
     public async Task AssertServerLoggedAsync(params int[] ids) => Assert.Equal(ids, await DisposeServerAsync());
+
+    public async Task AssertReadFailsGracefullyAsync()
+    {
+        ConnectionAbortedException error = await Assert.ThrowsAsync<ConnectionAbortedException>(() => Input.ReadAsync().OrTimeout());
+        Assert.EndsWith(GracefulReason, error.Message, StringComparison.Ordinal);
+    }
 
     public async ValueTask DisposeAsync()
     {

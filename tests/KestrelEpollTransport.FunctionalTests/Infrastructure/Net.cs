@@ -7,6 +7,9 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>What a test does with a plain socket.</summary>
 internal static class Net
 {
+    /// <summary>More bytes than the kernel takes for a slow client: see <see cref="ConnectionPair.CreateAsync"/>.</summary>
+    public const int MoreThanTheKernelHolds = 16 * 1024 * 1024;
+
     public static IPEndPoint AnyLoopbackPort => new(IPAddress.Loopback, 0);
 
     public static string NewUnixPath() => Path.Combine(Path.GetTempPath(), $"ket-{Guid.NewGuid():N}.sock");
