@@ -1,0 +1,129 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>A whole web application over one kind of transport, on a loopback port of its own.</summary>
+internal sealed class KestrelHost : IAsyncDisposable
+{
+    private static readonly Lazy<X509Certificate2> s_certificate = new(CreateCertificate);
+
+    private KestrelHost(WebApplication app, TransportKind kind, LogRecorder logs)
+    {
+        App = app;
+        Kind = kind;
+        Logs = logs;
+        AssertServedBy(app, kind);
+        Address = new Uri(app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+    }
+
+    public WebApplication App { get; }
+
+    public TransportKind Kind { get; }
+
+    public LogRecorder Logs { get; }
+
+    public Uri Address { get; }
+
+    public IPEndPoint EndPoint => new(IPAddress.Loopback, Address.Port);
+
+    public static Task<KestrelHost> StartAsync(TransportKind kind, RequestDelegate handler, Action<ListenOptions>? listen = null) =>
+        StartAsync(kind, app => app.Run(handler), listen);
+
+    public static async Task<KestrelHost> StartAsync(
+        TransportKind kind,
+        Action<WebApplication> pipeline,
+        Action<ListenOptions>? listen = null,
+        Action<WebApplicationBuilder>? configure = null)
+    {
+        var logs = new LogRecorder();
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(["--hostBuilder:reloadConfigOnChange=false"]);
+        Record(builder.Logging, logs);
+        Use(builder.WebHost, kind);
+        builder.WebHost.ConfigureKestrel(o => o.Listen(Net.AnyLoopbackPort, l => listen?.Invoke(l)));
+        configure?.Invoke(builder);
+        WebApplication app = builder.Build();
+        pipeline(app);
+        await app.StartAsync().OrTimeout();
+        return new KestrelHost(app, kind, logs);
+    }
+
+    public static void Use(IWebHostBuilder builder, TransportKind kind)
+    {
+        if (kind.IsEpoll())
+        {
+            builder.UseEpollTransport(options => new TransportSettings().ApplyTo(options, kind));
+        }
+        else
+        {
+            builder.UseSockets();
+        }
+    }
+
+    public static void Record(ILoggingBuilder logging, LogRecorder logs) =>
+        logging.ClearProviders().AddProvider(logs).SetMinimumLevel(LogLevel.Trace).AddFilter(null, LogLevel.Trace);
+
+    public static void UseTls(ListenOptions listen) => listen.UseHttps(s_certificate.Value);
+
+    /// <summary>A client that speaks exactly <paramref name="version"/> and trusts the test's certificate only.</summary>
+    public HttpClient CreateClient(Version? version = null) => new(new SocketsHttpHandler
+    {
+        SslOptions = new SslClientAuthenticationOptions
+        {
+            RemoteCertificateValidationCallback = (_, certificate, _, _) =>
+                certificate?.GetCertHashString() == s_certificate.Value.GetCertHashString(),
+        },
+    })
+    {
+        BaseAddress = Address,
+        Timeout = Timeouts.Limit,
+        DefaultRequestVersion = version ?? HttpVersion.Version11,
+        DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+    };
+
+    public Task<Socket> ConnectAsync() => Net.ConnectAsync(EndPoint);
+
+    /// <summary>Whatever came over the network, the transport must not have raised more than Debug.</summary>
+    public void AssertTransportWasCalm() => Assert.DoesNotContain(Logs.Of(Kind), e => e.Level > LogLevel.Debug);
+
+    public async ValueTask DisposeAsync()
+    {
+        using var now = new CancellationTokenSource(TimeSpan.FromSeconds(2));
+        await App.StopAsync(now.Token).OrTimeout();
+        await App.DisposeAsync().OrTimeout();
+    }
+
+    /// <summary>Kestrel falls back to Sockets without a word, and then every test of ours would test those.</summary>
+    private static void AssertServedBy(WebApplication app, TransportKind kind)
+    {
+        IConnectionListenerFactory chosen = app.Services.GetServices<IConnectionListenerFactory>()
+            .Last(f => f is not IConnectionListenerFactorySelector selector || selector.CanBind(Net.AnyLoopbackPort));
+        Assert.IsType(kind.IsEpoll() ? typeof(EpollTransportFactory) : typeof(SocketTransportFactory), chosen);
+    }
+
+    private static X509Certificate2 CreateCertificate()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddDnsName("localhost");
+        names.AddIpAddress(IPAddress.Loopback);
+        request.CertificateExtensions.Add(names.Build());
+        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+    }
+}

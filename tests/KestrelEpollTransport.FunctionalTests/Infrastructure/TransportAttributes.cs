@@ -1,0 +1,22 @@
+using System.Reflection;
+using Xunit.Sdk;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>Runs a theory once on Sockets and once in each scheduling mode of ours; extra arguments follow the kind.</summary>
+[AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
+public sealed class AllTransportsAttribute(params object?[] arguments) : DataAttribute
+{
+    public override IEnumerable<object?[]> GetData(MethodInfo testMethod) =>
+        Enum.GetValues<TransportKind>().Select(kind => (object?[])[kind, .. arguments]);
+}
+
+/// <summary>Runs a theory in each scheduling mode of ours, for behaviour that Sockets does not have.</summary>
+[AttributeUsage(AttributeTargets.Method, AllowMultiple = true)]
+public sealed class EpollTransportsAttribute(string whyNotSockets, params object?[] arguments) : DataAttribute
+{
+    public string WhyNotSockets { get; } = whyNotSockets;
+
+    public override IEnumerable<object?[]> GetData(MethodInfo testMethod) =>
+        Enum.GetValues<TransportKind>().Where(kind => kind.IsEpoll()).Select(kind => (object?[])[kind, .. arguments]);
+}

@@ -1,0 +1,39 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>The options that both transports have, with the defaults of both.</summary>
+internal sealed class TransportSettings
+{
+    public long? MaxReadBufferSize { get; set; } = 1024 * 1024;
+
+    public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
+
+    public int Backlog { get; set; } = 512;
+
+    public bool NoDelay { get; set; } = true;
+
+    public Func<EndPoint, Socket>? CreateBoundListenSocket { get; set; }
+
+    public void ApplyTo(SocketTransportOptions options)
+    {
+        options.MaxReadBufferSize = MaxReadBufferSize;
+        options.MaxWriteBufferSize = MaxWriteBufferSize;
+        options.Backlog = Backlog;
+        options.NoDelay = NoDelay;
+        options.CreateBoundListenSocket = CreateBoundListenSocket ?? options.CreateBoundListenSocket;
+    }
+
+    public void ApplyTo(EpollTransportOptions options, TransportKind kind)
+    {
+        options.Scheduling = kind.Scheduling();
+        options.LoopCount = 2;
+        options.MaxReadBufferSize = MaxReadBufferSize;
+        options.MaxWriteBufferSize = MaxWriteBufferSize;
+        options.Backlog = Backlog;
+        options.NoDelay = NoDelay;
+        options.CreateBoundListenSocket = CreateBoundListenSocket ?? options.CreateBoundListenSocket;
+    }
+}

@@ -1,0 +1,20 @@
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>
+/// What runs when a test starts this assembly as a child process, because it needs limits of its own.
+/// The test runner loads the assembly without it.
+/// </summary>
+internal static class Program
+{
+    public static async Task<int> Main(string[] args)
+    {
+        if (args is [DescriptorLimitServer.Command, var kind])
+        {
+            await DescriptorLimitServer.RunAsync(Enum.Parse<TransportKind>(kind));
+            return 0;
+        }
+
+        await Console.Error.WriteLineAsync("This is a test assembly; run it with 'dotnet test'.");
+        return 1;
+    }
+}
