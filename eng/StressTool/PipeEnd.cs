@@ -226,7 +226,7 @@ internal sealed class PipeEnd
         }
 
         // Never more than will come, or both sides would wait for the other.
-        return dice == 2 && left > 0
+        return dice >= 12 && left > 0 && _role.Quirks.HasFlag(Quirks.ReadsAtLeast)
             ? await _input.ReadAtLeastAsync((int)Math.Min(left, _readRandom.Next(1, MostHoarded)))
             : await _input.ReadAsync();
     }

@@ -7,7 +7,10 @@ internal static class ProcessResources
     private static readonly string[] s_runtimeThreads =
         [".NET TP", ".NET Tiered", ".NET Timer", ".NET Sockets", ".NET SigHandler", ".NET Long", ".NET Server GC", ".NET BGC"];
 
-    /// <summary>Descriptor numbers and what they are open on, such as socket:[4711].</summary>
+    /// <summary>
+    /// Descriptor numbers and what they are open on, such as socket:[4711]. Files are left out: the runtime opens
+    /// an assembly when it is first needed.
+    /// </summary>
     public static SortedDictionary<int, string> Descriptors()
     {
         var result = new SortedDictionary<int, string>();
@@ -15,7 +18,7 @@ internal static class ProcessResources
         {
             try
             {
-                if (new FileInfo(path).LinkTarget is { } target && !target.StartsWith("/proc/", StringComparison.Ordinal))
+                if (new FileInfo(path).LinkTarget is { } target && !target.StartsWith('/'))
                 {
                     result[int.Parse(Path.GetFileName(path), provider: null)] = target;
                 }

@@ -26,6 +26,13 @@ await new StressRun(options with { Seconds = Math.Min(1, options.Seconds) }, war
 SortedDictionary<int, string> descriptors = ProcessResources.Descriptors();
 List<string> threads = ProcessResources.Threads();
 
+if (warmUp.Failed)
+{
+    warmUp.Print(1);
+    Console.WriteLine($"stress: FAILED in the warm-up ({how}, seed {options.Seed})");
+    return 1;
+}
+
 var figures = new Figures();
 TaskScheduler.UnobservedTaskException += (_, e) => figures.Fail($"an exception that nobody observed: {e.Exception}");
 long start = Stopwatch.GetTimestamp();
@@ -44,11 +51,6 @@ await run.RequireSoonAsync(
 GC.Collect();
 GC.WaitForPendingFinalizers();
 
-foreach (Figures one in warmUp.Failed ? [warmUp, figures] : new[] { figures })
-{
-    one.Print(seconds);
-}
-
-bool failed = figures.Failed || warmUp.Failed;
-Console.WriteLine(failed ? $"stress: FAILED ({how}, seed {options.Seed})" : "stress: ok");
-return failed ? 1 : 0;
+figures.Print(seconds);
+Console.WriteLine(figures.Failed ? $"stress: FAILED ({how}, seed {options.Seed})" : "stress: ok");
+return figures.Failed ? 1 : 0;

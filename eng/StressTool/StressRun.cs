@@ -13,8 +13,8 @@ internal sealed class StressRun(StressOptions options, Figures figures)
     private const int ClientLoops = 64;
     private const int ClientsPerShortListener = 8;
 
-    private static readonly TimeSpan s_longestConnection = TimeSpan.FromSeconds(60);
-    private static readonly TimeSpan s_longestEnd = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan s_longestConnection = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_longestEnd = TimeSpan.FromSeconds(10);
 
     private readonly TrackingMemoryPoolFactory _memory = new(figures);
     private int _connections;
@@ -130,7 +130,7 @@ internal sealed class StressRun(StressOptions options, Figures figures)
     {
         int seed = unchecked((options.Seed * 7919) + number);
         var random = new Random(seed);
-        var plan = Plan.Create(random);
+        var plan = Plan.Create(random, options.UseSockets);
         var received = new ReceivedCount();
         try
         {
