@@ -135,17 +135,29 @@ internal static class Endpoints
         }
 
         using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync();
+        try
+        {
+            await EchoMessagesAsync(socket, context.RequestAborted);
+        }
+        catch (WebSocketException e) when (e.WebSocketErrorCode == WebSocketError.ConnectionClosedPrematurely)
+        {
+            // The client went away without a word; nobody is left to tell.
+        }
+    }
+
+    private static async Task EchoMessagesAsync(WebSocket socket, CancellationToken cancellationToken)
+    {
         byte[] buffer = new byte[ChunkSize];
         while (true)
         {
-            ValueWebSocketReceiveResult message = await socket.ReceiveAsync(buffer.AsMemory(), context.RequestAborted);
+            ValueWebSocketReceiveResult message = await socket.ReceiveAsync(buffer.AsMemory(), cancellationToken);
             if (message.MessageType == WebSocketMessageType.Close)
             {
-                await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, statusDescription: null, context.RequestAborted);
+                await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, statusDescription: null, cancellationToken);
                 return;
             }
 
-            await socket.SendAsync(buffer.AsMemory(0, message.Count), message.MessageType, message.EndOfMessage, context.RequestAborted);
+            await socket.SendAsync(buffer.AsMemory(0, message.Count), message.MessageType, message.EndOfMessage, cancellationToken);
         }
     }
 }
