@@ -43,7 +43,8 @@ readme_command() {
 start() {
   local name=$1 ready=$2
   shift 2
-  "$@" </dev/null >"$work/$name.log" 2>&1 &
+  : >"$work/$name.log"
+  "$@" </dev/null >>"$work/$name.log" 2>&1 &
   pid=$!
   started+=("$pid")
   for _ in {1..600}; do
