@@ -64,7 +64,20 @@ stop() {
     sleep 0.1
   done
   kill -KILL "$1" 2>/dev/null && echo "        process $1 did not end in 15 s"
+  ended "$1"
+}
+
+# ended PID: waits for a process of ours; from now on its number may be another's. The exit code is the process's own.
+ended() {
+  local code one
+  local -a rest=()
   wait "$1" 2>/dev/null
+  code=$?
+  for one in "${started[@]}"; do
+    [[ $one == "$1" ]] || rest+=("$one")
+  done
+  started=("${rest[@]}")
+  return $code
 }
 
 hello=samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll

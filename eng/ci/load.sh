@@ -34,7 +34,7 @@ check_idle() {
   echo "        resident memory of the server: $(awk '/^VmRSS/ {print $2, $3}' "/proc/$server/status")"
   check_wrk "others are served meanwhile" 64 http://127.0.0.1:5180/json 4
   echo >&4
-  wait "$holding"
+  ended "$holding"
   same "every one of them still answers" "answered again $count" "$(grep '^answered' "$work/holder.log")"
   exec 4>&-
   rm -f "$work/release"

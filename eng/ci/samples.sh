@@ -36,6 +36,7 @@ check_hello() {
   kill -TERM "$server"
   stop "$pid"
   same "HelloKestrel ends when asked" "0" "$?"
+  ended "$server"
   if [[ -e $socket ]]; then fail "its unix socket is gone"; else pass "its unix socket is gone"; fi
   same "HelloKestrel logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello.log")"
 }

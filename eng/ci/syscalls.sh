@@ -23,7 +23,7 @@ check_calls_a_request() {
     timeout 60 curl --silent "http://127.0.0.1:5180/?[1-$requests]" >/dev/null
     sleep 0.5
     kill -INT "$tracer"
-    wait "$tracer" 2>/dev/null
+    ended "$tracer"
     stop "$pid"
     same "$mode: one send an answer" "$requests" "$(count_calls 'sendto|sendmsg|sendmmsg|writev')"
     local received
@@ -68,7 +68,7 @@ check_descriptor_limit() {
   fi
 
   echo >&4
-  wait "$holding"
+  ended "$holding"
   exec 4>&-
   rm -f "$work/limit"
   same "accepts again once descriptors are free" "Hello, World!" "$(curl --silent --max-time 10 http://127.0.0.1:5180/)"
