@@ -49,9 +49,10 @@ start_servers() {
   dotnet build --configuration Release --nologo --verbosity quiet samples/HelloKestrel >"$work/build.log" 2>&1 \
     || { cat "$work/build.log" >&2; exit 1; }
   for i in "${!names[@]}"; do
+    : >"$work/server$i.log"
     # shellcheck disable=SC2086 # Several words.
     taskset --cpu-list $server_core dotnet samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll ${arguments[i]} \
-      --urls "http://127.0.0.1:$((6180 + i));https://127.0.0.1:$((6540 + i))" >"$work/server$i.log" 2>&1 &
+      --urls "http://127.0.0.1:$((6180 + i));https://127.0.0.1:$((6540 + i))" >>"$work/server$i.log" 2>&1 &
     pids+=($!)
     for _ in {1..200}; do
       grep -q 'Ctrl+C' "$work/server$i.log" && break
@@ -110,6 +111,8 @@ turn() {
   before=$(ticks "${pids[$2]}")
   requests=$(load "$@")
   after=$(ticks "${pids[$2]}")
+  # The end of the load's connections belongs to nobody's turn.
+  sleep 0.2
   kill -STOP "${pids[$2]}"
   awk -v t=$((after - before)) -v n="$requests" -v s="$3" 'BEGIN { printf "%.4f %.1f\n", t * 10000 / n, n / s }'
 }

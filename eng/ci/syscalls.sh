@@ -5,6 +5,20 @@ count_calls() {
   grep -cE "^[0-9]+ +($1)\(" "$work/strace.log"
 }
 
+# trace_requests PATH COUNT: the server's calls while one connection asks COUNT times, one after the other.
+trace_requests() {
+  timeout 30 curl --silent "http://127.0.0.1:5180/$1?[1-2000]" >/dev/null
+  strace --follow-forks --attach="$pid" --output="$work/strace.log" --string-limit=8 \
+    --trace=sendto,sendmsg,sendmmsg,writev,recvfrom,recvmsg,readv 2>/dev/null &
+  local tracer=$!
+  started+=("$tracer")
+  sleep 1.5
+  timeout 60 curl --silent "http://127.0.0.1:5180/$1?[1-$2]" >/dev/null
+  sleep 0.5
+  kill -INT "$tracer"
+  ended "$tracer"
+}
+
 check_calls_a_request() {
   if ! strace -o "$work/strace-probe" true 2>/dev/null; then
     echo "        strace may not trace here: left out"
@@ -14,16 +28,9 @@ check_calls_a_request() {
   local mode requests=500
   for mode in ThreadPool UnsafeInline; do
     start_hello "calls-$mode" --scheduling "$mode" || return
-    timeout 30 curl --silent "http://127.0.0.1:5180/?[1-2000]" >/dev/null
-    strace --follow-forks --attach="$pid" --output="$work/strace.log" --string-limit=8 \
-      --trace=sendto,sendmsg,sendmmsg,writev,recvfrom,recvmsg,readv 2>/dev/null &
-    local tracer=$!
-    started+=("$tracer")
-    sleep 1.5
-    timeout 60 curl --silent "http://127.0.0.1:5180/?[1-$requests]" >/dev/null
-    sleep 0.5
-    kill -INT "$tracer"
-    ended "$tracer"
+    trace_requests "json" "$requests"
+    echo "        $mode: $(count_calls 'sendto|sendmsg|sendmmsg|writev') sends for $requests requests of /json, which flushes twice"
+    trace_requests "" "$requests"
     stop "$pid"
     same "$mode: one send an answer" "$requests" "$(count_calls 'sendto|sendmsg|sendmmsg|writev')"
     local received
