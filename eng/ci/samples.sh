@@ -16,6 +16,7 @@ check_hello() {
   server=$(sed -nE 's/.*process ([0-9]+)\..*/\1/p' "$work/hello.log")
   started+=("$server")
 
+  check_transport "$server"
   same "curl: plain" "Hello, World! 1.1" "$(ask http://localhost:5080/ -w ' %{http_version}')"
   same "curl: JSON" '{"message":"Hello, World!"}' "$(ask http://localhost:5080/json)"
   same "curl: HTTP/2 without TLS" '{"message":"Hello, World!"} 2' "$(ask --http2-prior-knowledge http://localhost:5081/json -w ' %{http_version}')"
@@ -39,6 +40,14 @@ check_hello() {
   ended "$server"
   if [[ -e $socket ]]; then fail "its unix socket is gone"; else pass "its unix socket is gone"; fi
   same "HelloKestrel logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello.log")"
+}
+
+# The stock transport stays in use, without an error, where ours can't be: here it must be the one that was asked for.
+check_transport() {
+  local expected=0 loops
+  [[ $TRANSPORT == epoll ]] && expected=$(nproc)
+  loops=$(cat /proc/"$1"/task/*/comm | grep -c '^epoll loop')
+  same "$expected threads of the server are loops" "$expected" "$loops"
 }
 
 garbage() {
