@@ -1,1 +1,32 @@
-Console.WriteLine("stub");
+// A protocol of one's own over the epoll transport in a generic host, without ASP.NET Core: what a client sends
+// comes back. Server and client are both here; each is a PipeReader and a PipeWriter over a connection.
+//   dotnet run --project samples/EchoServer                  the server
+//   dotnet run --project samples/EchoServer -- client        sends the lines you type and prints what comes back
+// Options of both: --port N (default 7000), or --unix PATH for a unix socket.
+using System.Net;
+using System.Net.Sockets;
+using EchoServer;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
+
+// Registers IConnectionListenerFactory for servers and IConnectionFactory for clients.
+builder.Services.AddEpollTransport();
+
+EndPoint endpoint = builder.Configuration["unix"] is { Length: > 0 } path
+    ? new UnixDomainSocketEndPoint(path)
+    : new IPEndPoint(IPAddress.Loopback, builder.Configuration.GetValue("port", 7000));
+
+if (args is ["client", ..])
+{
+    using IHost host = builder.Build();
+    return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);
+}
+
+builder.Services.AddHostedService(services =>
+    ActivatorUtilities.CreateInstance<EchoService>(services, endpoint));
+await builder.Build().RunAsync();
+return 0;

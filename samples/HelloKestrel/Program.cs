@@ -1,5 +1,71 @@
-var builder = WebApplication.CreateBuilder(args);
-builder.WebHost.UseEpollTransport();
+// The smallest web application over the epoll transport, and a little more than the smallest so that every way
+// Kestrel moves bytes can be tried with curl. Options (all optional, as --name value):
+//   --urls URL;URL                     bind exactly these (also ASPNETCORE_URLS); otherwise see DefaultEndpoints
+//   --transport epoll|sockets          sockets: Kestrel's stock transport, to compare with
+//   --scheduling Adaptive|ThreadPool|UnsafeInline
+//   --loops N                          event loops (with sockets: its I/O queues)
+//   --Logging:LogLevel:Default Debug   says more; the default is Warning
+using HelloKestrel;
+using KestrelEpollTransport;
+
+var builder = WebApplication.CreateSlimBuilder(args);
+builder.Logging.SetMinimumLevel(LogLevel.Warning);
+
+var scheduling = builder.Configuration.GetValue("scheduling", ApplicationScheduling.Adaptive);
+int? loops = builder.Configuration.GetValue<int?>("loops");
+string transport = builder.Configuration["transport"] ?? "epoll";
+
+switch (transport)
+{
+    case "epoll":
+        // In an application of your own, builder.WebHost.UseEpollTransport() is all there is to write.
+        builder.WebHost.UseEpollTransport(options =>
+        {
+            options.Scheduling = scheduling;
+            options.LoopCount = loops ?? options.LoopCount;
+        });
+        break;
+    case "sockets":
+        builder.WebHost.UseSockets(options =>
+        {
+            options.UnsafePreferInlineScheduling = scheduling == ApplicationScheduling.UnsafeInline;
+            options.IOQueueCount = loops ?? options.IOQueueCount;
+        });
+        break;
+    default:
+        Console.Error.WriteLine($"--transport must be 'epoll' or 'sockets', not '{transport}'.");
+        return 1;
+}
+
+builder.WebHost.UseKestrelHttpsConfiguration();
+builder.WebHost.ConfigureKestrel(kestrel =>
+{
+    kestrel.AddServerHeader = false;
+    kestrel.ConfigureHttpsDefaults(https => https.ServerCertificate = LocalCertificate.Create());
+});
+
+bool usesDefaults = string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey]);
+if (usesDefaults)
+{
+    builder.WebHost.ConfigureKestrel(DefaultEndpoints.Listen);
+}
+
 var app = builder.Build();
-app.MapGet("/", () => "Hello");
-app.Run();
+Endpoints.Map(app);
+
+await app.StartAsync();
+Console.WriteLine($"HelloKestrel over {transport}, process {Environment.ProcessId}. Ctrl+C stops it.");
+if (usesDefaults)
+{
+    DefaultEndpoints.PrintCurlLines();
+}
+else
+{
+    foreach (string url in app.Urls)
+    {
+        Console.WriteLine($"  {url}");
+    }
+}
+
+await app.WaitForShutdownAsync();
+return 0;

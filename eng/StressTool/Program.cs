@@ -1,0 +1,56 @@
+// Opens, uses, aborts and closes connections over the transport from many threads, and fails if a byte is wrong, an
+// end is missing, or anything is left behind. Run it with eng/stress.sh; the seed it prints makes the same plans again.
+//   --seconds N  --seed N  --transport epoll|sockets  --scheduling Adaptive|ThreadPool|UnsafeInline
+using System.Diagnostics;
+using StressTool;
+
+StressOptions options;
+try
+{
+    options = StressOptions.Parse(args);
+}
+catch (FormatException e)
+{
+    Console.Error.WriteLine(e.Message);
+    return 2;
+}
+
+// Enough threads that they are preempted in the middle of things, whatever the number of processors.
+ThreadPool.SetMinThreads(32, 32);
+string how = $"{(options.UseSockets ? "sockets" : "epoll")}, {options.Scheduling}";
+Console.WriteLine($"stress: {how}, {options.Seconds} s, seed {options.Seed}");
+
+// A short run first: what the runtime opens once and keeps is then open, and doesn't look like a leak.
+var warmUp = new Figures();
+await new StressRun(options with { Seconds = Math.Min(1, options.Seconds) }, warmUp).RunAsync();
+SortedDictionary<int, string> descriptors = ProcessResources.Descriptors();
+List<string> threads = ProcessResources.Threads();
+
+if (warmUp.Failed)
+{
+    warmUp.Print(1);
+    Console.WriteLine($"stress: FAILED in the warm-up ({how}, seed {options.Seed})");
+    return 1;
+}
+
+var figures = new Figures();
+TaskScheduler.UnobservedTaskException += (_, e) => figures.Fail($"an exception that nobody observed: {e.Exception}");
+long start = Stopwatch.GetTimestamp();
+var run = new StressRun(options, figures);
+await run.RunAsync();
+double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+
+await run.RequireSoonAsync(
+    () => ProcessResources.Descriptors().Count <= descriptors.Count,
+    () => "descriptors left open: " + string.Join(", ", ProcessResources.Descriptors().Except(descriptors).Select(static d => $"{d.Key} {d.Value}")));
+await run.RequireSoonAsync(
+    () => ProcessResources.Threads().Count <= threads.Count,
+    () => $"threads left running: {string.Join(", ", ProcessResources.Threads())}; before: {string.Join(", ", threads)}");
+
+// Tasks that failed unseen report when they are collected.
+GC.Collect();
+GC.WaitForPendingFinalizers();
+
+figures.Print(seconds);
+Console.WriteLine(figures.Failed ? $"stress: FAILED ({how}, seed {options.Seed})" : "stress: ok");
+return figures.Failed ? 1 : 0;

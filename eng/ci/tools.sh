@@ -1,0 +1,22 @@
+# What the checks are made with, from Debian's packages. Sourced by .ci/run.
+
+install_missing() {
+  local -A package=([curl]=curl [wrk]=wrk [h2load]=nghttp2-client [strace]=strace [prlimit]=util-linux)
+  local -a missing=()
+  local tool
+  for tool in "${!package[@]}"; do
+    command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+  done
+  [[ ${#missing[@]} == 0 ]] && return 0
+  echo "        installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install --yes --no-install-recommends "${missing[@]}" || {
+    apt-get update && apt-get install --yes --no-install-recommends "${missing[@]}"
+  }
+}
+
+if install_missing >"$work/apt.log" 2>&1; then
+  pass "curl, wrk, h2load and strace are there"
+else
+  fail "curl, wrk, h2load and strace are there" "$(cat "$work/apt.log")"
+fi
