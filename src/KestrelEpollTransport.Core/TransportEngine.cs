@@ -20,10 +20,10 @@ internal sealed class TransportEngine : IDisposable
 {
     private const string LogCategory = "KestrelEpollTransport";
 
-    // Linger and back-off end on the loops; 1 MiB bounds what a lingering connection discards when reading is unlimited.
     private readonly BlockSource?[] _blocks;
     private readonly IMemoryPoolFactory<byte>? _poolFactory;
     private readonly FlushWatch _watch;
+    private readonly LingerList _lingerers = new();
     private readonly Lock _lock = new();
 
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
@@ -39,7 +39,7 @@ internal sealed class TransportEngine : IDisposable
         _blocks = new BlockSource?[options.LoopCount];
         _watch = new FlushWatch(Logger);
         ServerSide = new ConnectionShared(
-            Logger, ConnectionScheduler.Create(options.Scheduling), _watch, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, ConnectionScheduler.Create(options.Scheduling), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = ServerSide with { Logger = loggerFactory.CreateLogger(LogCategory + ".Client") };
     }
 
@@ -70,6 +70,7 @@ internal sealed class TransportEngine : IDisposable
     {
         Loops.Dispose();
         _watch.Dispose();
+        _lingerers.Dispose();
         Metrics.Dispose();
         lock (_lock)
         {

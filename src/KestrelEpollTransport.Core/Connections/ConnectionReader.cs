@@ -12,9 +12,11 @@ namespace KestrelEpollTransport.Connections;
 /// is read from, and never ahead of that.
 /// </summary>
 /// <remarks>
-/// A read that finds nothing publishes <see cref="AwaitWord"/>'s Waiting and returns. Whoever ends the wait (the loop
-/// with readiness, a cancellation, the end of the connection) owes one resume: scheduling runs
-/// <see cref="Execute"/>, which receives, completes the read, and so runs the application up to its next wait.
+/// A read that finds nothing returns, and publishes <see cref="AwaitWord"/>'s Waiting when the caller attaches its
+/// continuation: earlier, the loop could complete the read before the caller looks, and the caller would go on by itself on a
+/// thread that scheduling did not choose. Whoever ends the wait (the loop with readiness, a cancellation, the
+/// end of the connection) owes one resume: scheduling runs <see cref="Execute"/>, which receives, completes the read,
+/// and so runs the application up to its next wait.
 /// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
@@ -58,8 +60,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private long _bytesLeft;
     private bool _started;
     private bool _waiting;
+    private bool _unpublished;
+    private bool _polled;
     private bool _paused;
-    private bool _leftUnconsumed;
 
     public ConnectionReader(EpollConnection connection)
     {
@@ -74,11 +77,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     /// <summary>Whether input is left that the application has not consumed or not even received. A hint.</summary>
     public bool HasMoreInput => _buffer.Buffered > 0 || _word.IsReady;
 
-    /// <summary>Whether the kernel may hold unread input. A hint.</summary>
+    /// <summary>Whether readiness was told that no receive has answered yet.</summary>
     public bool MayHaveUnread => _word.IsReady;
-
-    /// <summary>Whether the application has left received input unconsumed, or did until it completed the reader. A hint.</summary>
-    public bool HasUnconsumed => _leftUnconsumed || _buffer.Buffered > 0;
 
     public bool IsCompleted => _gate.IsCompleted;
 
@@ -182,11 +182,24 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _source.GetResult(token);
 
-    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _source.GetStatus(token);
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token)
+    {
+        // An await asks once and then attaches its continuation. Who asks again polls, and must see it end.
+        if (_unpublished && _polled)
+        {
+            PublishWait();
+        }
 
-    // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
-    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _polled = true;
+        return _source.GetStatus(token);
+    }
+
+    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    {
+        // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
         _source.OnCompleted(continuation, state, token, flags & ~ValueTaskSourceOnCompletedFlags.UseSchedulingContext);
+        PublishWait();
+    }
 
     private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
     {
@@ -212,6 +225,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             _started = true;
             _source.Reset();
             _token = cancellationToken;
+            _polled = false;
+            _unpublished = true;
             _waiting = true;
         }
         finally
@@ -225,14 +240,24 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionReader)state!).FireToken(), this);
         }
 
+        return pending;
+    }
+
+    // From here on another thread may run the resume.
+    private void PublishWait()
+    {
+        if (!_unpublished)
+        {
+            return;
+        }
+
+        _unpublished = false;
         _connection.OnReaderWaits();
         if (!_word.TryWait())
         {
             // Something happened since we looked, or the look was not allowed: then the resume is ours to owe.
             _connection.Resume(this);
         }
-
-        return pending;
     }
 
     private void CompletePendingRead()
@@ -398,7 +423,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
         else if (received.Value == 0)
         {
-            TryEnd(null);
             _connection.OnEndOfStream();
         }
         else if (!received.WouldBlock)
@@ -474,7 +498,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private void Free()
     {
         Debug.Assert(_gate.IsCompleted, "Only a completed reader frees its buffer.");
-        _leftUnconsumed |= _buffer.Buffered > 0;
         _buffer.Free();
     }
 }

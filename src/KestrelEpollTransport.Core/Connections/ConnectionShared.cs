@@ -7,11 +7,13 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="Logger">Where the life of connections is logged.</param>
 /// <param name="Scheduler">Where resumed connections run.</param>
 /// <param name="Watch">Bounds the wait of marked bytes.</param>
+/// <param name="Lingerers">Bounds the time of connections that said FIN first.</param>
 /// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 internal sealed record ConnectionShared(
     ILogger Logger,
     ConnectionScheduler Scheduler,
     FlushWatch Watch,
+    LingerList Lingerers,
     long MaxReadBufferSize,
     long MaxWriteBufferSize);

@@ -120,6 +120,12 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             return ValueTask.FromCanceled<FlushResult>(cancellationToken);
         }
 
+        if (_gate.IsCompleted)
+        {
+            // As on a pipe: there is nothing to flush any more, and no harm in asking.
+            return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _word.IsClosed));
+        }
+
         Enter();
         try
         {

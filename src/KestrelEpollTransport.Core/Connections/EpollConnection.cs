@@ -20,7 +20,7 @@ namespace KestrelEpollTransport.Connections;
 /// <para><b>A dispatch</b> is the time from the completion of a read to the application's next wait, or to the return of
 /// the completion, on one thread: flushes on that thread meanwhile may be gathered.</para>
 /// <para><b>The end.</b> The first reason wins. An abort resets at once; everything else sends what is queued, says FIN and
-/// closes, and if the peer was still sending, <see cref="Lingering"/> lies between the two.
+/// closes, and unless the peer said FIN first, <see cref="Lingering"/> lies between the two.
 /// <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no call is in flight.</para>
 /// </remarks>
 internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe
@@ -41,9 +41,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     private int _finSeen;
     private int _dispatchThread;
     private volatile bool _isShutDown;
-    private volatile bool _isReleased;
-
-    // The loop only.
+    private volatile bool _socketIsOver;
     private Lingering? _lingering;
 
     // The application, one thread at a time.
@@ -99,7 +97,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
                 return existing;
             }
 
-            ObjectDisposedException.ThrowIf(!TryEnterDescriptor(out int descriptor), this);
+            ObjectDisposedException.ThrowIf(_socketIsOver || !TryEnterDescriptor(out int descriptor), this);
             IoResult duplicate = SystemCalls.Duplicate(descriptor);
             LeaveDescriptor();
             if (duplicate.IsError)
@@ -109,9 +107,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
             Socket made = new(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
             Socket? other = Interlocked.CompareExchange(ref _socket, made, null);
-            if (other is not null || _isReleased)
+            if (other is not null || _socketIsOver)
             {
-                // Lost to another caller, or the connection closed meanwhile and will not look again.
+                // Lost to another caller, or the connection ended meanwhile and will not look again.
                 made.Dispose();
             }
 
@@ -165,13 +163,17 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        if (_lingering is { } lingering)
+        // The bit first, then the look for lingering: EndGracefully does it in the other order, so that what
+        // is told at that moment is discarded by one of us.
+        bool resume = NoteReadable(readiness);
+        if (Volatile.Read(ref _lingering) is { } lingering)
         {
             lingering.OnReady();
-            return;
         }
-
-        OnReadable(readiness);
+        else
+        {
+            ResumeReader(readiness, resume);
+        }
     }
 
     public void OnFault(Exception exception)
@@ -180,7 +182,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         Shutdown(new ConnectionAbortedException("The transport met an unexpected exception.", exception));
     }
 
-    public void Abandon() => Shutdown(new ConnectionAbortedException("The transport was disposed."));
+    public void Abandon()
+    {
+        Shutdown(new ConnectionAbortedException("The transport was disposed."));
+        CloseDescriptor();
+    }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
     public void Resume(IThreadPoolWorkItem work) => Shared.Scheduler.Resume(work, _loop);
@@ -258,7 +264,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The reader received the end of the stream.</summary>
     public void OnEndOfStream()
     {
-        NoteFin();
+        if (Reader.TryEnd(null))
+        {
+            NoteFin();
+        }
+
         _closed.Fire();
     }
 
@@ -284,9 +294,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         Writer.Close();
     }
-
-    /// <summary>From now on readiness means input to discard. The loop.</summary>
-    public void OnLingering(Lingering lingering) => _lingering = lingering;
 
     /// <summary>The writer was completed with an exception.</summary>
     public void OnWriterFailed(Exception exception)
@@ -346,7 +353,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         Writer.OnWritable();
     }
 
-    private void OnReadable(Readiness readiness)
+    // True: the reader waited, and the caller owes it the resume.
+    private bool NoteReadable(Readiness readiness)
     {
         // An error after a FIN is no error for the reader: it gets what was sent before, and the end.
         if ((readiness & Readiness.Error) != 0 && Volatile.Read(ref _finSeen) == 0)
@@ -354,24 +362,33 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             TakeError();
         }
 
-        bool hungUp = (readiness & (Readiness.PeerClosed | Readiness.HangUp | Readiness.Error)) != 0;
-        if (hungUp && (readiness & Readiness.Error) == 0)
+        // On TCP a hang-up without an error is a reset whose error another call has been given.
+        bool reset = (readiness & Readiness.Error) != 0 || (_isTcp && (readiness & Readiness.HangUp) != 0);
+        if ((readiness & Readiness.PeerClosed) != 0 && !reset)
         {
             NoteFin();
         }
 
-        int sticky = (hungUp ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
-        if (Reader.SetReady(sticky))
+        int sticky = (HasEnded(readiness) ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
+        return Reader.SetReady(sticky);
+    }
+
+    private void ResumeReader(Readiness readiness, bool resume)
+    {
+        if (resume)
         {
             // The resumed reader receives to the end and then fires the closed token, in the order of a pipe's ends.
             Shared.Scheduler.ResumeFromLoop(Reader, _loop);
         }
-        else if (hungUp || Reader.IsCompleted)
+        else if (HasEnded(readiness) || Reader.IsCompleted)
         {
             // The application does not read now, or never again: it learns of the end by the token.
             _closed.Fire();
         }
     }
+
+    private static bool HasEnded(Readiness readiness) =>
+        (readiness & (Readiness.PeerClosed | Readiness.HangUp | Readiness.Error)) != 0;
 
     private void TakeError()
     {
@@ -441,11 +458,20 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
                 Reset(recorded);
             }
 
+            DisposeSocket();
             _closed.Fire();
             _isShutDown = true;
             Interlocked.MemoryBarrier();
             Volatile.Read(ref _shutDown)?.TrySetResult();
         }
+    }
+
+    // The flag, a fence, the socket; the getter of Socket does it the other way round.
+    private void DisposeSocket()
+    {
+        _socketIsOver = true;
+        Interlocked.MemoryBarrier();
+        Volatile.Read(ref _socket)?.Dispose();
     }
 
     private void Reset(Exception recorded)
@@ -475,25 +501,38 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        bool unread = Reader.MayHaveUnread && SystemCalls.GetUnreadBytes(descriptor).Value > 0;
-        bool peerStillSends = unread || (Reader.HasUnconsumed && !Reader.HasHungUp);
-
         // After a FIN with nothing before it left to receive, the reader has, or would have had, a regular end.
-        Reader.TryEnd(Reader.HasHungUp && !unread ? null : recorded);
-        if (peerStillSends || Volatile.Read(ref _socket) is not null)
-        {
-            // Without unread input and without a duplicate, the close says FIN by itself.
-            _ = SystemCalls.ShutdownWrite(descriptor);
-        }
-
+        bool unread = Reader.MayHaveUnread && SystemCalls.GetUnreadBytes(descriptor).Value > 0;
+        bool peerIsDone = Reader.HasHungUp && !unread;
+        Reader.TryEnd(peerIsDone ? null : recorded);
+        _ = SystemCalls.ShutdownWrite(descriptor);
         LeaveDescriptor();
-        if (peerStillSends)
+        if (peerIsDone)
         {
-            _loop.Post(new Lingering(this, _loop));
+            CloseDescriptor();
         }
         else
         {
-            CloseDescriptor();
+            Linger();
+        }
+    }
+
+    // The window: readiness is told after the reader's last look and before lingering is published. Published
+    // first, then the bit is looked at; OnReady sets the bit and then looks for lingering.
+    private void Linger()
+    {
+        Lingering lingering = new(this, _loop);
+        Shared.Lingerers.Add(lingering);
+        Interlocked.Exchange(ref _lingering, lingering);
+        if (Reader.MayHaveUnread)
+        {
+            _loop.Post(lingering);
+        }
+
+        if (_guard.IsClosing)
+        {
+            // Abandoned meanwhile, by someone who may not have seen the lingering.
+            Shared.Lingerers.Remove(lingering);
         }
     }
 
@@ -503,8 +542,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         _loop.Deregister(this, _descriptor);
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
-        _isReleased = true;
-        Interlocked.MemoryBarrier();
-        Volatile.Read(ref _socket)?.Dispose();
+        if (Volatile.Read(ref _lingering) is { } lingering)
+        {
+            Shared.Lingerers.Remove(lingering);
+        }
     }
 }

@@ -4,12 +4,13 @@ using KestrelEpollTransport.Native;
 namespace KestrelEpollTransport.Connections;
 
 /// <summary>
-/// The last act of a connection whose peer was still sending when we said FIN: what arrives is received and thrown
-/// away, until the peer is done, or for a bounded time and number of bytes; then the descriptor is closed.
+/// The last act of a connection that said FIN before its peer did: what still arrives is received and thrown away
+/// until the peer is done, or for a bounded time and number of bytes; then the descriptor is closed.
 /// </summary>
 /// <remarks>
-/// Closing at once would answer unread input with RST, and RST makes the peer's kernel drop the response that
-/// was just sent (RFC 9112, section 9.6): a 413 would reach nobody. Runs on the loop's thread.
+/// Closing at once would answer input with RST, the unread as well as what is under way, and RST makes the peer
+/// drop the response that was just sent (RFC 9112, section 9.6): a 413 would reach nobody.
+/// <para>Discards on the loop's thread. <see cref="LingerList"/> keeps the time.</para>
 /// </remarks>
 internal sealed class Lingering : IThreadPoolWorkItem
 {
@@ -24,9 +25,7 @@ internal sealed class Lingering : IThreadPoolWorkItem
 
     private readonly EpollConnection _connection;
     private readonly EventLoop _loop;
-    private readonly long _deadlineMs = Environment.TickCount64 + TimeLimitMs;
     private long _bytesLeft;
-    private bool _started;
 
     public Lingering(EpollConnection connection, EventLoop loop)
     {
@@ -35,28 +34,31 @@ internal sealed class Lingering : IThreadPoolWorkItem
         _bytesLeft = connection.Shared.MaxReadBufferSize;
     }
 
-    /// <summary>Posted to begin and after each turn, and scheduled for the time limit.</summary>
+    /// <summary>When it is over, in the time of <see cref="Environment.TickCount64"/>.</summary>
+    public long DeadlineMs { get; } = Environment.TickCount64 + TimeLimitMs;
+
+    // The list's, under its lock.
+    public LinkedListNode<Lingering>? Node { get; set; }
+
+    /// <summary>Posted for what was told before lingering began, and after each turn.</summary>
     public void Execute()
     {
-        if (!_loop.IsDriver || Environment.TickCount64 >= _deadlineMs)
+        if (_loop.IsDriver)
         {
-            // Too late, or the loop has ended and the thread pool runs what it left.
-            _connection.CloseDescriptor();
-            return;
+            Discard();
         }
-
-        if (!_started)
+        else
         {
-            _started = true;
-            _connection.OnLingering(this);
-            _loop.OnSchedule(this, TimeLimitMs);
+            // The loop has ended, and the thread pool runs what it left.
+            Close();
         }
-
-        Discard();
     }
 
-    /// <summary>There is more to discard, or the peer ended.</summary>
+    /// <summary>There is more to discard, or the peer ended. The loop.</summary>
     public void OnReady() => Discard();
+
+    /// <summary>Enough. Any thread.</summary>
+    public void Close() => _connection.CloseDescriptor();
 
     private unsafe void Discard()
     {
@@ -83,7 +85,7 @@ internal sealed class Lingering : IThreadPoolWorkItem
             _bytesLeft -= received.Value;
             if (received.Value <= 0 || _bytesLeft <= 0)
             {
-                _connection.CloseDescriptor();
+                Close();
                 return;
             }
         }

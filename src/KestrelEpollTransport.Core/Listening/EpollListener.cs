@@ -70,7 +70,7 @@ internal sealed class EpollListener : IConnectionListener
     }
 
     /// <summary>
-    /// The next connection; null once the endpoint is unbound and what was accepted before is taken.
+    /// The next connection; null once the endpoint is unbound.
     /// </summary>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="SocketException">The listening socket became unusable.</exception>
@@ -95,23 +95,18 @@ internal sealed class EpollListener : IConnectionListener
         return null;
     }
 
-    /// <summary>Stops listening. What was accepted stays, and can still be taken. Idempotent.</summary>
+    /// <summary>
+    /// Stops listening. What waits in the queue is aborted, as the kernel resets what waits in its backlog; what the
+    /// application has taken lives on. Idempotent.
+    /// </summary>
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         BeginUnbind();
         return new ValueTask(_unbound.Task);
     }
 
-    /// <summary>Unbinds, and aborts the accepted connections that nobody took. Connections in use live on. Idempotent.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        await UnbindAsync().ConfigureAwait(false);
-        while (_accepted.Reader.TryRead(out EpollConnection? connection))
-        {
-            connection.Abort(new ConnectionAbortedException("The listener was disposed before the connection was accepted by the application."));
-            await connection.DisposeAsync().ConfigureAwait(false);
-        }
-    }
+    /// <summary>Unbinds. Connections in use live on. Idempotent.</summary>
+    public ValueTask DisposeAsync() => UnbindAsync();
 
     /// <summary>Deregisters; the socket is disposed when the last accept that is in progress has left.</summary>
     public void BeginUnbind()
@@ -298,6 +293,11 @@ internal sealed class EpollListener : IConnectionListener
         finally
         {
             _accepted.Writer.TryComplete();
+            while (_accepted.Reader.TryRead(out EpollConnection? connection))
+            {
+                connection.Abort(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
+            }
+
             _unbound.TrySetResult();
         }
     }
