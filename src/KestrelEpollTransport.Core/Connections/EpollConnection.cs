@@ -97,7 +97,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
                 return existing;
             }
 
-            ObjectDisposedException.ThrowIf(_socketIsOver || !TryEnterDescriptor(out int descriptor), this);
+            ObjectDisposedException.ThrowIf(!TryEnterDescriptor(out int descriptor), this);
             IoResult duplicate = SystemCalls.Duplicate(descriptor);
             LeaveDescriptor();
             if (duplicate.IsError)
