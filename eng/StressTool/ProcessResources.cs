@@ -32,6 +32,25 @@ internal static class ProcessResources
         return result;
     }
 
+    /// <summary>
+    /// The fewest that are open within a second: a baseline that counted what is still being closed would hide as
+    /// many leaks. What was forgotten and merely waits for its finalizer goes first.
+    /// </summary>
+    public static async Task<SortedDictionary<int, string>> SettledDescriptorsAsync()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        SortedDictionary<int, string> fewest = Descriptors();
+        for (int i = 0; i < 20; i++)
+        {
+            await Task.Delay(50);
+            SortedDictionary<int, string> now = Descriptors();
+            fewest = now.Count < fewest.Count ? now : fewest;
+        }
+
+        return fewest;
+    }
+
     public static List<string> Threads()
     {
         var names = new List<string>();

@@ -23,7 +23,7 @@ Console.WriteLine($"stress: {how}, {options.Seconds} s, seed {options.Seed}");
 // A short run first: what the runtime opens once and keeps is then open, and doesn't look like a leak.
 var warmUp = new Figures();
 await new StressRun(options with { Seconds = Math.Min(1, options.Seconds) }, warmUp).RunAsync();
-SortedDictionary<int, string> descriptors = ProcessResources.Descriptors();
+SortedDictionary<int, string> descriptors = await ProcessResources.SettledDescriptorsAsync();
 List<string> threads = ProcessResources.Threads();
 
 if (warmUp.Failed)
@@ -52,5 +52,7 @@ GC.Collect();
 GC.WaitForPendingFinalizers();
 
 figures.Print(seconds);
+Console.WriteLine($"  {"descriptors before, after",-36}{$"{descriptors.Count}, {ProcessResources.Descriptors().Count}",16}");
+Console.WriteLine($"  {"threads of ours before, after",-36}{$"{threads.Count}, {ProcessResources.Threads().Count}",16}");
 Console.WriteLine(figures.Failed ? $"stress: FAILED ({how}, seed {options.Seed})" : "stress: ok");
 return figures.Failed ? 1 : 0;

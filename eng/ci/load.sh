@@ -5,8 +5,10 @@ source eng/ci/wrk.sh
 
 # at_most COUNT: that many connections, or what the limit of descriptors a process leaves room for.
 at_most() {
-  local room=$(($(ulimit -Hn) - 1000))
-  echo $(($1 < room ? $1 : room))
+  local limit
+  limit=$(ulimit -Hn)
+  [[ $limit == unlimited ]] && limit=$(($1 + 1000))
+  echo $(($1 < limit - 1000 ? $1 : limit - 1000))
 }
 
 check_load() {
