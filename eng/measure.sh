@@ -39,6 +39,8 @@ end_servers() {
   local one
   for one in "${pids[@]}"; do
     kill -KILL "$one" 2>/dev/null || true
+    # Without this the shell reports each death.
+    wait "$one" 2>/dev/null || true
   done
   rm -rf "$work"
 }
