@@ -34,7 +34,7 @@ internal sealed class TransportEngine : IDisposable
         Options = options;
         Logger = loggerFactory.CreateLogger(LogCategory);
         Loops = new LoopGroup(options.LoopCount, Logger);
-        Metrics = new TransportMetrics(meterFactory, Loops);
+        Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
         _poolFactory = poolFactory;
         _blocks = new BlockSource?[options.LoopCount];
         _watch = new FlushWatch(Logger);

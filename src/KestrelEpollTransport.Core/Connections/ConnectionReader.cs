@@ -74,9 +74,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     /// <summary>The end of a stream whose every byte was received.</summary>
     private static object EndOfStream { get; } = new();
 
-    /// <summary>Whether input is left that the application has not consumed or not even received. A hint.</summary>
-    public bool HasMoreInput => _buffer.Buffered > 0 || _word.IsReady;
-
     /// <summary>Whether readiness was told that no receive has answered yet.</summary>
     public bool MayHaveUnread => _word.IsReady;
 

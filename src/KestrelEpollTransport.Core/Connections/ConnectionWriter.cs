@@ -11,11 +11,11 @@ namespace KestrelEpollTransport.Connections;
 /// the application filled, on the caller's thread where it can.
 /// </summary>
 /// <remarks>
-/// A flush sends at once, or it only <i>marks</i>, so that what is produced together leaves together: while the
-/// connection's own dispatch still has input to go through (pipelining), and when flushes from elsewhere follow
-/// each other closely (HTTP/2 frames). Marked bytes leave when the reader is about to wait, when the dispatch
-/// returns, when <see cref="GatherLimit"/> bytes are queued, with a drain that is posted to the loop, or at the next look
-/// of the watch: whichever comes first.
+/// A flush sends at once, or it only <i>marks</i>, so that what is produced together leaves together: in the connection's
+/// own dispatch (the pieces of a response, and pipelined responses), and when flushes from elsewhere follow each
+/// other closely (HTTP/2 frames). Marked bytes leave when the reader is about to wait, when the dispatch
+/// returns, when <see cref="GatherLimit"/> bytes are queued, with a drain that is posted, or at the next look of the
+/// watch: whichever comes first.
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
 /// thread. <see cref="SendWord"/> says who sends.</para>
 /// </remarks>
@@ -38,6 +38,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private UseGate _gate;
     private SendQueue _queue;
     private volatile bool _completing;
+    private volatile bool _gathering;
 
     // The writing side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
     private ManualResetValueTaskSourceCore<FlushResult> _source;
@@ -253,33 +254,31 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         _queue.Commit();
         _lent = false;
-        if (_queue.Unsent >= GatherLimit)
+        if (_queue.Unsent >= GatherLimit || !ShouldGather(out bool postsDrain) || !TryMark())
         {
             Send(returnsLoan: true);
         }
-        else if (_connection.InOwnDispatch)
+        else if (postsDrain)
         {
-            // With input left, the dispatch goes on to the next response, and sends both at its end at the latest.
-            if (!_connection.Reader.HasMoreInput || !TryMark())
-            {
-                Send(returnsLoan: true);
-            }
+            // After the mark, which it is to find.
+            (_postedDrain ??= new PostedDrain(this)).Post();
         }
-        else
+    }
+
+    private bool ShouldGather(out bool postsDrain)
+    {
+        // The connection's dispatch sends at its end, and the reader before it waits. One response is often several
+        // flushes (Kestrel ends a chunked one with a flush of its own), and pipelined ones follow each other.
+        postsDrain = !_connection.InOwnDispatch;
+        if (!postsDrain || _gathering)
         {
-            long now = Stopwatch.GetTimestamp();
-            bool closeBehind = now - _lastFlush < s_gatherWindow;
-            _lastFlush = now;
-            if (closeBehind && TryMark())
-            {
-                // After the mark, which it is to find.
-                (_postedDrain ??= new PostedDrain(this)).Post();
-            }
-            else
-            {
-                Send(returnsLoan: true);
-            }
+            return true;
         }
+
+        long now = Stopwatch.GetTimestamp();
+        bool closeBehind = now - _lastFlush < s_gatherWindow;
+        _lastFlush = now;
+        return closeBehind;
     }
 
     // False: closed, so that there is nothing to gather for.
@@ -481,26 +480,31 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
-    /// <summary>A drain on the loop, not on the pool: blocked handlers may have starved that.</summary>
+    /// <summary>
+    /// A drain behind the work that waits in the thread pool. That work is often what produces the next flushes (the other
+    /// streams of an HTTP/2 connection), so that most of a burst leaves in one send. Should blocked handlers have
+    /// starved the pool, the watch sends.
+    /// </summary>
     /// <remarks>
-    /// Posted once until it runs. It clears the flag (a fence) and then looks for a mark; a flush marks (a fence) and
-    /// then looks at the flag: either the drain finds the mark, or the flush posts again.
+    /// Posted once until it runs. It clears the count (a fence) and then looks for a mark; a flush marks (a fence) and
+    /// then counts: either the drain finds the mark, or the flush posts again.
     /// </remarks>
     private sealed class PostedDrain(ConnectionWriter writer) : IThreadPoolWorkItem
     {
-        private int _posted;
+        private int _flushes;
 
         public void Post()
         {
-            if (Volatile.Read(ref _posted) == 0 && Interlocked.Exchange(ref _posted, 1) == 0)
+            if (Interlocked.Increment(ref _flushes) == 1)
             {
-                writer._connection.PostToLoop(this);
+                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
             }
         }
 
         public void Execute()
         {
-            Interlocked.Exchange(ref _posted, 0);
+            // A burst is likely to be followed by another: its first flush need not go alone.
+            writer._gathering = Interlocked.Exchange(ref _flushes, 0) > 1;
             writer.SendMarked();
         }
     }

@@ -191,8 +191,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
     public void Resume(IThreadPoolWorkItem work) => Shared.Scheduler.Resume(work, _loop);
 
-    public void PostToLoop(IThreadPoolWorkItem work) => _loop.Post(work);
-
     /// <summary>Before a system call on the descriptor; after it, <see cref="LeaveDescriptor"/>. False: closed.</summary>
     public bool TryEnterDescriptor(out int descriptor)
     {

@@ -1,5 +1,4 @@
 using System.Diagnostics.Metrics;
-using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Diagnostics;
 
@@ -13,8 +12,8 @@ internal sealed class TransportMetrics : IDisposable
     private readonly Counter<long> _acceptErrors;
 
     /// <param name="meterFactory">The host's, which owns the meters that it makes; null: a meter of our own.</param>
-    /// <param name="loops">Whose connections are counted.</param>
-    public TransportMetrics(IMeterFactory? meterFactory, LoopGroup loops)
+    /// <param name="connectionsByLoop">Tells how many connections each loop has, when somebody observes.</param>
+    public TransportMetrics(IMeterFactory? meterFactory, Func<int[]> connectionsByLoop)
     {
         MeterOptions options = new(MeterName);
         _meter = meterFactory?.Create(options) ?? new Meter(options);
@@ -22,7 +21,7 @@ internal sealed class TransportMetrics : IDisposable
         _acceptErrors = _meter.CreateCounter<long>(
             "epoll_transport.accept.errors", "{error}", "Connections that could not be accepted, by error.type (the name of the SocketError).");
         _meter.CreateObservableUpDownCounter(
-            "epoll_transport.loop.connections", () => Observe(loops), "{connection}", "Open connections, by epoll_transport.loop (the index of the loop).");
+            "epoll_transport.loop.connections", () => Observe(connectionsByLoop()), "{connection}", "Open connections, by epoll_transport.loop (the index of the loop).");
     }
 
     public void AcceptFailed(string error) => _acceptErrors.Add(1, new KeyValuePair<string, object?>("error.type", error));
@@ -35,10 +34,14 @@ internal sealed class TransportMetrics : IDisposable
         }
     }
 
-    private static Measurement<int>[] Observe(LoopGroup loops)
+    private static Measurement<int>[] Observe(int[] connections)
     {
-        EventLoop[] started = loops.Started.ToArray();
-        return Array.ConvertAll(started, static loop =>
-            new Measurement<int>(loop.Load, new KeyValuePair<string, object?>("epoll_transport.loop", loop.Index)));
+        Measurement<int>[] measurements = new Measurement<int>[connections.Length];
+        for (int loop = 0; loop < connections.Length; loop++)
+        {
+            measurements[loop] = new Measurement<int>(connections[loop], new KeyValuePair<string, object?>("epoll_transport.loop", loop));
+        }
+
+        return measurements;
     }
 }
