@@ -12,8 +12,8 @@ public enum ApplicationScheduling
     Adaptive = 0,
 
     /// <summary>
-    /// Every resumed connection is one work item of the .NET thread pool. Receiving, parsing, handling and
-    /// sending happen there, so a loop never waits for application code.
+    /// Every resumed connection runs on the .NET thread pool. Receiving, parsing, handling and sending happen
+    /// there, on one thread, so a loop never waits for application code.
     /// </summary>
     ThreadPool = 1,
 

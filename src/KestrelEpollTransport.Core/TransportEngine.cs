@@ -39,7 +39,7 @@ internal sealed class TransportEngine : IDisposable
         _blocks = new BlockSource?[options.LoopCount];
         _watch = new FlushWatch(Logger);
         ServerSide = new ConnectionShared(
-            Logger, ConnectionScheduler.Create(options.Scheduling), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, ConnectionScheduler.Create(options.Scheduling, options.LoopCount), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = ServerSide with { Logger = loggerFactory.CreateLogger(LogCategory + ".Client") };
     }
 

@@ -27,7 +27,7 @@ internal sealed class LoopThread
 
     private void Run()
     {
-        ThreadBaseline baseline = ThreadBaseline.Capture(_thread.Name!);
+        ThreadBaseline baseline = ThreadBaseline.Capture();
         _loop.OnDriven();
         try
         {

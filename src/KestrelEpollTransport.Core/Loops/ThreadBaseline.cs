@@ -3,24 +3,24 @@ using System.Runtime.CompilerServices;
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>
-/// What a thread of ours looks like between two dispatches. Application code may change all of it; the next
+/// What a thread looks like between two dispatches. Application code may change all of it; the next
 /// connection on this thread must not see that, as it does not on the thread pool.
 /// </summary>
 internal readonly struct ThreadBaseline
 {
     private readonly Thread _thread;
-    private readonly string _name;
+    private readonly string? _name;
     private readonly ExecutionContext? _context;
 
-    private ThreadBaseline(Thread thread, string name, ExecutionContext? context)
+    private ThreadBaseline(Thread thread, ExecutionContext? context)
     {
         _thread = thread;
-        _name = name;
+        _name = thread.Name;
         _context = context;
     }
 
-    /// <summary>Takes the present thread, which was started without an execution context, as the baseline.</summary>
-    public static ThreadBaseline Capture(string name) => new(Thread.CurrentThread, name, ExecutionContext.Capture());
+    /// <summary>Takes the present thread as it is: one that was just started, or that the pool has just given us.</summary>
+    public static ThreadBaseline Capture() => new(Thread.CurrentThread, ExecutionContext.Capture());
 
     /// <summary>Puts everything back. Cultures are part of the execution context.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

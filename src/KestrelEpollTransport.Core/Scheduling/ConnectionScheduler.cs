@@ -8,10 +8,10 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 internal abstract class ConnectionScheduler
 {
-    public static ConnectionScheduler Create(ApplicationScheduling scheduling) => scheduling switch
+    public static ConnectionScheduler Create(ApplicationScheduling scheduling, int loopCount) => scheduling switch
     {
         ApplicationScheduling.UnsafeInline => new InlineScheduler(),
-        _ => new ThreadPoolScheduler(),
+        _ => new ThreadPoolScheduler(loopCount),
     };
 
     /// <summary>

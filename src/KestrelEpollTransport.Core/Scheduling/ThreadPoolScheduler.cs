@@ -2,13 +2,21 @@ using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
-/// <summary>Every resume is one work item of the .NET thread pool: the connection's own object, so no allocation.</summary>
+/// <summary>Every resume runs on the .NET thread pool: the connection's own object is the work item, so no allocation.</summary>
 internal sealed class ThreadPoolScheduler : ConnectionScheduler
 {
-    // The global queue in both cases: a connection that yields goes behind what others have queued.
-    public override void Resume(IThreadPoolWorkItem work, EventLoop loop) =>
-        ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+    private readonly PoolQueue[] _queues;
 
-    public override void ResumeFromLoop(IThreadPoolWorkItem work, EventLoop loop) =>
-        ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+    public ThreadPoolScheduler(int loopCount)
+    {
+        _queues = new PoolQueue[loopCount];
+        for (int i = 0; i < loopCount; i++)
+        {
+            _queues[i] = new PoolQueue();
+        }
+    }
+
+    public override void Resume(IThreadPoolWorkItem work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
+
+    public override void ResumeFromLoop(IThreadPoolWorkItem work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
 }
