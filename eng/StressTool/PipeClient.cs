@@ -6,6 +6,8 @@ namespace StressTool;
 /// <summary>The client's side over a connection of the transport. It can't half-close, so it ends by disposing.</summary>
 internal static class PipeClient
 {
+    private static readonly TimeSpan s_mutualWait = TimeSpan.FromSeconds(3);
+
     public static async Task RunAsync(ConnectionContext connection, Plan plan, int seed, Figures figures, ReceivedCount received)
     {
         var end = new PipeEnd(connection, plan.Client, seed, figures);
@@ -48,8 +50,32 @@ internal static class PipeClient
         finally
         {
             received.Bytes = end.Received;
-            await end.CloseAsync();
+            await CloseAsync(connection, end, plan, figures);
         }
+    }
+
+    /// <summary>
+    /// Disposal waits, without limit, until all is sent. A client that disposes and so no longer reads, and a server that
+    /// echoes and so does not read while it can't write, wait for each other as soon as both directions are full: on unix
+    /// sockets with their small buffers, and with any transport. As an application would, it aborts then.
+    /// </summary>
+    private static async Task CloseAsync(ConnectionContext connection, PipeEnd end, Plan plan, Figures figures)
+    {
+        Task closed = end.CloseAsync();
+        if (plan.Mode == Mode.Echo && !plan.IsGraceful)
+        {
+            try
+            {
+                await closed.WaitAsync(s_mutualWait);
+            }
+            catch (TimeoutException)
+            {
+                figures.Count("disposals aborted because both sides waited");
+                connection.Abort(new ConnectionAbortedException("both sides wait"));
+            }
+        }
+
+        await closed;
     }
 
     private static async Task SendAsync(PipeEnd end, Plan plan)
