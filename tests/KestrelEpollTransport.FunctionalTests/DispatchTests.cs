@@ -12,21 +12,22 @@ public class DispatchTests
 {
     private const string WhereCodeRuns = "where a continuation runs is what the scheduling modes are about";
 
+    /// <summary>The race between a read's completion and its await is lost now and then: once is luck.</summary>
+    private const int Tries = 100;
+
     [Theory, EpollTransports(WhereCodeRuns)]
     public async Task FirstRead_DataAlreadyThere_IsResumedWhereTheModeSays(TransportKind kind)
     {
         await using var transport = new Transport(kind);
         IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
-        var threads = new List<string>();
-        while (!IsDecided(kind, threads))
+        for (int i = 0; i < Tries; i++)
         {
             using Socket client = await Net.ConnectAsync(listener.EndPoint);
             await client.SendAsync("early");
             await using ConnectionContext server = await BindTests.AcceptAsync(listener);
-            threads.Add(await Task.Run(() => ReadAndNameThreadAsync(server.Transport.Input)).OrTimeout());
+            string thread = await Task.Run(() => ReadAndNameThreadAsync(server.Transport.Input)).OrTimeout();
+            Assert.Equal(kind == TransportKind.EpollInline, IsLoop(thread));
         }
-
-        AssertDecided(kind, threads);
     }
 
     [Theory, EpollTransports(WhereCodeRuns)]
@@ -52,13 +53,11 @@ public class DispatchTests
             kind, context => context.Response.WriteAsync(Thread.CurrentThread.Name ?? string.Empty));
         using HttpClient client = host.CreateClient();
         client.DefaultRequestHeaders.ConnectionClose = true;
-        var threads = new List<string>();
-        while (!IsDecided(kind, threads))
+        for (int i = 0; i < Tries; i++)
         {
-            threads.Add(await client.GetStringAsync(host.Address).OrTimeout());
+            string thread = await client.GetStringAsync(host.Address).OrTimeout();
+            Assert.Equal(kind == TransportKind.EpollInline, IsLoop(thread));
         }
-
-        AssertDecided(kind, threads);
     }
 
     [Theory, AllTransports]
@@ -156,16 +155,6 @@ public class DispatchTests
         // The median: this machine runs other tests meanwhile, and a single wait shows their load, not ours.
         Assert.InRange(delays.Order().ElementAt(delays.Count / 2), 0, 5);
     }
-
-    /// <summary>
-    /// A read that is completed before its await begins goes on where it is: on a busy machine most of them. So
-    /// inline mode is asked for a few resumed on a loop, however many it takes, and the other modes for none.
-    /// </summary>
-    private static bool IsDecided(TransportKind kind, List<string> threads) =>
-        kind == TransportKind.EpollInline ? threads.Count(IsLoop) == 5 || threads.Count == 1000 : threads.Count == 20;
-
-    private static void AssertDecided(TransportKind kind, List<string> threads) =>
-        Assert.Equal(kind == TransportKind.EpollInline ? 5 : 0, threads.Count(IsLoop));
 
     private static async Task<string> ReadAndNameThreadAsync(PipeReader input)
     {

@@ -13,7 +13,7 @@ internal sealed class LoopGroup : IDisposable
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private LoopThread[] _threads = [];
-    private bool _disposed;
+    private volatile bool _disposed;
     private uint _next;
 
     public LoopGroup(int count, ILogger logger)
@@ -25,7 +25,14 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
     /// <exception cref="PlatformNotSupportedException">The machine has no poller.</exception>
-    public ReadOnlySpan<EventLoop> Loops => Volatile.Read(ref _loops) ?? Start();
+    public ReadOnlySpan<EventLoop> Loops
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return Volatile.Read(ref _loops) ?? Start();
+        }
+    }
 
     /// <summary>The loops that were started, for looking only.</summary>
     public ReadOnlySpan<EventLoop> Started => Volatile.Read(ref _loops);
@@ -45,7 +52,7 @@ internal sealed class LoopGroup : IDisposable
     /// </summary>
     public EventLoop Balance(EventLoop accepting)
     {
-        EventLoop other = Sample(Loops);
+        EventLoop other = Sample(Started);
         int load = accepting.Load;
         return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
     }
