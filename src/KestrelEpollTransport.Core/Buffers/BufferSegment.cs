@@ -12,10 +12,10 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
     private const int MaxCached = 64;
 
     [ThreadStatic]
-    private static BufferSegment? t_cache;
+    private static BufferSegment? s_threadCache;
 
     [ThreadStatic]
-    private static int t_cached;
+    private static int s_threadCached;
 
     private object? _owner;
 
@@ -33,15 +33,15 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
     /// <param name="owner">An <see cref="IMemoryOwner{T}"/>, or the array itself when the shared array pool gave it.</param>
     public static BufferSegment Create(Memory<byte> block, object owner)
     {
-        BufferSegment? segment = t_cache;
+        BufferSegment? segment = s_threadCache;
         if (segment is null)
         {
             segment = new BufferSegment();
         }
         else
         {
-            t_cache = segment.Following;
-            t_cached--;
+            s_threadCache = segment.Following;
+            s_threadCached--;
             segment.Next = null;
         }
 
@@ -72,11 +72,11 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
         Block = default;
         Memory = default;
         RunningIndex = 0;
-        if (t_cached < MaxCached)
+        if (s_threadCached < MaxCached)
         {
-            Next = t_cache;
-            t_cache = this;
-            t_cached++;
+            Next = s_threadCache;
+            s_threadCache = this;
+            s_threadCached++;
         }
         else
         {

@@ -21,7 +21,7 @@ internal sealed class Lingering : IThreadPoolWorkItem
     private const int ReceivesPerTurn = 16;
 
     [ThreadStatic]
-    private static byte[]? t_scratch;
+    private static byte[]? s_threadScratch;
 
     private readonly EpollConnection _connection;
     private readonly EventLoop _loop;
@@ -62,7 +62,7 @@ internal sealed class Lingering : IThreadPoolWorkItem
 
     private unsafe void Discard()
     {
-        byte[] scratch = t_scratch ??= GC.AllocateUninitializedArray<byte>(ScratchSize);
+        byte[] scratch = s_threadScratch ??= GC.AllocateUninitializedArray<byte>(ScratchSize);
         for (int i = 0; i < ReceivesPerTurn; i++)
         {
             if (!_connection.TryEnterDescriptor(out int descriptor))
