@@ -11,11 +11,11 @@ internal sealed class ClosedSignal : IThreadPoolWorkItem
 {
     private readonly ILogger _logger;
 
-    // Under the lock, which is this object: nobody outside the transport sees it. The source is made when somebody asks for the token, the task when somebody waits.
+    private OneShotSignal _finished;
+
+    // Under the lock, which is this object: nobody outside the transport sees it. Made when somebody asks for the token.
     private CancellationTokenSource? _source;
-    private TaskCompletionSource? _finished;
     private bool _fired;
-    private bool _done;
 
     public ClosedSignal(ILogger logger) => _logger = logger;
 
@@ -35,19 +35,10 @@ internal sealed class ClosedSignal : IThreadPoolWorkItem
         }
     }
 
+    public bool IsFinished => _finished.IsSet;
+
     /// <summary>Ends when all callbacks have run; pending until <see cref="Fire"/> was called.</summary>
-    public Task Finished
-    {
-        get
-        {
-            lock (this)
-            {
-                return _done
-                    ? Task.CompletedTask
-                    : (_finished ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
-            }
-        }
-    }
+    public Task WaitAsync() => _finished.WaitAsync();
 
     /// <summary>Cancels the token; idempotent. Returns at once.</summary>
     public void Fire()
@@ -65,11 +56,13 @@ internal sealed class ClosedSignal : IThreadPoolWorkItem
             }
 
             Volatile.Write(ref _fired, true);
-            if (_source is null)
-            {
-                FinishLocked();
-                return;
-            }
+        }
+
+        // From here on nobody makes a source any more.
+        if (_source is null)
+        {
+            _finished.Set();
+            return;
         }
 
         ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
@@ -88,15 +81,6 @@ internal sealed class ClosedSignal : IThreadPoolWorkItem
             ConnectionLog.ClosedCallbackFailed(_logger, exception);
         }
 
-        lock (this)
-        {
-            FinishLocked();
-        }
-    }
-
-    private void FinishLocked()
-    {
-        _done = true;
-        _finished?.SetResult();
+        _finished.Set();
     }
 }

@@ -2,8 +2,6 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
-using KestrelEpollTransport.Diagnostics;
-using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -22,10 +20,6 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IThreadPoolWorkItem
 {
-    /// <summary>How many receives, and bytes, one dispatch may take before it goes to the tail of its queue.</summary>
-    private const int ReceivesPerDispatch = 16;
-    private const long BytesPerDispatch = 512 * 1024;
-
     private enum Reading
     {
         /// <summary>AdvanceTo has nothing to complete.</summary>
@@ -40,7 +34,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     // Immutable.
     private readonly EpollConnection _connection;
-    private readonly long _limit;
 
     // Shared words.
     private AwaitWord _word;
@@ -50,25 +43,21 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private object? _end;
 
     // The reading side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
-    private ReceiveBuffer _buffer;
+    private Receiver _receiver;
     private ManualResetValueTaskSourceCore<ReadResult> _source;
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
     private Reading _reading;
     private long _minimum;
-    private int _receivesLeft;
-    private long _bytesLeft;
     private bool _started;
     private bool _waiting;
     private bool _unpublished;
     private bool _polled;
-    private bool _paused;
 
     public ConnectionReader(EpollConnection connection)
     {
         _connection = connection;
-        _limit = connection.Shared.MaxReadBufferSize;
-        _buffer = new ReceiveBuffer(connection.Blocks);
+        _receiver = new Receiver(connection);
     }
 
     /// <summary>The end of a stream whose every byte was received.</summary>
@@ -130,7 +119,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             }
 
             _reading = Reading.No;
-            _buffer.Advance(consumed, examined);
+            _receiver.Advance(consumed, examined);
         }
         finally
         {
@@ -165,8 +154,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     {
         try
         {
-            _receivesLeft = ReceivesPerDispatch;
-            _bytesLeft = BytesPerDispatch;
+            _receiver.RenewBudget();
             CompletePendingRead();
         }
 #pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
@@ -214,7 +202,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             // A connection's first read receives nothing by itself. Kestrel makes it on a thread-pool work item of
             // its own, and the first request's handler would run, and perhaps block, there: resumed, it runs
             // where scheduling wants it.
-            if (TryProduce(mayReceive: _started && HasBudget(), out ReadResult result))
+            if (TryProduce(mayReceive: _started && (_receiver.HasBudget || !_connection.InOwnDispatch), out ReadResult result))
             {
                 return new ValueTask<ReadResult>(result);
             }
@@ -335,100 +323,30 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         ThrowIfFailed();
         if (_word.TakeCanceled())
         {
-            result = new ReadResult(_buffer.Sequence, isCanceled: true, isCompleted: IsAtEnd);
+            result = new ReadResult(_receiver.Sequence, isCanceled: true, isCompleted: IsAtEnd);
             _reading = Reading.Tentative;
             return true;
         }
 
-        if (!HasEnough && mayReceive)
+        if (!_receiver.HasEnough(_minimum) && mayReceive)
         {
-            ReceiveWhileReady();
+            _receiver.ReceiveWhileReady(ref _word, _minimum);
             ThrowIfFailed();
         }
 
         bool ended = IsAtEnd;
-        if (!ended && !HasEnough)
+        if (!ended && !_receiver.HasEnough(_minimum))
         {
             result = default;
             return false;
         }
 
-        result = new ReadResult(_buffer.Sequence, isCanceled: false, isCompleted: ended);
+        result = new ReadResult(_receiver.Sequence, isCanceled: false, isCompleted: ended);
         _reading = Reading.Yes;
         return true;
     }
 
-    private bool HasEnough => _buffer.Unexamined > 0 && _buffer.Buffered >= _minimum;
-
     private bool IsAtEnd => ReferenceEquals(Volatile.Read(ref _end), EndOfStream);
-
-    // Receives until there is enough, or nothing is left to receive. After a hang-up it goes on to the end, so that
-    // the last bytes and the end of the stream come in one result, as they do from a pipe.
-    private void ReceiveWhileReady()
-    {
-        while (_word.IsReady && !_word.IsClosed && (!HasEnough || _word.HasHungUp))
-        {
-            long room = _limit - _buffer.Unexamined;
-            if (_buffer.Buffered < _minimum)
-            {
-                // The application has asked for this many: the bound must not become a deadlock.
-                room = Math.Max(room, _minimum - _buffer.Buffered);
-            }
-
-            if (room <= 0)
-            {
-                break;
-            }
-
-            if (_paused)
-            {
-                _paused = false;
-                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
-            }
-
-            ReceiveOnce(room);
-        }
-
-        if (!_paused && _buffer.Unexamined >= _limit && _word.IsReady)
-        {
-            _paused = true;
-            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
-        }
-    }
-
-    private void ReceiveOnce(long room)
-    {
-        // Before the receive: what arrives from here on sets it again.
-        _word.ClearReady();
-        if (!_connection.TryEnterDescriptor(out int descriptor))
-        {
-            // Closed, and so ended: ThrowIfFailed, or the end of the stream, tells.
-            return;
-        }
-
-        IoResult received = _buffer.Receive(descriptor, room, out bool filled);
-        _connection.LeaveDescriptor();
-        _receivesLeft--;
-        if (received.Value > 0)
-        {
-            _bytesLeft -= received.Value;
-            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
-            if (filled || !_connection.ShortCountsProve || !_word.TrustsShortCounts)
-            {
-                _word.SetReady();
-            }
-        }
-        else if (received.Value == 0)
-        {
-            _connection.OnEndOfStream();
-        }
-        else if (!received.WouldBlock)
-        {
-            _connection.OnReceiveError(received.Errno);
-        }
-    }
-
-    private bool HasBudget() => !_connection.InOwnDispatch || (_receivesLeft > 0 && _bytesLeft > 0);
 
     private void ThrowIfFailed()
     {
@@ -495,6 +413,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private void Free()
     {
         Debug.Assert(_gate.IsCompleted, "Only a completed reader frees its buffer.");
-        _buffer.Free();
+        _receiver.Free();
     }
 }

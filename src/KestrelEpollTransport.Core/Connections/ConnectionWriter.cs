@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Threading.Tasks.Sources;
-using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
@@ -17,7 +16,7 @@ namespace KestrelEpollTransport.Connections;
 /// returns, when <see cref="GatherLimit"/> bytes are queued, with a drain that is posted, or at the next look of the
 /// watch: whichever comes first.
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
-/// thread. <see cref="SendWord"/> says who sends.</para>
+/// thread. <see cref="Sender"/> sends.</para>
 /// </remarks>
 internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IThreadPoolWorkItem, IWatchedFlush
 {
@@ -33,11 +32,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private readonly long _resumeAt;
 
     // Shared words.
-    private SendWord _word;
+    private Sender _sender;
     private AwaitWord _room;
     private UseGate _gate;
-    private SendQueue _queue;
-    private volatile bool _completing;
     private volatile bool _gathering;
 
     // The writing side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
@@ -55,13 +52,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         _connection = connection;
         _pauseAbove = connection.Shared.MaxWriteBufferSize;
         _resumeAt = _pauseAbove / 2;
-        _queue = new SendQueue(connection.Blocks);
+        _sender = new Sender(connection);
         _room.SetReady();
     }
 
     public override bool CanGetUnflushedBytes => true;
 
-    public override long UnflushedBytes => _queue.Uncommitted;
+    public override long UnflushedBytes => _sender.Uncommitted;
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
@@ -71,11 +68,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         {
             if (!_lent)
             {
-                _word.Lend();
+                _sender.Lend();
                 _lent = true;
             }
 
-            return _queue.GetRoom(sizeHint);
+            return _sender.GetRoom(sizeHint);
         }
         finally
         {
@@ -106,7 +103,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
                 return;
             }
 
-            _queue.Advance(bytes);
+            _sender.Advance(bytes);
         }
         finally
         {
@@ -124,7 +121,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         if (_gate.IsCompleted)
         {
             // As on a pipe: there is nothing to flush any more, and no harm in asking.
-            return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _word.IsClosed));
+            return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _sender.IsClosed));
         }
 
         Enter();
@@ -138,12 +135,12 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             CommitAndSend();
             if (_room.TakeCanceled())
             {
-                return new ValueTask<FlushResult>(new FlushResult(isCanceled: true, isCompleted: _word.IsClosed));
+                return new ValueTask<FlushResult>(new FlushResult(isCanceled: true, isCompleted: _sender.IsClosed));
             }
 
             if (!MustWait())
             {
-                return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _word.IsClosed));
+                return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _sender.IsClosed));
             }
 
             _source.Reset();
@@ -188,39 +185,29 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     }
 
     /// <summary>Sends what is marked. Any thread.</summary>
-    public void SendMarked()
-    {
-        if (_word.IsMarked)
-        {
-            Send(returnsLoan: false);
-        }
-    }
+    public void SendMarked() => _sender.SendMarked();
 
     /// <summary>The kernel has room again. The loop.</summary>
-    public void OnWritable()
-    {
-        if (_word.OnWritable())
-        {
-            Drain();
-        }
-    }
+    public void OnWritable() => _sender.OnWritable();
 
-    public void OnWatchLook()
+    public void OnWatchLook() => _sender.SendWatched();
+
+    /// <summary>
+    /// Some bytes were sent. Called after the sender has left, which fenced: a flush that waits, or is about to, either
+    /// sees what was sent or is seen here. The writing side clears Ready and then looks at what is unsent.
+    /// </summary>
+    public void OnSent()
     {
-        if (_word.Unwatch())
+        if (!_room.IsReady && _sender.Unsent <= _resumeAt && _room.SetReady())
         {
-            Send(returnsLoan: false);
+            _connection.Resume(this);
         }
     }
 
     /// <summary>Nothing more will be sent: what is queued is discarded, and a flush that waits ends. Any thread.</summary>
     public void Close()
     {
-        if (_word.Close())
-        {
-            Drain();
-        }
-
+        _sender.Close();
         if (_room.Close())
         {
             _connection.Resume(this);
@@ -252,11 +239,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private void CommitAndSend()
     {
-        _queue.Commit();
+        _sender.Commit();
         _lent = false;
-        if (_queue.Unsent >= GatherLimit || !ShouldGather(out bool postsDrain) || !TryMark())
+        if (_sender.Unsent >= GatherLimit || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
         {
-            Send(returnsLoan: true);
+            _sender.Send(returnsLoan: true);
         }
         else if (postsDrain)
         {
@@ -281,125 +268,15 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         return closeBehind;
     }
 
-    // False: closed, so that there is nothing to gather for.
-    private bool TryMark()
-    {
-        MarkOutcome outcome = _word.Mark();
-        if (outcome == MarkOutcome.Watch)
-        {
-            _connection.Shared.Watch.Add(this);
-        }
-
-        return outcome != MarkOutcome.Closed;
-    }
-
-    private void Send(bool returnsLoan)
-    {
-        if (_word.TryBegin(returnsLoan) == BeginSend.Mine)
-        {
-            Drain();
-        }
-    }
-
-    // The sender, until the word says that it no longer is.
-    private void Drain()
-    {
-        while (true)
-        {
-            if (!TrySendAll())
-            {
-                SignalRoom();
-                return;
-            }
-
-            EndSend end = _word.TryEnd();
-            if (end == EndSend.Again)
-            {
-                continue;
-            }
-
-            if (end == EndSend.Reclaim)
-            {
-                _queue.Free();
-                bool all = _completing;
-                if (_word.EndReclaim())
-                {
-                    continue;
-                }
-
-                if (all)
-                {
-                    _connection.OnAllSent();
-                }
-            }
-
-            SignalRoom();
-            return;
-        }
-    }
-
-    // False: the kernel is full and the loop sends the rest; this thread is no longer the sender.
-    private bool TrySendAll()
-    {
-        while (_queue.Unsent > 0)
-        {
-            if (_word.IsClosed)
-            {
-                _queue.Discard();
-                continue;
-            }
-
-            // Before the send: an edge that comes from here on is remembered.
-            _word.ClearWritable();
-            if (!_connection.TryEnterDescriptor(out int descriptor))
-            {
-                _queue.Discard();
-                continue;
-            }
-
-            IoResult sent = _queue.SendOnce(descriptor);
-            if (sent.WouldBlock)
-            {
-                _connection.AskForWritable(descriptor);
-            }
-
-            _connection.LeaveDescriptor();
-            if (sent.WouldBlock)
-            {
-                if (_word.TryBlock())
-                {
-                    return false;
-                }
-            }
-            else if (sent.IsError)
-            {
-                // Ends in Close, which tells this thread, the sender, to look again: it discards the rest.
-                _connection.OnSendError(sent.Errno);
-            }
-        }
-
-        return true;
-    }
-
-    // After the sender has left, which fenced: a flush that waits, or is about to, either sees the sent mark or is
-    // seen here. The writing side clears Ready and then reads the sent mark.
-    private void SignalRoom()
-    {
-        if (!_room.IsReady && _queue.Unsent <= _resumeAt && _room.SetReady())
-        {
-            _connection.Resume(this);
-        }
-    }
-
     private bool MustWait()
     {
-        if (_queue.Unsent <= _pauseAbove || _word.IsClosed)
+        if (_sender.Unsent <= _pauseAbove || _sender.IsClosed)
         {
             return false;
         }
 
         _room.ClearReady();
-        if (_queue.Unsent > _resumeAt)
+        if (_sender.Unsent > _resumeAt)
         {
             return true;
         }
@@ -410,10 +287,10 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private void CompletePendingFlush()
     {
-        while (!_room.IsClosed && !_room.IsCanceled && !_room.IsTokenFired && _queue.Unsent > _resumeAt)
+        while (!_room.IsClosed && !_room.IsCanceled && !_room.IsTokenFired && _sender.Unsent > _resumeAt)
         {
             _room.ClearReady();
-            if (_queue.Unsent > _resumeAt && _room.TryWait())
+            if (_sender.Unsent > _resumeAt && _room.TryWait())
             {
                 return;
             }
@@ -426,9 +303,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         CancellationToken token = _token;
         _token = default;
         bool canceled = _room.TakeCanceled();
-        bool closed = _word.IsClosed;
+        bool closed = _sender.IsClosed;
         _waiting = false;
-        if (fired && !canceled && !closed && _queue.Unsent > _resumeAt)
+        if (fired && !canceled && !closed && _sender.Unsent > _resumeAt)
         {
             _source.SetException(new OperationCanceledException(token));
         }
@@ -440,15 +317,14 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private void FinishCompletion()
     {
-        _queue.Commit();
+        _sender.Commit();
         _lent = false;
-        _completing = true;
         if (_completeException is { } exception)
         {
             _connection.OnWriterFailed(exception);
         }
 
-        Send(returnsLoan: true);
+        _sender.Complete();
     }
 
     private void FireToken()

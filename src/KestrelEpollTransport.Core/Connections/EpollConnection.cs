@@ -36,12 +36,10 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     // Any thread.
     private DescriptorGuard _guard;
     private Exception? _shutdownReason;
-    private TaskCompletionSource? _shutDown;
-    private Socket? _socket;
+    private OneShotSignal _shutDown;
+    private DuplicateSocket _socket;
     private int _finSeen;
     private int _dispatchThread;
-    private volatile bool _isShutDown;
-    private volatile bool _socketIsOver;
     private Lingering? _lingering;
 
     // The application, one thread at a time.
@@ -84,38 +82,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         set => _replacedConnectionClosed = value;
     }
 
-    /// <summary>
-    /// A socket over a duplicate of the descriptor, made at the first call and disposed with the connection. Over the
-    /// descriptor itself it would, after close and reuse of the number, talk to somebody else's client.
-    /// </summary>
-    public override Socket Socket
-    {
-        get
-        {
-            if (Volatile.Read(ref _socket) is { } existing)
-            {
-                return existing;
-            }
-
-            ObjectDisposedException.ThrowIf(!TryEnterDescriptor(out int descriptor), this);
-            IoResult duplicate = SystemCalls.Duplicate(descriptor);
-            LeaveDescriptor();
-            if (duplicate.IsError)
-            {
-                throw Errno.ToException(duplicate.Errno);
-            }
-
-            Socket made = new(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
-            Socket? other = Interlocked.CompareExchange(ref _socket, made, null);
-            if (other is not null || _socketIsOver)
-            {
-                // Lost to another caller, or the connection ended meanwhile and will not look again.
-                made.Dispose();
-            }
-
-            return other ?? made;
-        }
-    }
+    public override Socket Socket => _socket.Get(this);
 
     /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
     public bool ShortCountsProve => _isTcp;
@@ -323,21 +290,13 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         Reader.Complete();
         Writer.Complete();
-        return _isShutDown && _closed.Finished.IsCompleted ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
+        return _shutDown.IsSet && _closed.IsFinished ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
     }
 
     private async Task WaitForEndAsync()
     {
-        TaskCompletionSource shutDown = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        shutDown = Interlocked.CompareExchange(ref _shutDown, shutDown, null) ?? shutDown;
-        if (_isShutDown)
-        {
-            // Shutdown sets the flag, fences, and reads the source: one of us sees the other.
-            shutDown.TrySetResult();
-        }
-
-        await shutDown.Task.ConfigureAwait(false);
-        await _closed.Finished.ConfigureAwait(false);
+        await _shutDown.WaitAsync().ConfigureAwait(false);
+        await _closed.WaitAsync().ConfigureAwait(false);
     }
 
     private void OnWritable()
@@ -433,43 +392,20 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        try
+        if (reason is null)
         {
-            if (reason is null)
-            {
-                ConnectionLog.WriteFin(Shared.Logger, this, recorded.Message);
-            }
-            else
-            {
-                ConnectionLog.WriteRst(Shared.Logger, this, recorded.Message);
-            }
+            ConnectionLog.WriteFin(Shared.Logger, this, recorded.Message);
+            EndGracefully(recorded);
         }
-        finally
+        else
         {
-            // Also when a logger throws: the first caller is the only one that ends the connection.
-            if (reason is null)
-            {
-                EndGracefully(recorded);
-            }
-            else
-            {
-                Reset(recorded);
-            }
-
-            DisposeSocket();
-            _closed.Fire();
-            _isShutDown = true;
-            Interlocked.MemoryBarrier();
-            Volatile.Read(ref _shutDown)?.TrySetResult();
+            ConnectionLog.WriteRst(Shared.Logger, this, recorded.Message);
+            Reset(recorded);
         }
-    }
 
-    // The flag, a fence, the socket; the getter of Socket does it the other way round.
-    private void DisposeSocket()
-    {
-        _socketIsOver = true;
-        Interlocked.MemoryBarrier();
-        Volatile.Read(ref _socket)?.Dispose();
+        _socket.Dispose();
+        _closed.Fire();
+        _shutDown.Set();
     }
 
     private void Reset(Exception recorded)

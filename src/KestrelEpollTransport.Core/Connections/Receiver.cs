@@ -1,0 +1,133 @@
+using System.Buffers;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>
+/// Decides when, how much and how often a reader receives: as long as readiness is told, up to the bound of
+/// unexamined bytes, and within the budget of a dispatch. For the reading side, one thread at a time.
+/// </summary>
+internal struct Receiver
+{
+    /// <summary>How many receives, and bytes, one dispatch may take before it goes to the tail of its queue.</summary>
+    private const int ReceivesPerDispatch = 16;
+    private const long BytesPerDispatch = 512 * 1024;
+
+    private readonly EpollConnection _connection;
+    private readonly long _limit;
+    private ReceiveBuffer _buffer;
+    private int _receivesLeft;
+    private long _bytesLeft;
+    private bool _isPaused;
+
+    public Receiver(EpollConnection connection)
+    {
+        _connection = connection;
+        _limit = connection.Shared.MaxReadBufferSize;
+        _buffer = new ReceiveBuffer(connection.Blocks);
+    }
+
+    /// <summary>What was received and not consumed.</summary>
+    public readonly ReadOnlySequence<byte> Sequence => _buffer.Sequence;
+
+    public readonly bool HasBudget => _receivesLeft > 0 && _bytesLeft > 0;
+
+    /// <summary>Whether a read that asked for <paramref name="minimum"/> bytes has something new, and enough.</summary>
+    public readonly bool HasEnough(long minimum) => _buffer.Unexamined > 0 && _buffer.Buffered >= minimum;
+
+    /// <summary>A new dispatch begins.</summary>
+    public void RenewBudget()
+    {
+        _receivesLeft = ReceivesPerDispatch;
+        _bytesLeft = BytesPerDispatch;
+    }
+
+    public void Advance(SequencePosition consumed, SequencePosition examined) => _buffer.Advance(consumed, examined);
+
+    public void Free() => _buffer.Free();
+
+    /// <summary>
+    /// Receives until there is enough, or nothing is left to receive. After a hang-up it goes on to the end, so that the
+    /// last bytes and the end of the stream come in one result, as they do from a pipe.
+    /// </summary>
+    public void ReceiveWhileReady(ref AwaitWord word, long minimum)
+    {
+        while (word.IsReady && !word.IsClosed && (!HasEnough(minimum) || word.HasHungUp))
+        {
+            long room = _limit - _buffer.Unexamined;
+            if (_buffer.Buffered < minimum)
+            {
+                // The application has asked for this many: the bound must not become a deadlock.
+                room = Math.Max(room, minimum - _buffer.Buffered);
+            }
+
+            if (room <= 0)
+            {
+                break;
+            }
+
+            if (_isPaused)
+            {
+                _isPaused = false;
+                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
+            }
+
+            ReceiveOnce(ref word, room);
+        }
+
+        if (!_isPaused && _buffer.Unexamined >= _limit && word.IsReady)
+        {
+            _isPaused = true;
+            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+        }
+    }
+
+    private void ReceiveOnce(ref AwaitWord word, long room)
+    {
+        // Before the receive: what arrives from here on sets it again.
+        word.ClearReady();
+        if (!_connection.TryEnterDescriptor(out int descriptor))
+        {
+            // Closed, and so ended, which the reader looks at next.
+            return;
+        }
+
+        IoResult received;
+        bool filled;
+        try
+        {
+            received = _buffer.Receive(descriptor, room, out filled);
+        }
+        catch
+        {
+            // The application's memory pool failed. What is there to receive still is.
+            word.SetReady();
+            throw;
+        }
+        finally
+        {
+            _connection.LeaveDescriptor();
+        }
+
+        _receivesLeft--;
+        if (received.Value > 0)
+        {
+            _bytesLeft -= received.Value;
+
+            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
+            if (filled || !_connection.ShortCountsProve || !word.TrustsShortCounts)
+            {
+                word.SetReady();
+            }
+        }
+        else if (received.Value == 0)
+        {
+            _connection.OnEndOfStream();
+        }
+        else if (!received.WouldBlock)
+        {
+            _connection.OnReceiveError(received.Errno);
+        }
+    }
+}
