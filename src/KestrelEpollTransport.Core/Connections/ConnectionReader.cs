@@ -181,9 +181,16 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
+        // Looked at first. A wait that a poll published may be over by now; the continuation then goes to the thread
+        // pool as soon as it is attached, and what is unpublished after that is the next read, which is not ours.
+        bool publishes = _unpublished;
+
         // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
         _source.OnCompleted(continuation, state, token, flags & ~ValueTaskSourceOnCompletedFlags.UseSchedulingContext);
-        PublishWait();
+        if (publishes)
+        {
+            PublishWait();
+        }
     }
 
     private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
@@ -231,11 +238,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     // From here on another thread may run the resume.
     private void PublishWait()
     {
-        if (!_unpublished)
-        {
-            return;
-        }
-
         _unpublished = false;
         _connection.OnReaderWaits();
         if (!_word.TryWait())

@@ -87,7 +87,7 @@ internal sealed class EpollListener : IConnectionListener
                 }
             }
         }
-        catch (SocketException) when (_guard.IsClosing)
+        catch (Exception exception) when (_guard.IsClosing && exception is not OperationCanceledException)
         {
             // It was unusable, and now it is unbound: nobody needs to know why nothing came.
         }
@@ -186,18 +186,29 @@ internal sealed class EpollListener : IConnectionListener
             _ = SystemCalls.SetNoDelay(descriptor);
         }
 
-        EndPoint? remote = SocketAddresses.ToEndPoint(handler.Address);
+        EndPoint? remote;
         EndPoint? local = EndPoint;
-        if (_isTcp)
+        try
         {
-            local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
+            remote = SocketAddresses.ToEndPoint(handler.Address);
+            if (_isTcp)
+            {
+                local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
+            }
+        }
+#pragma warning disable CA1031 // An address that the framework does not take costs this connection, and not the listener.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            SystemCalls.Close(descriptor);
+            ReportFailure(Errno.EAFNOSUPPORT);
+            return false;
         }
 
         EpollConnection? connection = _engine.TryStart(
             _engine.ServerSide, _engine.Loops.Balance(handler.Loop), descriptor, _isTcp, local, remote, out int errno);
         if (connection is null)
         {
-            SystemCalls.Close(descriptor);
             ReportFailure(errno);
             return false;
         }
