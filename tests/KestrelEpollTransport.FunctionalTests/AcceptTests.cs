@@ -51,6 +51,32 @@ public class AcceptTests
         Assert.Empty(transport.Logs.Of(kind));
     }
 
+    [Theory, EpollTransports("on Sockets the accept of such a client throws, and Kestrel gives the endpoint up")]
+    public async Task Accept_UnixClientWithTheLongestPath_IsAcceptedAndListenerGoesOn(TransportKind kind)
+    {
+        await using var transport = new Transport(kind);
+        UnixDomainSocketEndPoint server = Net.NewAbstractEndPoint();
+        IConnectionListener listener = await transport.BindAsync(server);
+        string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}".PadRight(108, 'x'))[..108];
+        try
+        {
+            using Socket client = Net.CreateClient(server);
+            byte[] address = [(byte)1, 0, .. System.Text.Encoding.ASCII.GetBytes(path)];
+            Assert.Equal(0, Libc.Bind((int)client.Handle, address, address.Length));
+            await client.ConnectAsync(server).OrTimeout();
+            await using ConnectionContext accepted = await BindTests.AcceptAsync(listener);
+            Assert.StartsWith(path[..100], accepted.RemoteEndPoint?.ToString(), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+
+        using Socket next = Net.CreateClient(server);
+        await next.ConnectAsync(server).OrTimeout();
+        await using ConnectionContext second = await BindTests.AcceptAsync(listener);
+    }
+
     [Theory, AllTransports]
     public async Task Accept_TokenCancelled_ThrowsAndListenerGoesOn(TransportKind kind)
     {

@@ -44,6 +44,10 @@ internal static unsafe partial class Libc
         }
     }
 
+    /// <summary>bind(2), for addresses that the framework's end points don't allow.</summary>
+    [LibraryImport("libc", EntryPoint = "bind", SetLastError = true)]
+    public static partial int Bind(int socket, byte[] address, int length);
+
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int Fcntl(int fd, int command, nint argument);
 
