@@ -87,7 +87,7 @@ internal sealed class EpollListener : IConnectionListener
                 }
             }
         }
-        catch (SocketException) when (_guard.IsClosing)
+        catch (Exception exception) when (_guard.IsClosing && exception is not OperationCanceledException)
         {
             // It was unusable, and now it is unbound: nobody needs to know why nothing came.
         }
