@@ -81,7 +81,6 @@ public sealed class EpollConnectionContextFactory : IDisposable
         EpollConnection? connection = _engine.TryStart(_engine.ServerSide, loop, descriptor, isTcp, local, remote, out int errno);
         if (connection is null)
         {
-            SystemCalls.Close(descriptor);
             throw Errno.ToException(errno);
         }
 

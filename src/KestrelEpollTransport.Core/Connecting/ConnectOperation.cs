@@ -7,7 +7,7 @@ using KestrelEpollTransport.Polling;
 namespace KestrelEpollTransport.Connecting;
 
 /// <summary>
-/// One attempt to connect. The descriptor belongs to <see cref="RunAsync"/> alone; the loop, a cancellation and the disposal
+/// One attempt to connect. The descriptor belongs to <see cref="RunAsync"/> alone until it becomes a connection; the loop, a cancellation and the disposal
 /// of the transport only end its wait.
 /// </summary>
 internal sealed class ConnectOperation : ILoopHandler
@@ -35,6 +35,7 @@ internal sealed class ConnectOperation : ILoopHandler
     {
         EventLoop loop = _engine.Loops.Next();
         int descriptor = (int)Check(SystemCalls.CreateStream(_address)).Value;
+        EndPoint? local;
         try
         {
             if (_isTcp && _engine.Options.NoDelay)
@@ -43,15 +44,16 @@ internal sealed class ConnectOperation : ILoopHandler
             }
 
             await ConnectAsync(loop, descriptor, cancellationToken).ConfigureAwait(false);
-            EndPoint? local = GetLocalEndPoint(descriptor);
-            return _engine.TryStart(_engine.ClientSide, loop, descriptor, _isTcp, local, _endPoint, out int errno)
-                ?? throw Errno.ToException(errno);
+            local = GetLocalEndPoint(descriptor);
         }
         catch
         {
             SystemCalls.Close(descriptor);
             throw;
         }
+
+        return _engine.TryStart(_engine.ClientSide, loop, descriptor, _isTcp, local, _endPoint, out int errno)
+            ?? throw Errno.ToException(errno);
     }
 
     // Any readiness ends the wait: writable after success, an error or a hang-up after failure.

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
@@ -124,8 +125,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public bool InOwnDispatch => Volatile.Read(ref _dispatchThread) == Environment.CurrentManagedThreadId;
 
     /// <summary>
-    /// Puts a connected, non-blocking descriptor onto a loop. Null: it could not be registered, and the descriptor
-    /// is still the caller's.
+    /// Puts a connected, non-blocking descriptor onto a loop, and owns it from here on. Null: it could not be
+    /// registered, and is closed.
     /// </summary>
     public static EpollConnection? TryStart(
         ConnectionShared shared, EventLoop loop, BlockSource blocks, int descriptor, bool isTcp, EndPoint? local, EndPoint? remote, out int errno)
@@ -137,17 +138,22 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         };
         loop.AddLoad(1);
 
+        // In the table it can be found, and abandoned, before it is registered. Counted as a call, so that the number
+        // is not closed, and somebody else's, when epoll_ctl gets it.
+        bool entered = connection.TryEnterDescriptor(out _);
+        Debug.Assert(entered, "Nobody else knows the connection yet.");
+
         // Unix sockets become writable again with every response that the peer reads: there, room is asked for
         // only while it is missing (AskForWritable).
         IoResult registered = loop.Register(connection, descriptor, isTcp ? Interest.Read | Interest.Write : Interest.Read);
         errno = registered.Errno;
-        if (!registered.IsError)
+        if (registered.IsError)
         {
-            return connection;
+            connection.CloseDescriptor();
         }
 
-        loop.AddLoad(-1);
-        return null;
+        connection.LeaveDescriptor();
+        return registered.IsError ? null : connection;
     }
 
     public void OnReady(Readiness readiness)

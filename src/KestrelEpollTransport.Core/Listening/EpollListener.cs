@@ -197,7 +197,6 @@ internal sealed class EpollListener : IConnectionListener
             _engine.ServerSide, _engine.Loops.Balance(handler.Loop), descriptor, _isTcp, local, remote, out int errno);
         if (connection is null)
         {
-            SystemCalls.Close(descriptor);
             ReportFailure(errno);
             return false;
         }

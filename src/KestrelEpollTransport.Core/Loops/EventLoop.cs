@@ -32,6 +32,7 @@ internal sealed class EventLoop : IDisposable
     private readonly ConcurrentQueue<IThreadPoolWorkItem> _posted = new();
     private WakeGate _gate;
     private int _load;
+    private volatile bool _refusing;
     private volatile bool _stopping;
     private volatile bool _ended;
 
@@ -55,9 +56,6 @@ internal sealed class EventLoop : IDisposable
     /// <summary>How many connections live here: what balancing compares. A hint.</summary>
     public int Load => Volatile.Read(ref _load);
 
-    /// <summary>All handlers that are registered at this moment.</summary>
-    public ILoopHandler[] Handlers => _handlers.Snapshot();
-
     /// <summary>Whether the calling thread drives this loop.</summary>
     public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
 
@@ -67,7 +65,7 @@ internal sealed class EventLoop : IDisposable
     public IoResult Register(ILoopHandler handler, int descriptor, Interest interest)
     {
         _handlers.Add(handler);
-        IoResult result = _poller.Register(descriptor, interest, handler.Token);
+        IoResult result = _refusing ? IoResult.Failure(Errno.EBADF) : _poller.Register(descriptor, interest, handler.Token);
         if (result.IsError)
         {
             _handlers.Remove(handler);
@@ -80,7 +78,7 @@ internal sealed class EventLoop : IDisposable
     public IoResult RegisterShared(ILoopHandler handler, int descriptor)
     {
         _handlers.Add(handler);
-        IoResult result = _poller.RegisterShared(descriptor, handler.Token);
+        IoResult result = _refusing ? IoResult.Failure(Errno.EBADF) : _poller.RegisterShared(descriptor, handler.Token);
         if (result.IsError)
         {
             _handlers.Remove(handler);
@@ -126,6 +124,16 @@ internal sealed class EventLoop : IDisposable
         _timers.Enqueue(work, Environment.TickCount64 + delayMs);
     }
 
+    /// <summary>
+    /// The last handlers of this loop: registering fails from now on. Adding looks at the flag after the table's lock,
+    /// and this takes that lock after the flag, so who is not among these is refused, and waits for nothing.
+    /// </summary>
+    public ILoopHandler[] RefuseFurtherHandlers()
+    {
+        _refusing = true;
+        return _handlers.Snapshot();
+    }
+
     /// <summary>Makes <see cref="OnRunPass"/> return false, soon.</summary>
     public void Stop()
     {
@@ -168,6 +176,8 @@ internal sealed class EventLoop : IDisposable
     /// <summary>The last act of the driving thread: what is left to run goes to the thread pool.</summary>
     public void OnEnded()
     {
+        // The runtime gives the id of a thread that ended to another one.
+        _driver = 0;
         _ended = true;
         Interlocked.MemoryBarrier();
         MovePostedToPool();

@@ -66,7 +66,7 @@ internal sealed class LoopGroup : IDisposable
         ReadOnlySpan<EventLoop> loops = Started;
         foreach (EventLoop loop in loops)
         {
-            foreach (ILoopHandler handler in loop.Handlers)
+            foreach (ILoopHandler handler in loop.RefuseFurtherHandlers())
             {
                 handler.Abandon();
             }

@@ -40,7 +40,7 @@ internal sealed class LoopThread
 #pragma warning restore CA1031
         {
             LoopLog.Died(_logger, _loop.Index, exception);
-            foreach (ILoopHandler handler in _loop.Handlers)
+            foreach (ILoopHandler handler in _loop.RefuseFurtherHandlers())
             {
                 handler.OnFault(exception);
             }
