@@ -32,7 +32,7 @@ internal sealed class TransportEngine : IDisposable
     {
         options.Validate();
         Options = options;
-        Logger = loggerFactory.CreateLogger(LogCategory);
+        Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         Loops = new LoopGroup(options.LoopCount, Logger);
         Metrics = new TransportMetrics(meterFactory, Loops);
         _poolFactory = poolFactory;
@@ -40,7 +40,7 @@ internal sealed class TransportEngine : IDisposable
         _watch = new FlushWatch(Logger);
         ServerSide = new ConnectionShared(
             Logger, ConnectionScheduler.Create(options.Scheduling), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
-        ClientSide = ServerSide with { Logger = loggerFactory.CreateLogger(LogCategory + ".Client") };
+        ClientSide = ServerSide with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
     public EpollTransportOptions Options { get; }
