@@ -116,7 +116,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
         finally
         {
-            Leave();
+            LeaveRead();
         }
     }
 
@@ -238,7 +238,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
         finally
         {
-            Leave();
+            LeaveRead();
         }
 
         ValueTask<ReadResult> pending = new(this, _source.Version);
@@ -411,8 +411,23 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             return;
         }
 
-        IoResult received = _buffer.Receive(descriptor, room, out bool filled);
-        _connection.LeaveDescriptor();
+        IoResult received;
+        bool filled;
+        try
+        {
+            received = _buffer.Receive(descriptor, room, out filled);
+        }
+        catch
+        {
+            // The pool has no memory, and this read says so; the next one tries again.
+            _word.SetReady();
+            throw;
+        }
+        finally
+        {
+            _connection.LeaveDescriptor();
+        }
+
         _receivesLeft--;
         if (received.Value > 0)
         {
@@ -421,6 +436,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             if (filled || !_connection.ShortCountsProve || !_word.TrustsShortCounts)
             {
                 _word.SetReady();
+                _connection.OnUnreadLeft();
             }
         }
         else if (received.Value == 0)
@@ -494,6 +510,16 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (_gate.Leave())
         {
             Free();
+        }
+    }
+
+    private void LeaveRead()
+    {
+        if (_gate.Leave())
+        {
+            Free();
+            // What this call was about to return is in blocks that were just given back.
+            ThrowHelper.ReadingCompleted();
         }
     }
 

@@ -358,13 +358,20 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
                 continue;
             }
 
-            IoResult sent = _queue.SendOnce(descriptor);
-            if (sent.WouldBlock)
+            IoResult sent;
+            try
             {
-                _connection.AskForWritable(descriptor);
+                sent = _queue.SendOnce(descriptor);
+                if (sent.WouldBlock)
+                {
+                    _connection.AskForWritable(descriptor);
+                }
+            }
+            finally
+            {
+                _connection.LeaveDescriptor();
             }
 
-            _connection.LeaveDescriptor();
             if (sent.WouldBlock)
             {
                 if (_word.TryBlock())

@@ -43,6 +43,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     private int _dispatchThread;
     private volatile bool _isShutDown;
     private volatile bool _socketIsOver;
+    private volatile bool _takingError;
     private Lingering? _lingering;
 
     // The application, one thread at a time.
@@ -267,9 +268,29 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
+    /// <summary>
+    /// A receive left something in the kernel, and has set the bit that says so. A receive that was under way when
+    /// lingering began hid it from <see cref="Linger"/>: the bit first and then lingering, as in <see cref="OnReady"/>.
+    /// </summary>
+    public void OnUnreadLeft()
+    {
+        if (Volatile.Read(ref _lingering) is { } lingering)
+        {
+            _loop.Post(lingering);
+        }
+    }
+
     /// <summary>The reader received the end of the stream.</summary>
     public void OnEndOfStream()
     {
+        // A reset whose error the loop has taken reads as an end of the stream until the loop has told the reader.
+        Interlocked.MemoryBarrier();
+        SpinWait spin = default;
+        while (_takingError)
+        {
+            spin.SpinOnce();
+        }
+
         if (Reader.TryEnd(null))
         {
             NoteFin();
@@ -286,8 +307,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        Exception exception = Describe(errno);
-        Reader.TryEnd(exception);
+        Reader.TryEnd(ToException(errno, out SocketException error));
+        LogError(error, errno);
         _closed.Fire();
     }
 
@@ -295,7 +316,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         if (Volatile.Read(ref _shutdownReason) is null)
         {
-            Shutdown(Describe(errno));
+            Exception exception = ToException(errno, out SocketException error);
+            LogError(error, errno);
+            Shutdown(exception);
         }
 
         Writer.Close();
@@ -403,11 +426,29 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
+        // Asking for the error clears it: the next receive then returns 0 instead. Set before, and fenced; a receive
+        // that returned 0 because of it looks at this afterwards.
+        _takingError = true;
+        Interlocked.MemoryBarrier();
         int errno = SystemCalls.TakeSocketError(descriptor);
-        LeaveDescriptor();
-        if (errno != 0)
+        SocketException? error = null;
+        try
         {
-            OnReceiveError(errno);
+            if (errno != 0 && Volatile.Read(ref _shutdownReason) is null)
+            {
+                Reader.TryEnd(ToException(errno, out error));
+            }
+        }
+        finally
+        {
+            _takingError = false;
+            LeaveDescriptor();
+        }
+
+        if (error is not null)
+        {
+            LogError(error, errno);
+            _closed.Fire();
         }
     }
 
@@ -419,18 +460,23 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    // The one place where an errno of a connection becomes an exception, and a line in the log.
-    private Exception Describe(int errno)
+    // The one place where an errno of a connection becomes an exception.
+    private static Exception ToException(int errno, out SocketException error)
     {
-        SocketException error = Errno.ToException(errno);
+        error = Errno.ToException(errno);
+        return IoResult.Failure(errno).IsReset ? new ConnectionResetException(error.Message, error) : error;
+    }
+
+    private void LogError(SocketException error, int errno)
+    {
         if (IoResult.Failure(errno).IsReset)
         {
             ConnectionLog.Reset(Shared.Logger, this);
-            return new ConnectionResetException(error.Message, error);
         }
-
-        ConnectionLog.Error(Shared.Logger, this, error);
-        return error;
+        else
+        {
+            ConnectionLog.Error(Shared.Logger, this, error);
+        }
     }
 
     private void Shutdown(Exception? reason)
