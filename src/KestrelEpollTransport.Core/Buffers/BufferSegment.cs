@@ -83,15 +83,27 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
             Next = null;
         }
 
+        Return(owner);
+        return following;
+    }
+
+    private static void Return(object owner)
+    {
         if (owner is byte[] array)
         {
             ArrayPool<byte>.Shared.Return(array);
+            return;
         }
-        else
+
+        try
         {
             ((IMemoryOwner<byte>)owner).Dispose();
         }
-
-        return following;
+#pragma warning disable CA1031 // A pool of the application that does not take its block back: amid a chain of others, and of states that wait for its end.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            // The block is the pool's loss.
+        }
     }
 }

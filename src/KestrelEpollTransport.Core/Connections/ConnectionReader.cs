@@ -102,7 +102,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
         finally
         {
-            Leave();
+            LeaveRead();
         }
     }
 
@@ -223,7 +223,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
         finally
         {
-            Leave();
+            LeaveRead();
         }
 
         ValueTask<ReadResult> pending = new(this, _source.Version);
@@ -409,6 +409,17 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (_gate.Leave())
         {
             Free();
+        }
+    }
+
+    private void LeaveRead()
+    {
+        if (_gate.Leave())
+        {
+            Free();
+
+            // What this call was about to return is in blocks that were just given back.
+            ThrowHelper.ReadingCompleted();
         }
     }
 

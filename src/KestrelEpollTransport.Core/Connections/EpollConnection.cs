@@ -41,6 +41,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     private DuplicateSocket _socket;
     private int _finSeen;
     private int _dispatchThread;
+    private volatile bool _takingError;
     private Lingering? _lingering;
 
     // The application, one thread at a time.
@@ -232,9 +233,29 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
+    /// <summary>
+    /// A receive left something in the kernel, and has set the bit that says so. A receive that was under way when
+    /// lingering began hid it from <see cref="Linger"/>: the bit first and then lingering, as in <see cref="OnReady"/>.
+    /// </summary>
+    public void OnUnreadLeft()
+    {
+        if (Volatile.Read(ref _lingering) is { } lingering)
+        {
+            _loop.Post(lingering);
+        }
+    }
+
     /// <summary>The reader received the end of the stream.</summary>
     public void OnEndOfStream()
     {
+        // A reset whose error the loop has taken reads as an end of the stream, until the loop has told the reader.
+        Interlocked.MemoryBarrier();
+        SpinWait spin = default;
+        while (_takingError)
+        {
+            spin.SpinOnce();
+        }
+
         if (Reader.TryEnd(null))
         {
             NoteFin();
@@ -360,12 +381,18 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
+        // Asking for the error clears it: the next receive returns 0 instead. Set before, and fenced; a receive that
+        // returned 0 because of it looks at this afterwards.
+        _takingError = true;
+        Interlocked.MemoryBarrier();
         int errno = SystemCalls.TakeSocketError(descriptor);
-        LeaveDescriptor();
         if (errno != 0)
         {
             OnReceiveError(errno);
         }
+
+        _takingError = false;
+        LeaveDescriptor();
     }
 
     private void NoteFin()

@@ -119,6 +119,7 @@ internal struct Receiver
             if (filled || !_connection.ShortCountsProve || !word.TrustsShortCounts)
             {
                 word.SetReady();
+                _connection.OnUnreadLeft();
             }
         }
         else if (received.Value == 0)

@@ -38,7 +38,8 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     public override string ConnectionId
     {
-        get => _connectionId ??= ConnectionIds.Next();
+        // The loop's log lines may ask at the same moment as the application: one id for both.
+        get => _connectionId ?? Interlocked.CompareExchange(ref _connectionId, ConnectionIds.Next(), null) ?? _connectionId;
         set => _connectionId = value;
     }
 

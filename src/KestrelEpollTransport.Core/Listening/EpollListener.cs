@@ -186,23 +186,11 @@ internal sealed class EpollListener : IConnectionListener
             _ = SystemCalls.SetNoDelay(descriptor);
         }
 
-        EndPoint? remote;
+        EndPoint? remote = SocketAddresses.ToEndPoint(handler.Address);
         EndPoint? local = EndPoint;
-        try
+        if (_isTcp)
         {
-            remote = SocketAddresses.ToEndPoint(handler.Address);
-            if (_isTcp)
-            {
-                local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
-            }
-        }
-#pragma warning disable CA1031 // An address that the framework does not take costs this connection, and not the listener.
-        catch (Exception)
-#pragma warning restore CA1031
-        {
-            SystemCalls.Close(descriptor);
-            ReportFailure(Errno.EAFNOSUPPORT);
-            return false;
+            local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
         }
 
         EpollConnection? connection = _engine.TryStart(

@@ -9,9 +9,6 @@ internal static class SocketAddresses
     /// <summary>The size of <c>struct sockaddr_storage</c>: large enough for every family, socket(7).</summary>
     private const int StorageSize = 128;
 
-    /// <summary>The size of <c>struct sockaddr_un</c>: the family and 108 bytes of path, unix(7).</summary>
-    private const int MaxUnixSize = 110;
-
     // An end point creates another one from an address of its own family.
     private static readonly IPEndPoint s_ipv4 = new(IPAddress.Any, 0);
     private static readonly IPEndPoint s_ipv6 = new(IPAddress.IPv6Any, 0);
@@ -25,15 +22,7 @@ internal static class SocketAddresses
     {
         AddressFamily.InterNetwork => s_ipv4.Create(address),
         AddressFamily.InterNetworkV6 => s_ipv6.Create(address),
-        AddressFamily.Unix => ToUnixEndPoint(address),
+        AddressFamily.Unix => s_unix.Create(address),
         _ => null,
     };
-
-    // A path that fills sun_path leaves no room for its terminating zero, and the kernel counts that all the same,
-    // unix(7): one byte more than the framework takes for an address.
-    private static EndPoint ToUnixEndPoint(SocketAddress address)
-    {
-        address.Size = Math.Min(address.Size, MaxUnixSize);
-        return s_unix.Create(address);
-    }
 }
