@@ -30,6 +30,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private readonly EpollConnection _connection;
     private readonly long _pauseAbove;
     private readonly long _resumeAt;
+    private readonly long _gatherBelow;
 
     // Shared words.
     private Sender _sender;
@@ -52,6 +53,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         _connection = connection;
         _pauseAbove = connection.Shared.MaxWriteBufferSize;
         _resumeAt = _pauseAbove / 2;
+
+        // What is only marked must not make a flush wait.
+        _gatherBelow = Math.Min(GatherLimit, _pauseAbove);
         _sender = new Sender(connection);
         _room.SetReady();
     }
@@ -241,7 +245,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         _sender.Commit();
         _lent = false;
-        if (_sender.Unsent >= GatherLimit || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
+        if (_sender.Unsent >= _gatherBelow || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
         {
             _sender.Send(returnsLoan: true);
         }
