@@ -20,11 +20,10 @@ internal sealed class TransportEngine : IDisposable
 {
     private const string LogCategory = "KestrelEpollTransport";
 
-    private readonly BlockSource?[] _blocks;
-    private readonly IMemoryPoolFactory<byte>? _poolFactory;
+    // One pool a loop: its blocks move between few threads.
+    private readonly BlockSource[] _blocks;
     private readonly FlushWatch _watch;
     private readonly LingerList _lingerers = new();
-    private readonly Lock _lock = new();
 
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
     public TransportEngine(
@@ -35,8 +34,13 @@ internal sealed class TransportEngine : IDisposable
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         Loops = new LoopGroup(options.LoopCount, Logger);
         Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
-        _poolFactory = poolFactory;
-        _blocks = new BlockSource?[options.LoopCount];
+        _blocks = new BlockSource[options.LoopCount];
+        for (int i = 0; i < _blocks.Length; i++)
+        {
+            // "kestrel" is the owner that the memory pool's metrics know.
+            _blocks[i] = new BlockSource(poolFactory?.Create(new MemoryPoolOptions { Owner = "kestrel" }) ?? MemoryPool<byte>.Shared);
+        }
+
         _watch = new FlushWatch(Logger);
         ServerSide = new ConnectionShared(
             Logger, ConnectionScheduler.Create(options.Scheduling, options.LoopCount), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
@@ -63,7 +67,7 @@ internal sealed class TransportEngine : IDisposable
     /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
     public EpollConnection? TryStart(
         ConnectionShared shared, EventLoop loop, int descriptor, bool isTcp, EndPoint? local, EndPoint? remote, out int errno) =>
-        EpollConnection.TryStart(shared, loop, BlocksOf(loop), descriptor, isTcp, local, remote, out errno);
+        EpollConnection.TryStart(shared, loop, _blocks[loop.Index], descriptor, isTcp, local, remote, out errno);
 
     /// <summary>Aborts the connections that are left, then stops the loops.</summary>
     public void Dispose()
@@ -72,30 +76,11 @@ internal sealed class TransportEngine : IDisposable
         _watch.Dispose();
         _lingerers.Dispose();
         Metrics.Dispose();
-        lock (_lock)
+        foreach (BlockSource blocks in _blocks)
         {
-            foreach (BlockSource? blocks in _blocks)
-            {
-                blocks?.Dispose();
-            }
+            blocks.Dispose();
         }
     }
 
     private static long Limit(long? option) => option is null or 0 ? long.MaxValue : option.Value;
-
-    // One pool a loop: its blocks move between few threads.
-    private BlockSource BlocksOf(EventLoop loop)
-    {
-        ref BlockSource? blocks = ref _blocks[loop.Index];
-        if (Volatile.Read(ref blocks) is { } existing)
-        {
-            return existing;
-        }
-
-        lock (_lock)
-        {
-            // "kestrel" is the owner that the memory pool's metrics know.
-            return blocks ??= new BlockSource(_poolFactory?.Create(new MemoryPoolOptions { Owner = "kestrel" }) ?? MemoryPool<byte>.Shared);
-        }
-    }
 }

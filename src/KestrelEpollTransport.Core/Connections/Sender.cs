@@ -161,11 +161,16 @@ internal struct Sender
                     _connection.AskForWritable(descriptor);
                 }
             }
-            finally
+#pragma warning disable CA1031 // The application's memory pool failed to pin. This thread is the sender, and has to go on as one.
+            catch (Exception exception)
+#pragma warning restore CA1031
             {
                 _connection.LeaveDescriptor();
+                _connection.OnFault(exception);
+                continue;
             }
 
+            _connection.LeaveDescriptor();
             if (sent.WouldBlock)
             {
                 if (_word.TryBlock())

@@ -24,7 +24,18 @@ internal sealed class TransportMetrics : IDisposable
             "epoll_transport.loop.connections", () => Observe(connectionsByLoop()), "{connection}", "Open connections, by epoll_transport.loop (the index of the loop).");
     }
 
-    public void AcceptFailed(string error) => _acceptErrors.Add(1, new KeyValuePair<string, object?>("error.type", error));
+    public void AcceptFailed(string error)
+    {
+        try
+        {
+            _acceptErrors.Add(1, new KeyValuePair<string, object?>("error.type", error));
+        }
+#pragma warning disable CA1031 // A listener of the application threw, in the middle of accepting.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+        }
+    }
 
     public void Dispose()
     {
