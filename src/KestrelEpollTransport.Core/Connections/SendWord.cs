@@ -138,13 +138,14 @@ internal struct SendWord
         {
             int next = state & ~Lent;
             MarkOutcome outcome = MarkOutcome.Known;
-            if ((state & Closed) != 0)
-            {
-                outcome = MarkOutcome.Closed;
-            }
-            else if ((state & (Sending | Reclaiming)) != 0)
+            if ((state & (Sending | Reclaiming)) != 0)
             {
                 next |= More;
+            }
+            else if ((state & Closed) != 0)
+            {
+                // Still lent: the caller begins to send, and so discards, and gives the tail back with that.
+                return MarkOutcome.Closed;
             }
             else if ((state & Blocked) == 0)
             {
