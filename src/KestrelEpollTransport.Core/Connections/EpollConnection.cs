@@ -20,14 +20,11 @@ namespace KestrelEpollTransport.Connections;
 /// <see cref="ConnectionReader"/>'s work and sending the <see cref="ConnectionWriter"/>'s.</para>
 /// <para><b>A dispatch</b> is the time from the completion of a read to the application's next wait, or to the return of
 /// the completion, on one thread: flushes on that thread meanwhile may be gathered.</para>
-/// <para><b>The end.</b> The first reason wins. An abort resets at once; everything else sends what is queued, says FIN and
-/// closes, and unless the peer said FIN first, <see cref="Lingering"/> lies between the two.
-/// <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no call is in flight.</para>
+/// <para><b>The end</b> is <see cref="Ending"/>'s. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no
+/// call is in flight.</para>
 /// </remarks>
 internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe
 {
-    private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
-
     // Immutable.
     private readonly EventLoop _loop;
     private readonly ClosedSignal _closed;
@@ -36,13 +33,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     // Any thread.
     private DescriptorGuard _guard;
-    private Exception? _shutdownReason;
-    private OneShotSignal _shutDown;
+    private Ending _ending;
     private DuplicateSocket _socket;
     private int _finSeen;
     private int _dispatchThread;
     private volatile bool _takingError;
-    private Lingering? _lingering;
 
     // The application, one thread at a time.
     private CancellationToken? _replacedConnectionClosed;
@@ -55,6 +50,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         _descriptor = descriptor;
         _isTcp = isTcp;
         _closed = new ClosedSignal(shared.Logger);
+        _ending = new Ending(this, loop);
         Reader = new ConnectionReader(this);
         Writer = new ConnectionWriter(this);
         Transport = this;
@@ -89,6 +85,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
     public bool ShortCountsProve => _isTcp;
 
+    /// <summary>Whether the descriptor is, or soon will be, closed.</summary>
+    public bool IsClosing => _guard.IsClosing;
+
     /// <summary>Whether the calling thread runs this connection's dispatch.</summary>
     public bool InOwnDispatch => Volatile.Read(ref _dispatchThread) == Environment.CurrentManagedThreadId;
 
@@ -107,7 +106,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         loop.AddLoad(1);
 
         // In the table it can be found, and abandoned, before it is registered. Counted as a call, so that the number
-        // is not closed, and somebody else's, when epoll_ctl gets it.
+        // is not closed, and somebody else's, when the poller gets it.
         bool entered = connection.TryEnterDescriptor(out _);
         Debug.Assert(entered, "Nobody else knows the connection yet.");
 
@@ -137,10 +136,10 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        // The bit first, then the look for lingering: EndGracefully does it in the other order, so that what
-        // is told at that moment is discarded by one of us.
+        // The bit first, then the look for lingering; Ending does it in the other order, so that what is told at
+        // that moment is discarded by one of us.
         bool resume = NoteReadable(readiness);
-        if (Volatile.Read(ref _lingering) is { } lingering)
+        if (_ending.Lingering is { } lingering)
         {
             lingering.OnReady();
         }
@@ -153,17 +152,39 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public void OnFault(Exception exception)
     {
         ConnectionLog.Faulted(Shared.Logger, ConnectionId, exception);
-        Shutdown(new ConnectionAbortedException("The transport met an unexpected exception.", exception));
+        _ending.Begin(new ConnectionAbortedException("The transport met an unexpected exception.", exception));
     }
 
     public void Abandon()
     {
-        Shutdown(new ConnectionAbortedException("The transport was disposed."));
+        _ending.Begin(new ConnectionAbortedException("The transport was disposed."));
         CloseDescriptor();
     }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
     public void Resume(IThreadPoolWorkItem work) => Shared.Scheduler.Resume(work, _loop);
+
+    /// <summary>Both ends are told: what else shows that the connection is over follows.</summary>
+    public void OnEnded()
+    {
+        _socket.Dispose();
+        _closed.Fire();
+    }
+
+    /// <summary>Makes the peer read a reset, and drops what is queued in the kernel.</summary>
+    public void ResetDescriptor()
+    {
+        if (TryEnterDescriptor(out int descriptor))
+        {
+            if (!_isTcp || SystemCalls.Reset(descriptor).IsError)
+            {
+                // No RST on this socket, or not in this state: the close is to be abortive.
+                _ = SystemCalls.SetAbortiveClose(descriptor);
+            }
+
+            LeaveDescriptor();
+        }
+    }
 
     /// <summary>Before a system call on the descriptor; after it, <see cref="LeaveDescriptor"/>. False: closed.</summary>
     public bool TryEnterDescriptor(out int descriptor)
@@ -235,11 +256,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     /// <summary>
     /// A receive left something in the kernel, and has set the bit that says so. A receive that was under way when
-    /// lingering began hid it from <see cref="Linger"/>: the bit first and then lingering, as in <see cref="OnReady"/>.
+    /// lingering began hid it from <see cref="Ending"/>: the bit first and then lingering, as in <see cref="OnReady"/>.
     /// </summary>
     public void OnUnreadLeft()
     {
-        if (Volatile.Read(ref _lingering) is { } lingering)
+        if (_ending.Lingering is { } lingering)
         {
             _loop.Post(lingering);
         }
@@ -266,7 +287,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public void OnReceiveError(int errno)
     {
-        if (Volatile.Read(ref _shutdownReason) is not null)
+        if (_ending.HasBegun)
         {
             // What a receive says after our own reset or close is no news.
             return;
@@ -279,9 +300,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public void OnSendError(int errno)
     {
-        if (Volatile.Read(ref _shutdownReason) is null)
+        if (!_ending.HasBegun)
         {
-            Shutdown(Describe(errno));
+            _ending.Begin(Describe(errno));
         }
 
         Writer.Close();
@@ -290,22 +311,22 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The writer was completed with an exception.</summary>
     public void OnWriterFailed(Exception exception)
     {
-        if (Volatile.Read(ref _shutdownReason) is null)
+        if (!_ending.HasBegun)
         {
             ConnectionLog.Error(Shared.Logger, this, exception);
         }
 
-        Shutdown(exception);
+        _ending.Begin(exception);
     }
 
     /// <summary>The writer was completed and everything is sent.</summary>
-    public void OnAllSent() => Shutdown(null);
+    public void OnAllSent() => _ending.Begin(null);
 
     /// <summary>
     /// Ends the connection in both directions at once. With a reason: a reset. With null, as Kestrel does it on
     /// every end that is no error: what the kernel has not taken yet is dropped, and the peer reads a FIN.
     /// </summary>
-    public override void Abort(ConnectionAbortedException? abortReason) => Shutdown(abortReason);
+    public override void Abort(ConnectionAbortedException? abortReason) => _ending.Begin(abortReason);
 
     /// <summary>
     /// Completes both ends, waits without limit until everything is sent or the connection ends otherwise, and then for
@@ -317,12 +338,12 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         Reader.Complete();
         Writer.Complete();
-        return _shutDown.IsSet && _closed.IsFinished ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
+        return _ending.IsDone && _closed.IsFinished ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
     }
 
     private async Task WaitForEndAsync()
     {
-        await _shutDown.WaitAsync().ConfigureAwait(false);
+        await _ending.WaitAsync().ConfigureAwait(false);
         await _closed.WaitAsync().ConfigureAwait(false);
     }
 
@@ -417,101 +438,12 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         return error;
     }
 
-    private void Shutdown(Exception? reason)
-    {
-        Exception recorded = reason ?? new ConnectionAbortedException(GracefulReason);
-        if (Interlocked.CompareExchange(ref _shutdownReason, recorded, null) is not null)
-        {
-            return;
-        }
-
-        if (reason is null)
-        {
-            ConnectionLog.WriteFin(Shared.Logger, this, recorded.Message);
-            EndGracefully(recorded);
-        }
-        else
-        {
-            ConnectionLog.WriteRst(Shared.Logger, this, recorded.Message);
-            Reset(recorded);
-        }
-
-        _socket.Dispose();
-        _closed.Fire();
-        _shutDown.Set();
-    }
-
-    private void Reset(Exception recorded)
-    {
-        Reader.TryEnd(recorded);
-        if (TryEnterDescriptor(out int descriptor))
-        {
-            if (!_isTcp || SystemCalls.Reset(descriptor).IsError)
-            {
-                // No RST on this socket, or not in this state: the close is to be abortive.
-                _ = SystemCalls.SetAbortiveClose(descriptor);
-            }
-
-            LeaveDescriptor();
-        }
-
-        Writer.Close();
-        CloseDescriptor();
-    }
-
-    private void EndGracefully(Exception recorded)
-    {
-        Writer.Close();
-        if (!TryEnterDescriptor(out int descriptor))
-        {
-            Reader.TryEnd(recorded);
-            return;
-        }
-
-        // After a FIN with nothing before it left to receive, the reader has, or would have had, a regular end.
-        bool unread = Reader.MayHaveUnread && SystemCalls.GetUnreadBytes(descriptor).Value > 0;
-        bool peerIsDone = Reader.HasHungUp && !unread;
-        Reader.TryEnd(peerIsDone ? null : recorded);
-        _ = SystemCalls.ShutdownWrite(descriptor);
-        LeaveDescriptor();
-        if (peerIsDone)
-        {
-            CloseDescriptor();
-        }
-        else
-        {
-            Linger();
-        }
-    }
-
-    // The window: readiness is told after the reader's last look and before lingering is published. Published
-    // first, then the bit is looked at; OnReady sets the bit and then looks for lingering.
-    private void Linger()
-    {
-        Lingering lingering = new(this, _loop);
-        Shared.Lingerers.Add(lingering);
-        Interlocked.Exchange(ref _lingering, lingering);
-        if (Reader.MayHaveUnread)
-        {
-            _loop.Post(lingering);
-        }
-
-        if (_guard.IsClosing)
-        {
-            // Abandoned meanwhile, by someone who may not have seen the lingering.
-            Shared.Lingerers.Remove(lingering);
-        }
-    }
-
     // By the one party that the guard chose.
     private void Release()
     {
         _loop.Deregister(this, _descriptor);
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
-        if (Volatile.Read(ref _lingering) is { } lingering)
-        {
-            Shared.Lingerers.Remove(lingering);
-        }
+        _ending.OnReleased();
     }
 }
