@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
@@ -5,54 +6,89 @@ namespace KestrelEpollTransport.Tests;
 
 public class EpollTransportOptionsTests
 {
-    [Fact]
-    public void Defaults_AreThoseOfTheStockTransportWhereTheMeaningIsTheSame()
+    public static TheoryData<string, object> InvalidValues => new()
     {
-        EpollTransportOptions options = new();
+        { nameof(EpollTransportOptions.LoopCount), 0 },
+        { nameof(EpollTransportOptions.LoopCount), -3 },
+        { nameof(EpollTransportOptions.LoopCount), EpollTransportOptions.MaxLoopCount + 1 },
+        { nameof(EpollTransportOptions.Scheduling), (ApplicationScheduling)17 },
+        { nameof(EpollTransportOptions.Backlog), 0 },
+        { nameof(EpollTransportOptions.Backlog), -5 },
+        { nameof(EpollTransportOptions.MaxReadBufferSize), -7L },
+        { nameof(EpollTransportOptions.MaxWriteBufferSize), -9L },
+    };
 
-        Assert.Equal(512, options.Backlog);
-        Assert.True(options.NoDelay);
-        Assert.Equal(1024 * 1024, options.MaxReadBufferSize);
-        Assert.Equal(64 * 1024, options.MaxWriteBufferSize);
-        Assert.Equal(Math.Min(Environment.ProcessorCount, 64), options.LoopCount);
-        Assert.Equal(ApplicationScheduling.Adaptive, options.Scheduling);
-        Assert.Equal(EpollTransportOptions.CreateDefaultBoundListenSocket, options.CreateBoundListenSocket);
+    public static TheoryData<string, object?> ValuesAtTheLimits => new()
+    {
+        { nameof(EpollTransportOptions.LoopCount), 1 },
+        { nameof(EpollTransportOptions.LoopCount), EpollTransportOptions.MaxLoopCount },
+        { nameof(EpollTransportOptions.Scheduling), ApplicationScheduling.UnsafeInline },
+        { nameof(EpollTransportOptions.Backlog), 1 },
+        { nameof(EpollTransportOptions.MaxReadBufferSize), 0L },
+        { nameof(EpollTransportOptions.MaxReadBufferSize), null },
+        { nameof(EpollTransportOptions.MaxWriteBufferSize), 1L },
+        { nameof(EpollTransportOptions.MaxWriteBufferSize), null },
+    };
+
+    [Theory]
+    [MemberData(nameof(InvalidValues))]
+    public void Transport_WithAnInvalidOption_NamesOptionAndValue(string option, object value)
+    {
+        IOptions<EpollTransportOptions> options = With(option, value);
+        Func<IDisposable>[] constructors =
+        [
+            () => new EpollTransportFactory(options, NullLoggerFactory.Instance),
+            () => new EpollConnectionFactory(options, NullLoggerFactory.Instance),
+            () => new EpollConnectionContextFactory(options, NullLoggerFactory.Instance),
+        ];
+
+        foreach (Func<IDisposable> constructor in constructors)
+        {
+            ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(constructor);
+
+            Assert.Equal(option, error.ParamName);
+            Assert.Equal(value, error.ActualValue);
+            Assert.Contains($"{nameof(EpollTransportOptions)}.{option} ", error.Message, StringComparison.Ordinal);
+            Assert.Contains(Convert.ToString(value, CultureInfo.InvariantCulture)!, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Transport_WithoutListenSocketFunction_NamesTheOption()
+    {
+        IOptions<EpollTransportOptions> options = With(nameof(EpollTransportOptions.CreateBoundListenSocket), null);
+
+        ArgumentNullException error = Assert.Throws<ArgumentNullException>(
+            () => new EpollTransportFactory(options, NullLoggerFactory.Instance));
+
+        Assert.Equal(nameof(EpollTransportOptions.CreateBoundListenSocket), error.ParamName);
+        Assert.Contains("must not be null", error.Message, StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData(nameof(EpollTransportOptions.LoopCount), "0")]
-    [InlineData(nameof(EpollTransportOptions.LoopCount), "65")]
-    [InlineData(nameof(EpollTransportOptions.Backlog), "0")]
-    [InlineData(nameof(EpollTransportOptions.MaxReadBufferSize), "-1")]
-    [InlineData(nameof(EpollTransportOptions.MaxWriteBufferSize), "-2")]
-    [InlineData(nameof(EpollTransportOptions.Scheduling), "17")]
-    public void Factory_OptionOutsideItsLimits_IsRefusedByNameAndValue(string option, string value)
+    [MemberData(nameof(ValuesAtTheLimits))]
+    public void Validate_ValueAtItsLimit_Accepts(string option, object? value) =>
+        Assert.Null(Record.Exception(With(option, value).Value.Validate));
+
+    [Fact]
+    public void Defaults_AreThoseThatAreDocumented()
     {
         EpollTransportOptions options = new();
-        int number = int.Parse(value, System.Globalization.CultureInfo.InvariantCulture);
-        switch (option)
-        {
-            case nameof(EpollTransportOptions.LoopCount):
-                options.LoopCount = number;
-                break;
-            case nameof(EpollTransportOptions.Backlog):
-                options.Backlog = number;
-                break;
-            case nameof(EpollTransportOptions.MaxReadBufferSize):
-                options.MaxReadBufferSize = number;
-                break;
-            case nameof(EpollTransportOptions.MaxWriteBufferSize):
-                options.MaxWriteBufferSize = number;
-                break;
-            default:
-                options.Scheduling = (ApplicationScheduling)number;
-                break;
-        }
 
-        ArgumentException error = Assert.ThrowsAny<ArgumentException>(
-            () => new EpollTransportFactory(Options.Create(options), NullLoggerFactory.Instance).Dispose());
+        Assert.Equal(Math.Min(Environment.ProcessorCount, 64), options.LoopCount);
+        Assert.Equal(ApplicationScheduling.Adaptive, options.Scheduling);
+        Assert.Equal(512, options.Backlog);
+        Assert.True(options.NoDelay);
+        Assert.Equal(1_048_576, options.MaxReadBufferSize);
+        Assert.Equal(65_536, options.MaxWriteBufferSize);
+        Assert.Equal(EpollTransportOptions.CreateDefaultBoundListenSocket, options.CreateBoundListenSocket);
+        Assert.Null(Record.Exception(options.Validate));
+    }
 
-        Assert.Contains(option, error.Message, StringComparison.Ordinal);
-        Assert.Contains(value, error.Message, StringComparison.Ordinal);
+    private static IOptions<EpollTransportOptions> With(string option, object? value)
+    {
+        EpollTransportOptions options = new();
+        typeof(EpollTransportOptions).GetProperty(option)!.SetValue(options, value);
+        return Options.Create(options);
     }
 }

@@ -56,6 +56,9 @@ internal sealed class EventLoop : IDisposable
     /// <summary>How many connections live here: what balancing compares. A hint.</summary>
     public int Load => Volatile.Read(ref _load);
 
+    /// <summary>All handlers of this moment, for looking only.</summary>
+    public ILoopHandler[] Handlers => _handlers.Snapshot();
+
     /// <summary>Whether the calling thread drives this loop.</summary>
     public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
 

@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Sockets;
+using KestrelEpollTransport.Listening;
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport.Tests.Listening;
+
+/// <summary>A listener with many clients. Hundreds of descriptors, and how they spread depends on load: alone.</summary>
+[Collection(RunsAlone.Name)]
+public class EpollListenerTests
+{
+    [Theory]
+    [InlineData(Wire.Tcp)]
+    [InlineData(Wire.Unix)]
+    public async Task Queue_ThatIsFull_LeavesClientsToTheBacklogAndHandsOutAll(Wire wire)
+    {
+        const int Surplus = 100;
+        using TestTransport transport = new();
+        EpollListener listener = EpollListener.Bind(transport.Engine, EndPointOf(wire));
+        List<Socket> clients = [];
+        List<ConnectionContext> accepted = [];
+        try
+        {
+            for (int i = 0; i < EpollListener.QueueLimit; i++)
+            {
+                clients.Add(ConnectTo(listener.EndPoint, wire));
+            }
+
+            await Timeouts.UntilAsync(() => transport.Load == EpollListener.QueueLimit);
+            for (int i = 0; i < Surplus; i++)
+            {
+                clients.Add(ConnectTo(listener.EndPoint, wire));
+            }
+
+            // Each client says who it is: before it is accepted, too.
+            for (int i = 0; i < clients.Count; i++)
+            {
+                clients[i].SendAll(BitConverter.GetBytes(i));
+            }
+
+            Assert.Equal(EpollListener.QueueLimit, transport.Load);
+            HashSet<int> seen = [];
+            while (accepted.Count < clients.Count)
+            {
+                ConnectionContext? connection = await listener.AcceptAsync().OrTimeout();
+                Assert.NotNull(connection);
+                accepted.Add(connection);
+                System.IO.Pipelines.ReadResult result = await connection.Transport.Input.ReadAtLeastAsync(sizeof(int)).OrTimeout();
+                seen.Add(BitConverter.ToInt32(result.Buffer.FirstSpan));
+                connection.Transport.Input.AdvanceTo(result.Buffer.End);
+            }
+
+            Assert.Equal(clients.Count, seen.Count);
+            Assert.Equal(clients.Count, transport.Load);
+        }
+        finally
+        {
+            await listener.UnbindAsync().OrTimeout();
+            accepted.ForEach(connection => connection.Abort());
+            clients.ForEach(client => client.Dispose());
+        }
+
+        Assert.Null(await listener.AcceptAsync().OrTimeout());
+    }
+
+    [Fact]
+    public async Task Unbind_WithConnectionsInTheQueue_AbortsThem()
+    {
+        using TestTransport transport = new();
+        EpollListener listener = EpollListener.Bind(transport.Engine, EndPointOf(Wire.Tcp));
+        using Socket client = ConnectTo(listener.EndPoint, Wire.Tcp);
+        await Timeouts.UntilAsync(() => transport.Load == 1);
+
+        await listener.UnbindAsync().OrTimeout();
+
+        Assert.Equal(0, transport.Load);
+        SocketException error = Assert.Throws<SocketException>(() => client.Receive(new byte[1]));
+        Assert.Equal(SocketError.ConnectionReset, error.SocketErrorCode);
+        Assert.Equal(
+            SocketError.ConnectionRefused, Assert.Throws<SocketException>(() => ConnectTo(listener.EndPoint, Wire.Tcp)).SocketErrorCode);
+    }
+
+    [Theory]
+    [InlineData(Wire.Tcp)]
+    [InlineData(Wire.Unix)]
+    public async Task IdleConnections_OfAServerThatHasLittleToDo_AreSpreadOverTheLoops(Wire wire)
+    {
+        const int Connections = 400;
+        using TestTransport transport = new(options => options.LoopCount = 4);
+        EpollListener listener = EpollListener.Bind(transport.Engine, EndPointOf(wire));
+        List<Socket> clients = [];
+        List<ConnectionContext> accepted = [];
+        try
+        {
+            for (int i = 0; i < Connections; i++)
+            {
+                clients.Add(ConnectTo(listener.EndPoint, wire));
+                ConnectionContext? connection = await listener.AcceptAsync().OrTimeout();
+                Assert.NotNull(connection);
+                accepted.Add(connection);
+            }
+
+            int[] loads = Array.ConvertAll(transport.Engine.Loops.Started.ToArray(), loop => loop.Load);
+            Assert.Equal(4, loads.Length);
+            Assert.Equal(Connections, loads.Sum());
+            Assert.All(loads, load => Assert.InRange(load, 50, 150));
+        }
+        finally
+        {
+            await listener.UnbindAsync().OrTimeout();
+            accepted.ForEach(connection => connection.Abort());
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    private static EndPoint EndPointOf(Wire wire) =>
+        wire == Wire.Tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint($"\0{Guid.NewGuid():N}");
+
+    private static Socket ConnectTo(EndPoint endPoint, Wire wire)
+    {
+        Socket socket = new(endPoint.AddressFamily, SocketType.Stream, wire == Wire.Tcp ? ProtocolType.Tcp : ProtocolType.Unspecified);
+        try
+        {
+            socket.Connect(endPoint);
+            socket.ReceiveTimeout = socket.SendTimeout = (int)Timeouts.Limit.TotalMilliseconds;
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}
