@@ -1,0 +1,130 @@
+using System.Globalization;
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+public class PoolQueueTests
+{
+    [Fact]
+    public async Task Enqueue_FromManyThreads_RunsEachOnce()
+    {
+        const int Threads = 8;
+        const int Each = 2_000;
+        PoolQueue queue = new();
+        int[] runs = new int[Threads * Each];
+        CountdownEvent left = new(runs.Length);
+        TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        Task[] producers = [.. Enumerable.Range(0, Threads).Select(thread => Task.Run(() =>
+        {
+            for (int i = 0; i < Each; i++)
+            {
+                int index = (thread * Each) + i;
+                queue.Enqueue(new Work(() =>
+                {
+                    Interlocked.Increment(ref runs[index]);
+                    if (left.Signal())
+                    {
+                        all.SetResult();
+                    }
+                }));
+            }
+        }))];
+        await Task.WhenAll(producers).OrTimeout();
+        await all.Task.OrTimeout();
+
+        Assert.All(runs, count => Assert.Equal(1, count));
+    }
+
+    [Fact]
+    public async Task Enqueue_OneAtATimeToAQueueThatFallsIdle_IsNeverStranded()
+    {
+        PoolQueue queue = new();
+        for (int i = 0; i < 2_000; i++)
+        {
+            // No asynchronous continuation: the next one is enqueued while the pool's item finds the queue empty.
+            TaskCompletionSource ran = new();
+            queue.Enqueue(new Work(ran.SetResult));
+            await ran.Task.OrTimeout();
+        }
+    }
+
+    [Fact]
+    public async Task Enqueue_BehindWorkThatBlocks_RunsNevertheless()
+    {
+        PoolQueue queue = new();
+        using ManualResetEventSlim release = new();
+        TaskCompletionSource blocks = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource blockEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource[] others = [.. Enumerable.Range(0, 20).Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously))];
+
+        queue.Enqueue(new Work(() =>
+        {
+            blocks.SetResult();
+            bool released = release.Wait(Timeouts.Limit + Timeouts.Limit);
+            blockEnded.SetResult();
+            Assert.True(released);
+        }));
+        try
+        {
+            foreach (TaskCompletionSource other in others[..10])
+            {
+                queue.Enqueue(new Work(other.SetResult));
+            }
+
+            await blocks.Task.OrTimeout();
+            foreach (TaskCompletionSource other in others[10..])
+            {
+                queue.Enqueue(new Work(other.SetResult));
+            }
+
+            await Task.WhenAll(others.Select(other => other.Task)).OrTimeout();
+            Assert.False(blockEnded.Task.IsCompleted, "It did not block while the others ran.");
+        }
+        finally
+        {
+            release.Set();
+        }
+
+        await blockEnded.Task.OrTimeout();
+    }
+
+    [Fact]
+    public async Task Execute_AfterWorkThatChangedItsThread_ShowsTheNextAFreshOne()
+    {
+        AsyncLocal<string> local = new();
+        CultureInfo culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
+        PoolQueue queue = new();
+        int sameThread = 0;
+
+        // Enqueued by work of the queue itself, so that most often one item of the pool runs both.
+        for (int round = 0; round < 200; round++)
+        {
+            TaskCompletionSource<(string? Local, SynchronizationContext? Context, CultureInfo Culture, int Thread)> seen =
+                new(TaskCreationOptions.RunContinuationsAsynchronously);
+            int first = 0;
+            queue.Enqueue(new Work(() =>
+            {
+                first = Environment.CurrentManagedThreadId;
+                queue.Enqueue(new Work(() => seen.SetResult(
+                    (local.Value, SynchronizationContext.Current, CultureInfo.CurrentCulture, Environment.CurrentManagedThreadId))));
+                local.Value = "of the first";
+                CultureInfo.CurrentCulture = culture;
+                SynchronizationContext.SetSynchronizationContext(new SynchronizationContext());
+            }));
+
+            (string? value, SynchronizationContext? context, CultureInfo seenCulture, int thread) = await seen.Task.OrTimeout();
+            Assert.Null(value);
+            Assert.Null(context);
+            Assert.NotSame(culture, seenCulture);
+            sameThread += thread == first ? 1 : 0;
+        }
+
+        Assert.True(sameThread > 0, "No two ran on one thread: nothing was shown.");
+    }
+
+    private sealed class Work(Action action) : IThreadPoolWorkItem
+    {
+        public void Execute() => action();
+    }
+}
