@@ -1,0 +1,171 @@
+using System.Net;
+using System.Net.Sockets;
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Tests.Loops;
+
+public sealed class LoopGroupTests : IDisposable
+{
+    private readonly LogRecorder _log = new();
+    private readonly LoopGroup _group;
+
+    public LoopGroupTests() => _group = new LoopGroup(4, _log);
+
+    public void Dispose()
+    {
+        _group.Dispose();
+        _log.Dispose();
+    }
+
+    [Fact]
+    public async Task Loops_FirstAskedForByManyAtOnce_AreStartedOnce()
+    {
+        Assert.True(_group.Started.IsEmpty);
+        using Barrier together = new(4);
+
+        EventLoop[][] seen = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Factory.StartNew(
+            () =>
+            {
+                Assert.True(together.SignalAndWait(Timeouts.Limit));
+                return _group.Loops.ToArray();
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default))).OrTimeout();
+
+        Assert.All(seen, loops => Assert.Equal(seen[0], loops));
+        Assert.Equal([0, 1, 2, 3], seen[0].Select(loop => loop.Index));
+        Thread[] threads = await Task.WhenAll(seen[0].Select(ThreadOfAsync)).OrTimeout();
+        Assert.Equal(4, threads.Distinct().Count());
+    }
+
+    [Fact]
+    public void Balance_WhereOneLoopAcceptsEverything_SpreadsIt()
+    {
+        EventLoop[] loops = _group.Loops.ToArray();
+
+        for (int i = 0; i < 400; i++)
+        {
+            _group.Balance(loops[0]).AddLoad(1);
+        }
+
+        Assert.Equal(400, loops.Sum(loop => loop.Load));
+        Assert.All(loops, loop => Assert.InRange(loop.Load, 85, 125));
+    }
+
+    [Fact]
+    public void Balance_OfLoopsThatAreAlike_StaysWithTheOneThatAccepts()
+    {
+        EventLoop[] loops = _group.Loops.ToArray();
+        Array.ForEach(loops, loop => loop.AddLoad(100));
+        loops[2].AddLoad(5);
+
+        for (int i = 0; i < 8; i++)
+        {
+            Assert.Same(loops[2], _group.Balance(loops[2]));
+        }
+    }
+
+    [Fact]
+    public void Next_OfIdleLoops_SpreadsTheConnections()
+    {
+        EventLoop[] loops = _group.Loops.ToArray();
+
+        for (int i = 0; i < 400; i++)
+        {
+            _group.Next().AddLoad(1);
+        }
+
+        Assert.Equal(400, loops.Sum(loop => loop.Load));
+        Assert.All(loops, loop => Assert.InRange(loop.Load, 85, 115));
+    }
+
+    [Fact]
+    public async Task Dispose_OfAStartedGroup_EndsItsNamedThreadsAndAbandonsItsHandlers()
+    {
+        EventLoop[] loops = _group.Loops.ToArray();
+        Thread[] threads = await Task.WhenAll(loops.Select(ThreadOfAsync)).OrTimeout();
+        Assert.Equal(["epoll loop 0", "epoll loop 1", "epoll loop 2", "epoll loop 3"], threads.Select(thread => thread.Name));
+        Assert.All(threads, thread => Assert.True(thread.IsBackground));
+        using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        socket.Listen();
+        TestHandler[] handlers = [.. loops.Select(_ => new TestHandler())];
+        for (int i = 0; i < loops.Length; i++)
+        {
+            Assert.False(loops[i].RegisterShared(handlers[i], (int)socket.Handle).IsError);
+        }
+
+        _group.Dispose();
+
+        Assert.All(threads, thread => Assert.False(thread.IsAlive));
+        Assert.All(handlers, handler => Assert.True(handler.Abandoned.Task.IsCompleted));
+        Assert.Throws<ObjectDisposedException>(() => _group.Next());
+        Assert.Empty(_log.All());
+    }
+
+    [Fact]
+    public async Task Dispose_WithWorkPostedBehindWorkThatBlocks_HandsItToThePool()
+    {
+        EventLoop loop = _group.Loops[0];
+        using ManualResetEventSlim release = new();
+        TaskCompletionSource busy = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource<bool> ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(new TestWork(() =>
+        {
+            busy.SetResult();
+            release.Wait(Timeouts.Limit);
+        }));
+        await busy.Task.OrTimeout();
+        loop.Post(new TestWork(() => ran.SetResult(Thread.CurrentThread.IsThreadPoolThread)));
+
+        Task disposed = Task.Run(_group.Dispose);
+
+        // The last one is idle and ends while the first one is held: by then all have been told to stop.
+        EventLoop last = _group.Started[3];
+        await Timeouts.UntilAsync(() =>
+        {
+            TaskCompletionSource<bool> probe = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            last.Post(new TestWork(() => probe.SetResult(Thread.CurrentThread.IsThreadPoolThread)));
+            return probe.Task.Wait(Timeouts.Limit) && probe.Task.Result;
+        });
+        release.Set();
+
+        await disposed.OrTimeout();
+        Assert.True(await ran.Task.OrTimeout(), "Ran on the loop.");
+    }
+
+    [Fact]
+    public async Task Dispose_OnALoopsOwnThread_DoesNotWaitForItself()
+    {
+        Thread thread = await ThreadOfAsync(_group.Loops[1]).OrTimeout();
+        TaskCompletionSource disposed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        _group.Started[1].Post(new TestWork(() =>
+        {
+            _group.Dispose();
+            disposed.SetResult();
+        }));
+
+        await disposed.Task.OrTimeout();
+        Assert.True(thread.Join(Timeouts.Limit));
+        Assert.Empty(_log.All());
+    }
+
+    [Fact]
+    public void Dispose_OfAGroupThatNeverStarted_EndsIt()
+    {
+        _group.Dispose();
+        _group.Dispose();
+
+        Assert.True(_group.Started.IsEmpty);
+        Assert.Throws<ObjectDisposedException>(() => _group.Loops.Length);
+    }
+
+    private static Task<Thread> ThreadOfAsync(EventLoop loop)
+    {
+        TaskCompletionSource<Thread> result = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(new TestWork(() => result.SetResult(Thread.CurrentThread)));
+        return result.Task;
+    }
+}
