@@ -1,145 +1,58 @@
-using KestrelEpollTransport.Connections;
-
 namespace KestrelEpollTransport.Tests.Connections;
 
-/// <summary>Every interleaving of a flush that waits for room with a sender that makes some, and with the end.</summary>
+/// <summary>Every interleaving of a flush that waits for room with those who make it.</summary>
 public class FlushWaitTests
 {
-    private const int ResumeAt = 2;
+    private static readonly Dictionary<string, Func<FlushModel, IEnumerable<Step>>> s_others = new()
+    {
+        ["drain 1"] = model => model.Drain(1),
+        ["drain 2"] = model => model.Drain(2),
+        ["drain 3"] = model => model.Drain(3),
+        ["drain 4"] = model => model.Drain(4),
+        ["drain 2 twice"] = model => model.Drain(2).Concat(model.Drain(2)),
+        ["cancel"] = model => model.Cancel(),
+        ["close"] = model => model.Close(),
+    };
 
     [Theory]
-    [InlineData("sender")]
+    [InlineData("drain 1")]
+    [InlineData("drain 3")]
+    [InlineData("drain 4")]
+    [InlineData("drain 2 twice")]
+    [InlineData("drain 1,drain 2")]
+    [InlineData("drain 2,drain 2")]
+    [InlineData("drain 3,cancel")]
+    [InlineData("drain 1,cancel")]
     [InlineData("close")]
-    [InlineData("cancel")]
-    [InlineData("sender", "close")]
-    [InlineData("sender", "cancel")]
-    public void Flush_AgainstWhoEndsItsWait_IsResumedExactlyOnce(params string[] others)
+    [InlineData("close,cancel")]
+    public void Flush_AgainstWhoEndsWaits_IsResumedOnceAndNeverForgotten(string others)
     {
-        Actor<Model>[] actors =
-        [
-            new("flush", model => model.Flush()),
-            .. others.Select(name => new Actor<Model>(name, name switch
-            {
-                "sender" => model => model.Send(),
-                "close" => model => model.Close(),
-                _ => model => model.Cancel(),
-            })),
-        ];
+        int count = Interleavings.Explore(() => FlushModel.Create(unsent: 4), model => model.Check(), Actors(others));
 
-        int schedules = Interleavings.Explore(() => new Model(), model => model.Check(), actors);
-
-        Assert.True(schedules > 3, $"Only {schedules} schedules: the actors did not meet.");
+        Assert.True(count > 5, $"Only {count} schedules: the actors did not meet.");
     }
 
     [Fact]
-    public void Flush_ClearedAfterTheLook_LosesTheRoom()
+    public void Flush_ClearAfterTheSecondLook_LosesTheWakeUp()
     {
-        // Wrong on purpose: the sender sees Ready still set, and does not signal.
-        static IEnumerable<Step> Wrong(Model model)
-        {
-            yield return "is there room?";
-            bool isFull = model.Unsent > ResumeAt;
-            yield return "ClearReady";
-            model.Word.ClearReady();
-            yield return "TryWait";
-            model.Waits = isFull && model.Word.TryWait();
-        }
-
         InterleavingException found = Assert.Throws<InterleavingException>(() => Interleavings.Explore(
-            () => new Model(), model => model.Check(), new Actor<Model>("flush", Wrong), new Actor<Model>("sender", model => model.Send())));
-        Assert.Contains("ClearReady", found.Message, StringComparison.Ordinal);
+            () => FlushModel.Create(unsent: 4, FlushFlaw.ClearsLate), model => model.Check(), Actors("drain 4")));
+
+        Assert.Contains("Waits for ever", found.Message, StringComparison.Ordinal);
     }
 
-    /// <summary>The steps of MustWait, FlushAsync, CompletePendingFlush and OnSent of <see cref="ConnectionWriter"/>.</summary>
-    private sealed class Model
+    [Fact]
+    public void Drain_LookBeforeItSaysWhatWasSent_LosesTheWakeUp()
     {
-        public AwaitWord Word;
-        private int _owed;
-        private bool _closed;
-        private bool _canceled;
+        InterleavingException found = Assert.Throws<InterleavingException>(() => Interleavings.Explore(
+            () => FlushModel.Create(unsent: 4, FlushFlaw.TellsEarly), model => model.Check(), Actors("drain 4")));
 
-        public Model() => Word.SetReady();
-
-        public int Unsent { get; private set; } = 5;
-
-        public bool Waits { get; set; }
-
-        public IEnumerable<Step> Flush()
-        {
-            while (true)
-            {
-                yield return "ClearReady";
-                Word.ClearReady();
-                yield return "is there room?";
-                if (Unsent <= ResumeAt)
-                {
-                    yield break;
-                }
-
-                yield return "TryWait";
-                if (Word.TryWait())
-                {
-                    Waits = true;
-                    yield return new Step("the resume runs", () => _owed > 0, MayStay: true);
-                    _owed--;
-                    Waits = false;
-                }
-
-                yield return "has it ended?";
-                if (Word.IsClosed || Word.IsCanceled)
-                {
-                    yield break;
-                }
-            }
-        }
-
-        public IEnumerable<Step> Send()
-        {
-            while (Unsent > 0)
-            {
-                yield return "send, and leave";
-                Unsent -= 2;
-                yield return "IsReady";
-                if (!Word.IsReady)
-                {
-                    yield return "is there room?";
-                    if (Unsent <= ResumeAt)
-                    {
-                        yield return "SetReady";
-                        Owe(Word.SetReady());
-                    }
-                }
-            }
-        }
-
-        public IEnumerable<Step> Close()
-        {
-            yield return "Close";
-            _closed = true;
-            Owe(Word.Close());
-        }
-
-        public IEnumerable<Step> Cancel()
-        {
-            yield return "Cancel";
-            _canceled = true;
-            Owe(Word.Cancel());
-        }
-
-        public void Check()
-        {
-            Assert.Equal(0, _owed);
-            Assert.False(Waits && (Unsent <= ResumeAt || _closed || _canceled), "The flush waits for ever.");
-        }
-
-        private void Owe(bool owes)
-        {
-            if (owes)
-            {
-                Assert.True(Waits, "A resume is owed to somebody who does not wait.");
-                _owed++;
-                Assert.Equal(1, _owed);
-            }
-        }
+        Assert.Contains("Waits for ever", found.Message, StringComparison.Ordinal);
     }
+
+    private static Actor<FlushModel>[] Actors(string others) =>
+    [
+        new("flush", model => model.Flush()),
+        .. others.Split(',').Select(name => new Actor<FlushModel>(name, s_others[name])),
+    ];
 }

@@ -5,77 +5,135 @@ namespace KestrelEpollTransport.Tests.Loops;
 
 public class HandlerTableTests
 {
+    private readonly HandlerTable _table = new();
+
     [Fact]
-    public void Add_ManyHandlers_EachIsFoundByItsToken()
+    public void Add_OfMoreThanItBeganWith_KeepsEveryTokenAndFindsEveryHandler()
     {
-        HandlerTable table = new();
-        Handler[] handlers = [.. Enumerable.Range(0, 1000).Select(_ => new Handler())];
-        foreach (Handler handler in handlers)
+        TestHandler[] handlers = [.. Enumerable.Range(0, 1_000).Select(_ => new TestHandler())];
+        foreach (TestHandler handler in handlers)
         {
-            table.Add(handler);
+            _table.Add(handler);
         }
 
-        Assert.Equal(1000, handlers.Select(handler => handler.Token).Distinct().Count());
-        Assert.All(handlers, handler => Assert.True(table.TryGet(handler.Token, out ILoopHandler? found) && ReferenceEquals(found, handler)));
-        Assert.Equal(1000, table.Snapshot().Length);
-    }
-
-    [Fact]
-    public void TryGet_SlotWasGivenToAnother_StaleTokenFindsNobody()
-    {
-        HandlerTable table = new();
-        Handler former = new();
-        table.Add(former);
-        Token stale = former.Token;
-        table.Remove(former);
-        Handler present = new();
-        table.Add(present);
-
-        Assert.Equal(stale.Slot, present.Token.Slot);
-        Assert.False(table.TryGet(stale, out _));
-        Assert.True(table.TryGet(present.Token, out _));
+        Assert.Equal(handlers.Length, handlers.Select(handler => handler.Token).Distinct().Count());
+        Assert.All(handlers, handler => Assert.Same(handler, Find(handler.Token)));
+        Assert.Equal(handlers, _table.Snapshot());
     }
 
     [Fact]
-    public void Remove_Twice_FreesTheSlotOnce()
+    public void Remove_ThenAdd_ReusesTheSlotUnderAnotherToken()
     {
-        HandlerTable table = new();
-        Handler former = new();
-        table.Add(former);
-        table.Remove(former);
-        Handler first = new();
-        table.Add(first);
-        table.Remove(former);
-        Handler second = new();
-        table.Add(second);
-
-        Assert.NotEqual(first.Token.Slot, second.Token.Slot);
-        Assert.True(table.TryGet(first.Token, out _));
+        HashSet<Token> tokens = [];
+        int slot = -1;
+        for (int i = 0; i < 100; i++)
+        {
+            TestHandler handler = new();
+            _table.Add(handler);
+            slot = slot < 0 ? handler.Token.Slot : slot;
+            Assert.Equal(slot, handler.Token.Slot);
+            Assert.True(tokens.Add(handler.Token), "A token was given out twice.");
+            _table.Remove(handler);
+        }
     }
 
     [Fact]
-    public void TryGet_TokensOfNobody_FindNobody()
+    public void TryGet_OfARemovedHandlersToken_FindsNobody()
     {
-        HandlerTable table = new();
+        TestHandler first = new();
+        _table.Add(first);
+        Token stale = first.Token;
+        _table.Remove(first);
+        Assert.Null(Find(stale));
 
-        Assert.False(table.TryGet(Token.Wake, out _));
-        Assert.False(table.TryGet(new Token(3, 1), out _));
+        TestHandler second = new();
+        _table.Add(second);
+
+        Assert.Equal(stale.Slot, second.Token.Slot);
+        Assert.Null(Find(stale));
+        Assert.Same(second, Find(second.Token));
     }
 
-    private sealed class Handler : ILoopHandler
+    [Fact]
+    public void Generations_OfReusedSlots_SurviveGrowth()
     {
-        public Token Token { get; set; }
+        TestHandler[] early = [.. Enumerable.Range(0, 10).Select(_ => new TestHandler())];
+        Array.ForEach(early, _table.Add);
+        Token[] stale = [.. early.Select(handler => handler.Token)];
+        Array.ForEach(early, _table.Remove);
 
-        public void OnReady(Readiness readiness)
-        {
-        }
+        TestHandler[] late = [.. Enumerable.Range(0, 100).Select(_ => new TestHandler())];
+        Array.ForEach(late, _table.Add);
 
-        public void OnFault(Exception exception)
-        {
-        }
-
-        public void Abandon()
-        {
-        }
+        Assert.All(stale, token => Assert.Null(Find(token)));
+        Assert.Empty(stale.Intersect(late.Select(handler => handler.Token)));
+        Assert.All(late, handler => Assert.Same(handler, Find(handler.Token)));
     }
+
+    [Fact]
+    public void Remove_Twice_LeavesTheNextUserAlone()
+    {
+        TestHandler first = new();
+        _table.Add(first);
+        _table.Remove(first);
+        TestHandler second = new();
+        _table.Add(second);
+
+        _table.Remove(first);
+        TestHandler third = new();
+        _table.Add(third);
+
+        Assert.Same(second, Find(second.Token));
+        Assert.NotEqual(second.Token.Slot, third.Token.Slot);
+    }
+
+    [Fact]
+    public void TryGet_OfTokensThatWereNeverGiven_FindsNobody()
+    {
+        TestHandler handler = new();
+        _table.Add(handler);
+
+        Assert.Null(Find(Token.Wake));
+        Assert.Null(Find(default));
+        Assert.Null(Find(new Token(handler.Token.Slot, handler.Token.Generation + 1)));
+        Assert.Null(Find(new Token(1_000_000, 1)));
+        Assert.Null(Find(new Token(-2, 1)));
+    }
+
+    [Fact]
+    public async Task TryGet_WhileOthersAddAndRemove_FindsWhoWasThereAllTheTime()
+    {
+        TestHandler present = new();
+        _table.Add(present);
+        using CancellationTokenSource stop = new();
+        Task<int> looker = Task.Run(() =>
+        {
+            int looks = 0;
+            while (!stop.IsCancellationRequested || looks == 0)
+            {
+                Assert.Same(present, Find(present.Token));
+                looks++;
+            }
+
+            return looks;
+        });
+        Task[] changers = [.. Enumerable.Range(0, 2).Select(_ => Task.Run(() =>
+        {
+            for (int round = 0; round < 50; round++)
+            {
+                TestHandler[] others = [.. Enumerable.Range(0, 40 + (round * 4)).Select(_ => new TestHandler())];
+                Array.ForEach(others, _table.Add);
+                Assert.All(others, other => Assert.Same(other, Find(other.Token)));
+                Array.ForEach(others, _table.Remove);
+                Assert.All(others, other => Assert.Null(Find(other.Token)));
+            }
+        }))];
+
+        await Task.WhenAll(changers).OrTimeout();
+        await stop.CancelAsync().OrTimeout();
+        Assert.True(await looker.OrTimeout() > 0);
+        Assert.Equal([present], _table.Snapshot());
+    }
+
+    private ILoopHandler? Find(Token token) => _table.TryGet(token, out ILoopHandler? handler) ? handler : null;
 }

@@ -11,7 +11,7 @@ public class WakeGateTests
     public void Post_AgainstALoopThatFallsAsleep_IsAlwaysRun(int posters)
     {
         int slept = 0;
-        int count = Interleavings.Explore(
+        Interleavings.Explore(
             () => new State(),
             state =>
             {
@@ -20,7 +20,7 @@ public class WakeGateTests
             },
             [new Actor<State>("loop", state => Loop(state, looksAgain: true)), .. Posters(posters)]);
 
-        Assert.True(slept > 0 && count > 1, "The loop never slept.");
+        Assert.True(slept > 0, "The loop never slept.");
     }
 
     [Fact]

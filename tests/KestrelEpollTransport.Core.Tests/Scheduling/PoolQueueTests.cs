@@ -1,94 +1,126 @@
+using System.Globalization;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
 public class PoolQueueTests
 {
-    private static readonly AsyncLocal<string?> s_local = new();
-
     [Fact]
-    public async Task Enqueue_FromManyThreads_EverythingRunsOnce()
+    public async Task Enqueue_FromManyThreads_RunsEachOnce()
     {
+        const int Threads = 8;
+        const int Each = 2_000;
         PoolQueue queue = new();
-        const int Posters = 4, Each = 20_000;
-        int[] ran = new int[Posters * Each];
-        CountdownEvent left = new(ran.Length);
+        int[] runs = new int[Threads * Each];
+        CountdownEvent left = new(runs.Length);
+        TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        await Task.WhenAll(Enumerable.Range(0, Posters).Select(poster => Task.Run(() =>
+        Task[] producers = [.. Enumerable.Range(0, Threads).Select(thread => Task.Run(() =>
         {
             for (int i = 0; i < Each; i++)
             {
-                int number = (poster * Each) + i;
+                int index = (thread * Each) + i;
                 queue.Enqueue(new Work(() =>
                 {
-                    Interlocked.Increment(ref ran[number]);
-                    left.Signal();
+                    Interlocked.Increment(ref runs[index]);
+                    if (left.Signal())
+                    {
+                        all.SetResult();
+                    }
                 }));
             }
-        }))).OrTimeout();
+        }))];
+        await Task.WhenAll(producers).OrTimeout();
+        await all.Task.OrTimeout();
 
-        Assert.True(left.Wait(Timeouts.Limit), $"{left.CurrentCount} pieces of work never ran.");
-        Assert.All(ran, count => Assert.Equal(1, count));
-        left.Dispose();
+        Assert.All(runs, count => Assert.Equal(1, count));
     }
 
     [Fact]
-    public void Enqueue_WorkThatBlocks_KeepsNothingElseWaiting()
+    public async Task Enqueue_OneAtATimeToAQueueThatFallsIdle_IsNeverStranded()
     {
         PoolQueue queue = new();
-        using ManualResetEventSlim entered = new();
+        for (int i = 0; i < 2_000; i++)
+        {
+            // No asynchronous continuation: the next one is enqueued while the pool's item finds the queue empty.
+            TaskCompletionSource ran = new();
+            queue.Enqueue(new Work(ran.SetResult));
+            await ran.Task.OrTimeout();
+        }
+    }
+
+    [Fact]
+    public async Task Enqueue_BehindWorkThatBlocks_RunsNevertheless()
+    {
+        PoolQueue queue = new();
         using ManualResetEventSlim release = new();
-        using CountdownEvent others = new(50);
+        TaskCompletionSource blocks = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource blockEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource[] others = [.. Enumerable.Range(0, 20).Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously))];
+
         queue.Enqueue(new Work(() =>
         {
-            entered.Set();
-            release.Wait();
+            blocks.SetResult();
+            bool released = release.Wait(Timeouts.Limit + Timeouts.Limit);
+            blockEnded.SetResult();
+            Assert.True(released);
         }));
-        for (int i = 0; i < 25; i++)
+        try
         {
-            queue.Enqueue(new Work(() => others.Signal()));
+            foreach (TaskCompletionSource other in others[..10])
+            {
+                queue.Enqueue(new Work(other.SetResult));
+            }
+
+            await blocks.Task.OrTimeout();
+            foreach (TaskCompletionSource other in others[10..])
+            {
+                queue.Enqueue(new Work(other.SetResult));
+            }
+
+            await Task.WhenAll(others.Select(other => other.Task)).OrTimeout();
+            Assert.False(blockEnded.Task.IsCompleted, "It did not block while the others ran.");
+        }
+        finally
+        {
+            release.Set();
         }
 
-        Assert.True(entered.Wait(Timeouts.Limit));
-        for (int i = 0; i < 25; i++)
-        {
-            queue.Enqueue(new Work(() => others.Signal()));
-        }
-
-        bool ran = others.Wait(Timeouts.Limit);
-        release.Set();
-        Assert.True(ran, "Work waited behind work that blocks.");
+        await blockEnded.Task.OrTimeout();
     }
 
     [Fact]
-    public async Task Run_WorkThatChangesItsThread_NextWorkSeesNothingOfIt()
+    public async Task Execute_AfterWorkThatChangedItsThread_ShowsTheNextAFreshOne()
     {
+        AsyncLocal<string> local = new();
+        CultureInfo culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
         PoolQueue queue = new();
-        List<string?> seen = [];
-        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Lock gate = new();
-        const int Pieces = 200;
+        int sameThread = 0;
 
-        for (int i = 0; i < Pieces; i++)
+        // Enqueued by work of the queue itself, so that most often one item of the pool runs both.
+        for (int round = 0; round < 200; round++)
         {
+            TaskCompletionSource<(string? Local, SynchronizationContext? Context, CultureInfo Culture, int Thread)> seen =
+                new(TaskCreationOptions.RunContinuationsAsynchronously);
+            int first = 0;
             queue.Enqueue(new Work(() =>
             {
-                lock (gate)
-                {
-                    seen.Add($"{s_local.Value ?? "none"} {SynchronizationContext.Current?.ToString() ?? "none"}");
-                    if (seen.Count == Pieces)
-                    {
-                        done.SetResult();
-                    }
-                }
-
-                s_local.Value = "changed";
+                first = Environment.CurrentManagedThreadId;
+                queue.Enqueue(new Work(() => seen.SetResult(
+                    (local.Value, SynchronizationContext.Current, CultureInfo.CurrentCulture, Environment.CurrentManagedThreadId))));
+                local.Value = "of the first";
+                CultureInfo.CurrentCulture = culture;
                 SynchronizationContext.SetSynchronizationContext(new SynchronizationContext());
             }));
+
+            (string? value, SynchronizationContext? context, CultureInfo seenCulture, int thread) = await seen.Task.OrTimeout();
+            Assert.Null(value);
+            Assert.Null(context);
+            Assert.NotSame(culture, seenCulture);
+            sameThread += thread == first ? 1 : 0;
         }
 
-        await done.Task.OrTimeout();
-        Assert.All(seen, text => Assert.Equal("none none", text));
+        Assert.True(sameThread > 0, "No two ran on one thread: nothing was shown.");
     }
 
     private sealed class Work(Action action) : IThreadPoolWorkItem

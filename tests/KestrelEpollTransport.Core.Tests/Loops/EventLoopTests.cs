@@ -1,0 +1,350 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Tests.Loops;
+
+/// <summary>One loop on its own thread.</summary>
+public sealed class EventLoopTests : IDisposable
+{
+    private readonly LogRecorder _log = new();
+    private readonly EventLoop _loop;
+    private readonly LoopThread _thread;
+    private readonly Socket _peer = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly Socket _socket;
+
+    public EventLoopTests()
+    {
+        _loop = new EventLoop(5, Poller.Create(), _log);
+        _thread = new LoopThread(_loop, _log);
+        _thread.Start();
+        using Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        _peer.Connect(listener.LocalEndPoint!);
+        _socket = listener.Accept();
+    }
+
+    private int Descriptor => (int)_socket.Handle;
+
+    public void Dispose()
+    {
+        _loop.Stop();
+        if (_thread.Join(Timeouts.Limit))
+        {
+            _loop.Dispose();
+        }
+
+        _peer.Dispose();
+        _socket.Dispose();
+        _log.Dispose();
+    }
+
+    [Fact]
+    public async Task Post_FromManyThreads_RunsOnTheLoopInEachOnesOrder()
+    {
+        const int Posters = 4;
+        const int Each = 2_000;
+        List<(int Poster, int Number)> ran = [];
+        int elsewhere = 0;
+        TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        await Task.WhenAll(Enumerable.Range(0, Posters).Select(poster => Task.Run(() =>
+        {
+            for (int i = 0; i < Each; i++)
+            {
+                int number = i;
+                _loop.Post(new TestWork(() =>
+                {
+                    Interlocked.Add(ref elsewhere, _loop.IsDriver ? 0 : 1);
+                    ran.Add((poster, number));
+                    if (ran.Count == Posters * Each)
+                    {
+                        all.SetResult();
+                    }
+                }));
+            }
+        }))).OrTimeout();
+        await all.Task.OrTimeout();
+
+        Assert.Equal(0, elsewhere);
+        Assert.False(_loop.IsDriver);
+        foreach (IGrouping<int, (int Poster, int Number)> poster in ran.GroupBy(item => item.Poster))
+        {
+            Assert.Equal(Enumerable.Range(0, Each), poster.Select(item => item.Number));
+        }
+    }
+
+    [Fact]
+    public async Task Post_WorkThatPostsItselfForEver_YieldsToEventsTimersAndOtherWork()
+    {
+        Flag stop = new();
+        TaskCompletionSource floods = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource flooded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TestWork? flood = null;
+        flood = new TestWork(() =>
+        {
+            floods.TrySetResult();
+            if (stop.Value)
+            {
+                flooded.SetResult();
+                return;
+            }
+
+            _loop.Post(flood!);
+        });
+        TestHandler handler = new();
+        Assert.False(_loop.Register(handler, Descriptor, Interest.Read).IsError);
+        _loop.Post(flood);
+        await floods.Task.OrTimeout();
+
+        TaskCompletionSource timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _peer.Send([1]);
+        _loop.Post(new TestWork(() => _loop.OnSchedule(new TestWork(timer.SetResult), 10)));
+
+        Assert.Equal(Readiness.Readable, await handler.Ready.Task.OrTimeout());
+        await timer.Task.OrTimeout();
+        Assert.False(flooded.Task.IsCompleted);
+        stop.Value = true;
+        await flooded.Task.OrTimeout();
+        _loop.Deregister(handler, Descriptor);
+    }
+
+    [Fact]
+    public async Task OnSchedule_SeveralTimers_RunOnTheLoopWhenDueAndInThatOrder()
+    {
+        int[] delays = [400, 0, 200];
+        List<(int Delay, TimeSpan After, bool OnLoop)> ran = [];
+        TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        _loop.Post(new TestWork(() =>
+        {
+            foreach (int delay in delays)
+            {
+                long start = Stopwatch.GetTimestamp();
+                _loop.OnSchedule(
+                    new TestWork(() =>
+                    {
+                        ran.Add((delay, Stopwatch.GetElapsedTime(start), _loop.IsDriver));
+                        if (ran.Count == delays.Length)
+                        {
+                            all.SetResult();
+                        }
+                    }),
+                    delay);
+            }
+        }));
+        await all.Task.OrTimeout();
+
+        Assert.Equal([0, 200, 400], ran.Select(item => item.Delay));
+        Assert.All(ran, item => Assert.True(item.OnLoop));
+
+        // The clock of the timers advances in steps of some milliseconds.
+        Assert.All(ran, item => Assert.True(item.After.TotalMilliseconds > item.Delay - 20, $"{item.Delay} ran after {item.After}."));
+    }
+
+    [Fact]
+    public async Task OnReady_ThatThrows_IsLoggedAndFaultsItsHandlerOnly()
+    {
+        InvalidOperationException thrown = new("on purpose");
+        InvalidOperationException second = new("in OnFault");
+        TestHandler handler = new(_ => throw thrown, _ => throw second);
+        Assert.False(_loop.Register(handler, Descriptor, Interest.Read).IsError);
+
+        _peer.Send([1]);
+
+        Assert.Same(thrown, await handler.Faulted.Task.OrTimeout());
+        LogEntry entry = await _log.WaitForAsync(e => e.Exception == thrown).OrTimeout();
+        Assert.Equal(LogLevel.Critical, entry.Level);
+        Assert.Equal(1, entry.Id);
+        Assert.Contains("5", entry.Message, StringComparison.Ordinal);
+        await _log.WaitForAsync(e => e.Exception == second && e.Level == LogLevel.Critical).OrTimeout();
+
+        await RunAsync(() => 0).OrTimeout();
+        Assert.Equal(handler.Faults.Count, _log.All().Count(e => e.Exception == thrown));
+        _loop.Deregister(handler, Descriptor);
+    }
+
+    [Fact]
+    public async Task Post_WorkThatThrows_IsLoggedAndTheNextRuns()
+    {
+        InvalidOperationException thrown = new("on purpose");
+
+        _loop.Post(new TestWork(() => throw thrown));
+        _loop.Post(new TestWork(() => _loop.OnSchedule(new TestWork(() => throw thrown), 0)));
+
+        await Timeouts.UntilAsync(() => _log.All().Count(e => e.Exception == thrown && e.Level == LogLevel.Critical) == 2);
+        Assert.True(await RunAsync(() => _loop.IsDriver).OrTimeout());
+    }
+
+    [Fact]
+    public async Task Work_ThatChangesItsThread_ShowsTheNextAFreshOne()
+    {
+        AsyncLocal<string> local = new();
+        CultureInfo culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
+        void Change()
+        {
+            local.Value = "changed";
+            CultureInfo.CurrentCulture = culture;
+            SynchronizationContext.SetSynchronizationContext(new SynchronizationContext());
+            Thread.CurrentThread.Name = "changed";
+            Thread.CurrentThread.Priority = ThreadPriority.BelowNormal;
+        }
+
+        async Task CheckAsync()
+        {
+            (string? Local, CultureInfo Culture, SynchronizationContext? Context, string? Name, ThreadPriority Priority) seen = await RunAsync(
+                () => (local.Value, CultureInfo.CurrentCulture, SynchronizationContext.Current, Thread.CurrentThread.Name, Thread.CurrentThread.Priority)).OrTimeout();
+            Assert.Null(seen.Local);
+            Assert.NotSame(culture, seen.Culture);
+            Assert.Null(seen.Context);
+            Assert.Equal("epoll loop 5", seen.Name);
+            Assert.Equal(ThreadPriority.Normal, seen.Priority);
+        }
+
+        await RunAsync(() =>
+        {
+            Change();
+            return local.Value;
+        }).OrTimeout();
+        await CheckAsync();
+
+        TaskCompletionSource timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(new TestWork(() => _loop.OnSchedule(
+            new TestWork(() =>
+            {
+                Change();
+                timer.SetResult();
+            }),
+            0)));
+        await timer.Task.OrTimeout();
+        await CheckAsync();
+
+        TestHandler handler = new(_ => Change());
+        Assert.False(_loop.Register(handler, Descriptor, Interest.Read).IsError);
+        _peer.Send([1]);
+        await handler.Ready.Task.OrTimeout();
+        await CheckAsync();
+        _loop.Deregister(handler, Descriptor);
+    }
+
+    [Fact]
+    public async Task Deregister_OfAHandler_EndsWhatItIsTold()
+    {
+        TestHandler handler = new();
+        Assert.False(_loop.Register(handler, Descriptor, Interest.Read).IsError);
+        Assert.Equal([handler], _loop.Handlers);
+
+        _loop.Deregister(handler, Descriptor);
+        TestHandler next = new();
+        Assert.False(_loop.Register(next, Descriptor, Interest.Read).IsError);
+        _peer.Send([1]);
+
+        await next.Ready.Task.OrTimeout();
+        Assert.False(handler.Ready.Task.IsCompleted);
+        _loop.Deregister(next, Descriptor);
+        Assert.Empty(_loop.Handlers);
+    }
+
+    [Fact]
+    public void Register_ThatFails_LeavesNoHandlerBehind()
+    {
+        Assert.True(_loop.Register(new TestHandler(), -1, Interest.Read).IsError);
+        Assert.True(_loop.RegisterShared(new TestHandler(), -1).IsError);
+
+        Assert.Empty(_loop.Handlers);
+    }
+
+    [Fact]
+    public async Task Stop_WithWorkAndTimersLeft_HandsThemToThePool()
+    {
+        using ManualResetEventSlim release = new();
+        TaskCompletionSource busy = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource<bool> posted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource<bool> timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(new TestWork(() =>
+        {
+            _loop.OnSchedule(new TestWork(() => timer.SetResult(Thread.CurrentThread.IsThreadPoolThread)), int.MaxValue);
+            busy.SetResult();
+            release.Wait(Timeouts.Limit);
+        }));
+        await busy.Task.OrTimeout();
+
+        _loop.Post(new TestWork(() => posted.SetResult(Thread.CurrentThread.IsThreadPoolThread)));
+        _loop.Stop();
+        release.Set();
+
+        Assert.True(await posted.Task.OrTimeout(), "Ran on the loop.");
+        Assert.True(await timer.Task.OrTimeout(), "Ran on the loop.");
+        Assert.True(_thread.Join(Timeouts.Limit));
+    }
+
+    [Fact]
+    public async Task Post_ToALoopThatEndedAndWasDisposed_RunsOnThePool()
+    {
+        _loop.Stop();
+        Assert.True(_thread.Join(Timeouts.Limit));
+        _loop.Dispose();
+
+        Assert.True(await RunAsync(() => Thread.CurrentThread.IsThreadPoolThread).OrTimeout());
+        Assert.True(_loop.Register(new TestHandler(), Descriptor, Interest.Read).IsError);
+        Assert.Empty(_loop.Handlers);
+    }
+
+    [Fact]
+    public async Task Post_AgainstALoopThatEnds_IsAlwaysRunOnce()
+    {
+        for (int round = 0; round < 50; round++)
+        {
+            EventLoop loop = new(round, Poller.Create(), _log);
+            LoopThread thread = new(loop, _log);
+            thread.Start();
+            int[] runs = new int[200];
+            using CountdownEvent left = new(runs.Length);
+            using Barrier together = new(2);
+            Task poster = Task.Run(() =>
+            {
+                together.SignalAndWait(Timeouts.Limit);
+                for (int i = 0; i < runs.Length; i++)
+                {
+                    int index = i;
+                    loop.Post(new TestWork(() =>
+                    {
+                        Interlocked.Increment(ref runs[index]);
+                        left.Signal();
+                    }));
+                }
+            });
+            together.SignalAndWait(Timeouts.Limit);
+            loop.Stop();
+
+            await poster.OrTimeout();
+            Assert.True(left.Wait(Timeouts.Limit), $"{left.CurrentCount} never ran.");
+            Assert.True(thread.Join(Timeouts.Limit));
+            loop.Dispose();
+            Assert.All(runs, count => Assert.Equal(1, count));
+        }
+    }
+
+    private Task<T> RunAsync<T>(Func<T> function)
+    {
+        TaskCompletionSource<T> result = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(new TestWork(() => result.SetResult(function())));
+        return result.Task;
+    }
+
+    private sealed class Flag
+    {
+        private volatile bool _value;
+
+        public bool Value
+        {
+            get => _value;
+            set => _value = value;
+        }
+    }
+}
