@@ -3,26 +3,56 @@ using System.Text.RegularExpressions;
 
 namespace KestrelEpollTransport.Tests;
 
-/// <summary>The rules of the house that a compiler does not know.</summary>
+/// <summary>The map of the source's README, held against the source: dependencies point down, and one place says epoll.</summary>
 public partial class ArchitectureTests
 {
-    /// <summary>From top to bottom: a folder may use those below it. The last two are leaves, and use nothing of ours.</summary>
-    private static readonly string[][] s_storeys =
+    private const int MaxLines = 500;
+
+    /// <summary>The folder of the public types: the namespace without a suffix.</summary>
+    private const string Root = "";
+
+    // Top to bottom. A folder may use those in the layers below its own, and the leaves.
+    private static readonly string[][] s_layers =
     [
-        ["Listening", "Connecting"], ["Connections"], ["Scheduling"], ["Loops"], ["Polling"], ["Native"], ["Buffers", "Diagnostics"],
+        [Root], ["Listening", "Connecting"], ["Connections"], ["Scheduling"], ["Loops"], ["Polling"], ["Native"],
     ];
 
-    [Fact]
-    public void Folders_UseOnlyWhatIsBelowThem()
+    private static readonly string[] s_leaves = ["Buffers", "Diagnostics"];
+
+    // A root type is in the parent namespace of every folder and so needs no using: these are named from below, and why.
+    private static readonly Dictionary<(string Folder, string Type), string> s_rootTypesBelow = new()
     {
+        [("Listening", "TransportEngine")] = "what a listener works with: options, loops, logs, and the start of a connection",
+        [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
+        [("Connecting", "TransportEngine")] = "as for a listener",
+        [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
+        [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
+    };
+
+    public static TheoryData<string> Folders => [.. s_layers.SelectMany(layer => layer), .. s_leaves];
+
+    [Fact]
+    public void SourceFolders_AreThoseOfTheMap()
+    {
+        string[] present = [.. SourceFiles().Select(file => file.Folder).Distinct().Order(StringComparer.Ordinal)];
+
+        Assert.Equal([.. s_layers.SelectMany(layer => layer).Concat(s_leaves).Order(StringComparer.Ordinal)], present);
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void Folder_NamespacesThatItUses_AreBelowIt(string folder)
+    {
+        string[] allowed = AllowedFor(folder);
         List<string> wrong = [];
-        foreach ((string folder, string name, string text) in Sources())
+        foreach (SourceFile file in SourceFiles().Where(file => file.Folder == folder))
         {
-            foreach (Match used in UsedFolder().Matches(text))
+            foreach (Match match in NamespacePattern().Matches(file.Code))
             {
-                if (folder.Length > 0 && Storey(used.Groups[1].Value) <= Storey(folder) && used.Groups[1].Value != folder)
+                string used = match.Groups[1].Value;
+                if (used != folder && !allowed.Contains(used))
                 {
-                    wrong.Add($"{folder}/{name} uses {used.Groups[1].Value}");
+                    wrong.Add($"{file.Path}: {match.Value.Trim()}");
                 }
             }
         }
@@ -31,50 +61,98 @@ public partial class ArchitectureTests
     }
 
     [Fact]
-    public void OperatingSystem_IsNamedInPollingAndNativeOnly()
+    public void NamespacePattern_FindsTheUsesThatAreThere()
     {
-        Regex kernel = KernelWord();
-        Assert.Matches(kernel, "if (OperatingSystem.IsLinux())");
+        // The test above would also pass with a pattern that finds nothing.
+        SourceFile listener = SourceFiles().Single(file => file.Path == "Listening/EpollListener.cs");
+
+        string[] used = [.. NamespacePattern().Matches(listener.Code).Select(match => match.Groups[1].Value).Distinct()];
+
+        Assert.Contains("Connections", used);
+        Assert.Contains("Loops", used);
+        Assert.Contains("Native", used);
+        Assert.DoesNotContain("Listening", AllowedFor("Connections"));
+    }
+
+    [Fact]
+    public void File_Namespace_IsItsFolder() =>
         Assert.All(
-            Sources().Where(source => source.Folder is not ("Polling" or "Native")),
-            source => Assert.False(kernel.IsMatch(source.Text), $"{source.Folder}/{source.Name} names {kernel.Match(source.Text).Value}."));
-    }
+            SourceFiles().Where(file => file.Path != "EpollTransportServiceCollectionExtensions.cs"),
+            file => Assert.Contains(
+                $"namespace KestrelEpollTransport{(file.Folder == Root ? "" : "." + file.Folder)};", file.Code, StringComparison.Ordinal));
 
     [Fact]
-    public void Loops_NeverNameAConnection() =>
-        Assert.All(Sources().Where(source => source.Folder == "Loops"), source => Assert.DoesNotContain("EpollConnection", source.Text, StringComparison.Ordinal));
-
-    [Fact]
-    public void Files_StayShort() =>
-        Assert.All(Sources(), source => Assert.True(source.Text.Count(c => c == '\n') <= 450, $"{source.Name} has more than 450 lines."));
-
-    private static int Storey(string folder)
+    public void RootTypes_NamedFromBelow_AreThoseThatHaveAReason()
     {
-        int storey = Array.FindIndex(s_storeys, names => names.Contains(folder));
-        Assert.True(storey >= 0, $"The folder {folder} has no place in the house.");
-        return storey;
-    }
-
-    private static List<(string Folder, string Name, string Text)> Sources([CallerFilePath] string here = "")
-    {
-        string root = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(here)!, "../../src/KestrelEpollTransport.Core"));
-        List<(string Folder, string Name, string Text)> sources = [];
-        foreach (string path in Directory.EnumerateFiles(root, "*.cs", SearchOption.AllDirectories))
+        SourceFile[] files = [.. SourceFiles()];
+        string[] types = [.. files.Where(file => file.Folder == Root).Select(file => Path.GetFileNameWithoutExtension(file.Path))];
+        HashSet<(string, string)> found = [];
+        foreach (SourceFile file in files.Where(file => file.Folder != Root))
         {
-            string relative = Path.GetRelativePath(root, path);
-            if (!relative.StartsWith("obj", StringComparison.Ordinal) && !relative.StartsWith("bin", StringComparison.Ordinal))
+            foreach (string type in types.Where(type => Regex.IsMatch(file.Code, $@"\b{type}\b")))
             {
-                sources.Add((Path.GetDirectoryName(relative)!, Path.GetFileName(path), File.ReadAllText(path)));
+                found.Add((file.Folder, type));
             }
         }
 
-        Assert.True(sources.Count > 30, $"Only {sources.Count} sources found under {root}.");
-        return sources;
+        Assert.Equal(s_rootTypesBelow.Keys.Order(), found.Order());
     }
 
-    [GeneratedRegex(@"^using (?:static )?KestrelEpollTransport\.(\w+)", RegexOptions.Multiline)]
-    private static partial Regex UsedFolder();
+    [Fact]
+    public void SourceAbovePolling_NamesNeitherEpollNorABindingNorASystem()
+    {
+        List<string> wrong = [];
+        foreach (SourceFile file in SourceFiles().Where(file => file.Folder is not ("Polling" or "Native")))
+        {
+            foreach (Match match in SystemPattern().Matches(file.Code))
+            {
+                wrong.Add($"{file.Path}: {match.Value}");
+            }
+        }
 
-    [GeneratedRegex(@"\b(EPOLL\w+|epoll_(?!transport)\w+|eventfd|Tmds\.|IsLinux|IsMacOS|IsFreeBSD|IsWindows)\b")]
-    private static partial Regex KernelWord();
+        Assert.Empty(wrong);
+        Assert.Matches(SystemPattern(), SourceFiles().Single(file => file.Path == "Polling/EpollPoller.cs").Code);
+        Assert.Matches(SystemPattern(), SourceFiles().Single(file => file.Path == "Polling/Poller.cs").Code);
+    }
+
+    [Fact]
+    public void Files_AreOfReadableLength() =>
+        Assert.All(SourceFiles(), file => Assert.True(file.Lines <= MaxLines, $"{file.Path} has {file.Lines} lines."));
+
+    private static string[] AllowedFor(string folder)
+    {
+        // A leaf may use nothing of the others.
+        int layer = Array.FindIndex(s_layers, folders => folders.Contains(folder));
+        return layer < 0 ? [] : [.. s_layers.Skip(layer + 1).SelectMany(folders => folders), .. s_leaves];
+    }
+
+    private static IEnumerable<SourceFile> SourceFiles([CallerFilePath] string thisFile = "")
+    {
+        string source = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "../../src/KestrelEpollTransport.Core"));
+        foreach (string path in Directory.EnumerateFiles(source, "*.cs", SearchOption.AllDirectories))
+        {
+            string relative = Path.GetRelativePath(source, path);
+            if (relative.StartsWith("obj/", StringComparison.Ordinal) || relative.StartsWith("bin/", StringComparison.Ordinal))
+            {
+                continue;
+            }
+
+            string text = File.ReadAllText(path);
+            yield return new SourceFile(
+                relative, Path.GetDirectoryName(relative)!, CommentPattern().Replace(text, ""), text.AsSpan().Count('\n'));
+        }
+    }
+
+    // A using, plain or static, and a name that is qualified in the code; and relative ones, as "Native.Errno".
+    [GeneratedRegex(@"(?:\bKestrelEpollTransport\.|(?<![\w.""]))\b(Listening|Connecting|Connections|Scheduling|Loops|Polling|Native|Buffers|Diagnostics)\b(?=;|\.[A-Z])")]
+    private static partial Regex NamespacePattern();
+
+    // The product's name is no reason to object, as in the names of the instruments, epoll_transport.something.
+    [GeneratedRegex(@"\bEPOLL\w*|\bepoll_(?!transport\.)\w+|\bTmds\b|\bOperatingSystem\b|\bRuntimeInformation\b|\bOSPlatform\w*|\bSupportedOSPlatform\w*|(?i:\blinux\b|\bwindows\b|\bmacos\b|\bfreebsd\b)")]
+    private static partial Regex SystemPattern();
+
+    [GeneratedRegex(@"//.*")]
+    private static partial Regex CommentPattern();
+
+    private sealed record SourceFile(string Path, string Folder, string Code, int Lines);
 }

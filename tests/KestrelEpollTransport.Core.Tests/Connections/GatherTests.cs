@@ -23,9 +23,17 @@ public class GatherTests
         int nothingBetween = 0;
         Task handler = Task.Run(async () =>
         {
+            PipeReader input = connection.Transport.Input;
             PipeWriter output = connection.Transport.Output;
-            while (!await ReadOneAsync(connection))
+            while (true)
             {
+                ReadResult result = await input.ReadAsync();
+                input.AdvanceTo(result.Buffer.End);
+                if (result.IsCompleted)
+                {
+                    break;
+                }
+
                 await output.WriteAsync(new byte[PieceLength]);
                 nothingBetween += peer.Available == 0 ? 1 : 0;
                 await output.WriteAsync(new byte[PieceLength]);
@@ -63,7 +71,9 @@ public class GatherTests
         bool arrivedWhileBlocked = false;
         Task handler = Task.Run(async () =>
         {
-            await ReadOneAsync(connection);
+            // Awaited right here: what awaits the task of another method may be late, and go on outside the dispatch.
+            ReadResult result = await connection.Transport.Input.ReadAsync();
+            connection.Transport.Input.AdvanceTo(result.Buffer.End);
             ValueTask<FlushResult> flushed = connection.Transport.Output.WriteAsync(new byte[PieceLength]);
             Assert.True(flushed.IsCompletedSuccessfully);
             arrivedWhileBlocked = received.Wait(Timeouts.Limit);
@@ -134,13 +144,5 @@ public class GatherTests
         connection.Abort();
         await connection.DisposeAsync().OrTimeout();
         await transport.Pool.AssertAllReturnedAsync();
-    }
-
-    /// <summary>One read, all of it consumed. True: the peer ended.</summary>
-    private static async Task<bool> ReadOneAsync(ConnectionContext connection)
-    {
-        ReadResult result = await connection.Transport.Input.ReadAsync().ConfigureAwait(false);
-        connection.Transport.Input.AdvanceTo(result.Buffer.End);
-        return result.IsCompleted;
     }
 }
