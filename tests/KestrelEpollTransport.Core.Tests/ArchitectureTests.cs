@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 
 namespace KestrelEpollTransport.Tests;
@@ -126,9 +125,17 @@ public partial class ArchitectureTests
         return layer < 0 ? [] : [.. s_layers.Skip(layer + 1).SelectMany(folders => folders), .. s_leaves];
     }
 
-    private static IEnumerable<SourceFile> SourceFiles([CallerFilePath] string thisFile = "")
+    private static IEnumerable<SourceFile> SourceFiles()
     {
-        string source = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(thisFile)!, "../../src/KestrelEpollTransport.Core"));
+        // Found from where the test runs: a deterministic build does not tell where its sources are.
+        DirectoryInfo? root = new(AppContext.BaseDirectory);
+        while (root is not null && !File.Exists(Path.Combine(root.FullName, "KestrelEpollTransport.sln")))
+        {
+            root = root.Parent;
+        }
+
+        Assert.NotNull(root);
+        string source = Path.Combine(root.FullName, "src", "KestrelEpollTransport.Core");
         foreach (string path in Directory.EnumerateFiles(source, "*.cs", SearchOption.AllDirectories))
         {
             string relative = Path.GetRelativePath(source, path);
