@@ -406,14 +406,20 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         // returned 0 because of it looks at this afterwards.
         _takingError = true;
         Interlocked.MemoryBarrier();
-        int errno = SystemCalls.TakeSocketError(descriptor);
-        if (errno != 0)
+        try
         {
-            OnReceiveError(errno);
+            int errno = SystemCalls.TakeSocketError(descriptor);
+            if (errno != 0)
+            {
+                OnReceiveError(errno);
+            }
         }
-
-        _takingError = false;
-        LeaveDescriptor();
+        finally
+        {
+            // Whatever happens: a reader may be spinning for it, and the descriptor is counted.
+            _takingError = false;
+            LeaveDescriptor();
+        }
     }
 
     private void NoteFin()
