@@ -6,6 +6,36 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 public class PoolQueueTests
 {
     [Fact]
+    public void Enqueue_BehindWorkThatBlocks_BeforeTheItemRuns_IsStillRun()
+    {
+        // Both are in the queue when the one scheduled item begins, unless it is very quick: so, many rounds.
+        for (int round = 0; round < 50; round++)
+        {
+            PoolQueue queue = new();
+            using ManualResetEventSlim release = new();
+            using ManualResetEventSlim ran = new();
+            using CountdownEvent left = new(2);
+            queue.Enqueue(new Work(() =>
+            {
+                queue.Enqueue(new Work(() => Block(release, left)));
+                queue.Enqueue(new Work(ran.Set));
+                Block(release, left);
+            }));
+
+            bool inTime = ran.Wait(TimeSpan.FromSeconds(5));
+            release.Set();
+            Assert.True(left.Wait(Timeouts.Limit));
+            Assert.True(inTime, $"Round {round}: work waited behind work that blocks.");
+        }
+
+        static void Block(ManualResetEventSlim release, CountdownEvent left)
+        {
+            release.Wait();
+            left.Signal();
+        }
+    }
+
+    [Fact]
     public async Task Enqueue_FromManyThreads_RunsEachOnce()
     {
         const int Threads = 8;
