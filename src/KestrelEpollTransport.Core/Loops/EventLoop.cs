@@ -176,7 +176,7 @@ internal sealed class EventLoop : IDisposable
         return true;
     }
 
-    /// <summary>The last act of the driving thread: what is left to run goes to the thread pool.</summary>
+    /// <summary>The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.</summary>
     public void OnEnded()
     {
         // The runtime gives the id of a thread that ended to another one.
@@ -188,9 +188,13 @@ internal sealed class EventLoop : IDisposable
         {
             ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
         }
+
+        // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
+        // dispatch, or may have stopped waiting for one that application code holds.
+        _poller.Dispose();
     }
 
-    /// <summary>Closes the poller. For when no thread drives the loop and every handler is gone.</summary>
+    /// <summary>Closes the poller of a loop that no thread has driven.</summary>
     public void Dispose() => _poller.Dispose();
 
     private int PrepareWait()

@@ -84,14 +84,10 @@ internal sealed class LoopGroup : IDisposable
             loop.Stop();
         }
 
-        for (int i = 0; i < loops.Length; i++)
+        foreach (LoopThread thread in _threads)
         {
-            // A thread that application code holds keeps its poller: two leaked descriptors, and not a wait on
-            // a number that is someone else's by then.
-            if (_threads[i].Join(s_joinTimeout))
-            {
-                loops[i].Dispose();
-            }
+            // One that application code holds ends, and closes its poller, when that code returns.
+            thread.Join(s_joinTimeout);
         }
     }
 

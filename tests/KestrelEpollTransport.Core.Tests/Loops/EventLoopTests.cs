@@ -34,11 +34,7 @@ public sealed class EventLoopTests : IDisposable
     public void Dispose()
     {
         _loop.Stop();
-        if (_thread.Join(Timeouts.Limit))
-        {
-            _loop.Dispose();
-        }
-
+        Assert.True(_thread.Join(Timeouts.Limit));
         _peer.Dispose();
         _socket.Dispose();
         _log.Dispose();

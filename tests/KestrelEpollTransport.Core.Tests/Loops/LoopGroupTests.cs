@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
+using KestrelEpollTransport.Polling;
 
 namespace KestrelEpollTransport.Tests.Loops;
 
@@ -100,6 +102,7 @@ public sealed class LoopGroupTests : IDisposable
 
         Assert.All(threads, thread => Assert.False(thread.IsAlive));
         Assert.All(handlers, handler => Assert.True(handler.Abandoned.Task.IsCompleted));
+        Assert.All(loops, AssertPollerIsClosed);
         Assert.Throws<ObjectDisposedException>(() => _group.Next());
         Assert.Empty(_log.All());
     }
@@ -149,6 +152,7 @@ public sealed class LoopGroupTests : IDisposable
 
         await disposed.Task.OrTimeout();
         Assert.True(thread.Join(Timeouts.Limit));
+        Assert.All(_group.Started.ToArray(), AssertPollerIsClosed);
         Assert.Empty(_log.All());
     }
 
@@ -161,6 +165,10 @@ public sealed class LoopGroupTests : IDisposable
         Assert.True(_group.Started.IsEmpty);
         Assert.Throws<ObjectDisposedException>(() => _group.Loops.Length);
     }
+
+    // An open one would say ENOENT: nothing is registered under this number.
+    private static void AssertPollerIsClosed(EventLoop loop) =>
+        Assert.Equal(Errno.EBADF, loop.Modify(new TestHandler(), 0, Interest.Read).Errno);
 
     private static Task<Thread> ThreadOfAsync(EventLoop loop)
     {
