@@ -78,7 +78,7 @@ public sealed class EpollConnectionContextFactory : IDisposable
 
         int descriptor = (int)duplicate.Value;
         _ = SystemCalls.SetNonBlocking(descriptor);
-        EpollConnection? connection = _engine.TryStart(_engine.ServerSide, loop, descriptor, isTcp, local, remote, out int errno);
+        EpollConnection? connection = _engine.TryStart(_engine.AdoptedSide, loop, descriptor, isTcp, local, remote, out int errno);
         if (connection is null)
         {
             throw Errno.ToException(errno);

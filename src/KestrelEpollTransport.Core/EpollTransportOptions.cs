@@ -13,6 +13,13 @@ public sealed class EpollTransportOptions
     /// <summary>The largest number of loops that <see cref="LoopCount"/> accepts, and the cap of its default.</summary>
     public const int MaxLoopCount = 64;
 
+    // As the thread pool's own limit.
+    private const int WorkerLimit = 32_767;
+
+    private static readonly TimeSpan s_minHandOffLimit = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan s_minDemotionLimit = TimeSpan.FromMicroseconds(1);
+    private static readonly TimeSpan s_maxLimit = TimeSpan.FromMinutes(1);
+
     /// <summary>
     /// How many event loops, each with a thread of its own, serve all connections of the transport.
     /// Default: the processors that the runtime may use (which honours container limits), at most
@@ -22,6 +29,29 @@ public sealed class EpollTransportOptions
 
     /// <summary>Where application code is resumed. Default: <see cref="ApplicationScheduling.Adaptive"/>.</summary>
     public ApplicationScheduling Scheduling { get; set; } = ApplicationScheduling.Adaptive;
+
+    /// <summary>
+    /// With <see cref="ApplicationScheduling.Adaptive"/>: how long one dispatch (what runs from the completion of a read to the
+    /// application's next wait) may keep its loop before another thread takes the loop over. It is looked at every 2 ms, so
+    /// this takes up to 2 ms longer. Default: 2 ms. Limits: 1 ms to 1 minute. Shorter: others wait less for a handler that
+    /// blocks, and more threads are woken without need.
+    /// </summary>
+    public TimeSpan HandOffLimit { get; set; } = TimeSpan.FromMilliseconds(2);
+
+    /// <summary>
+    /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly take longer than this, in elapsed
+    /// time for each read that they serve, runs on workers instead of its loop until they are shorter again.
+    /// Default: 100 µs. Limits: 1 µs to 1 minute.
+    /// </summary>
+    public TimeSpan DemotionLimit { get; set; } = TimeSpan.FromMicroseconds(100);
+
+    /// <summary>
+    /// With <see cref="ApplicationScheduling.Adaptive"/>: the most threads, besides those that drive the loops, that run or are
+    /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it dear dispatches go
+    /// to the thread pool; one more per loop may be blocked by code that was thought to be cheap.
+    /// Default: 256. Limits: 1 to 32,767.
+    /// </summary>
+    public int MaxWorkers { get; set; } = 256;
 
     /// <summary>
     /// The length that is asked of the kernel for the queue of connections that are established and not yet
@@ -103,6 +133,9 @@ public sealed class EpollTransportOptions
     {
         Require(LoopCount is >= 1 and <= MaxLoopCount, nameof(LoopCount), LoopCount, $"must be from 1 to {MaxLoopCount}");
         Require(Enum.IsDefined(Scheduling), nameof(Scheduling), Scheduling, $"must be a value of {nameof(ApplicationScheduling)}");
+        Require(HandOffLimit >= s_minHandOffLimit && HandOffLimit <= s_maxLimit, nameof(HandOffLimit), HandOffLimit, "must be from 1 ms to 1 minute");
+        Require(DemotionLimit >= s_minDemotionLimit && DemotionLimit <= s_maxLimit, nameof(DemotionLimit), DemotionLimit, "must be from 1 µs to 1 minute");
+        Require(MaxWorkers is >= 1 and <= WorkerLimit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {WorkerLimit}");
         Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
         Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
         Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");

@@ -22,7 +22,7 @@ internal sealed class TransportEngine : IDisposable
 
     // One pool a loop: its blocks move between few threads.
     private readonly BlockSource[] _blocks;
-    private readonly FlushWatch _watch;
+    private readonly SchedulingParts _scheduling;
     private readonly LingerList _lingerers = new();
 
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
@@ -32,8 +32,13 @@ internal sealed class TransportEngine : IDisposable
         options.Validate();
         Options = options;
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
-        Loops = new LoopGroup(options.LoopCount, Logger);
+        _scheduling = new SchedulingParts(options, Logger);
         Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
+        if (_scheduling is { Counters: { } counters, Workers: { } workers })
+        {
+            Metrics.AddScheduling(counters, () => workers.Count);
+        }
+
         _blocks = new BlockSource[options.LoopCount];
         for (int i = 0; i < _blocks.Length; i++)
         {
@@ -41,28 +46,30 @@ internal sealed class TransportEngine : IDisposable
             _blocks[i] = new BlockSource(poolFactory?.Create(new MemoryPoolOptions { Owner = "kestrel" }) ?? MemoryPool<byte>.Shared);
         }
 
-        _watch = new FlushWatch(Logger);
-        ServerSide = new ConnectionShared(
-            Logger, ConnectionScheduler.Create(options.Scheduling, options.LoopCount), _watch, _lingerers, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
-        ClientSide = ServerSide with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
+        AdoptedSide = new ConnectionShared(
+            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+        ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
     public EpollTransportOptions Options { get; }
 
     public ILogger Logger { get; }
 
-    public LoopGroup Loops { get; }
+    public LoopGroup Loops => _scheduling.Loops;
 
     public TransportMetrics Metrics { get; }
 
-    /// <summary>For connections that were accepted, or given to us.</summary>
-    public ConnectionShared ServerSide { get; }
+    /// <summary>For connections that were given to us.</summary>
+    public ConnectionShared AdoptedSide { get; }
 
     /// <summary>For connections that we made.</summary>
     public ConnectionShared ClientSide { get; }
 
     /// <summary>Whether this machine has a poller. Settable for tests of the fallback.</summary>
     public bool IsPlatformSupported { get; init; } = Poller.IsSupported;
+
+    /// <summary>For the connections of one endpoint.</summary>
+    public ConnectionShared CreateSide() => AdoptedSide with { History = _scheduling.CreateHistory() };
 
     /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
     public EpollConnection? TryStart(
@@ -72,8 +79,7 @@ internal sealed class TransportEngine : IDisposable
     /// <summary>Aborts the connections that are left, then stops the loops.</summary>
     public void Dispose()
     {
-        Loops.Dispose();
-        _watch.Dispose();
+        _scheduling.Dispose();
         _lingerers.Dispose();
         Metrics.Dispose();
         foreach (BlockSource blocks in _blocks)

@@ -26,6 +26,7 @@ public partial class ArchitectureTests
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
+        [("Scheduling", "EpollTransportOptions")] = "the number of loops, and the limits of adaptive scheduling",
     };
 
     public static TheoryData<string> Folders => [.. s_layers.SelectMany(layer => layer), .. s_leaves];

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
+using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -18,7 +19,7 @@ namespace KestrelEpollTransport.Connections;
 /// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
-internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IThreadPoolWorkItem
+internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IResumable
 {
     private enum Reading
     {
@@ -53,6 +54,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private bool _waiting;
     private bool _unpublished;
     private bool _polled;
+    private int _served;
 
     public ConnectionReader(EpollConnection connection)
     {
@@ -62,6 +64,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     /// <summary>The end of a stream whose every byte was received.</summary>
     private static object EndOfStream { get; } = new();
+
+    /// <summary>How many reads the present dispatch has served. For the dispatch's thread.</summary>
+    public int Served => _served;
 
     /// <summary>Whether readiness was told that no receive has answered yet.</summary>
     public bool MayHaveUnread => _word.IsReady;
@@ -98,7 +103,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         {
             BeginRead();
             _minimum = 0;
-            return TryProduce(mayReceive: true, out result);
+            bool produced = TryProduce(mayReceive: true, out result);
+            _served += produced ? 1 : 0;
+            return produced;
         }
         finally
         {
@@ -149,13 +156,22 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
+    ref DispatchProfile IResumable.Profile => ref _connection.Profile;
+
+    public void OnLoop() => _connection.ResumeFromLoop(this);
+
+    public void OnHandedOff() => _connection.OnHandedOff();
+
+    public void LogHandOff(int loop, TimeSpan blocked) => _connection.LogHandOff(loop, blocked);
+
     /// <summary>The resume: receives and completes the pending read, which runs the application.</summary>
     public void Execute()
     {
         try
         {
+            long began = _connection.Profile.Begin();
             _receiver.RenewBudget();
-            CompletePendingRead();
+            CompletePendingRead(began);
         }
 #pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
         catch (Exception exception)
@@ -211,6 +227,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             // where scheduling wants it.
             if (TryProduce(mayReceive: _started && (_receiver.HasBudget || !_connection.InOwnDispatch), out ReadResult result))
             {
+                _served++;
                 return new ValueTask<ReadResult>(result);
             }
 
@@ -247,7 +264,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
-    private void CompletePendingRead()
+    private void CompletePendingRead(long began)
     {
         ReadResult result = default;
         Exception? exception = null;
@@ -265,7 +282,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         _word.TakeTokenFired();
         _token = default;
         _waiting = false;
-        _connection.BeginDispatch();
+        _served = 1;
+        _connection.BeginDispatch(began);
         if (exception is null)
         {
             _source.SetResult(result);

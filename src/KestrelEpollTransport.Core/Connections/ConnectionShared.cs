@@ -8,6 +8,7 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="Scheduler">Where resumed connections run.</param>
 /// <param name="Watch">Bounds the wait of marked bytes.</param>
 /// <param name="Lingerers">Bounds the time of connections that said FIN first.</param>
+/// <param name="History">How the dispatches of such connections begin; null: they are not measured.</param>
 /// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 internal sealed record ConnectionShared(
@@ -15,5 +16,6 @@ internal sealed record ConnectionShared(
     ConnectionScheduler Scheduler,
     FlushWatch Watch,
     LingerList Lingerers,
+    DispatchHistory? History,
     long MaxReadBufferSize,
     long MaxWriteBufferSize);

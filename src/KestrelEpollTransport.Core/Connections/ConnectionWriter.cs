@@ -18,7 +18,7 @@ namespace KestrelEpollTransport.Connections;
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
 /// thread. <see cref="Sender"/> sends.</para>
 /// </remarks>
-internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IThreadPoolWorkItem, IWatchedFlush
+internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IResumable, IWatchedFlush
 {
     /// <summary>From this many queued bytes on a flush sends: a larger call gains nothing more.</summary>
     private const int GatherLimit = 32 * 1024;
@@ -218,12 +218,22 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
+    ref DispatchProfile IResumable.Profile => ref _connection.Profile;
+
+    public void OnLoop() => _connection.ResumeFromLoop(this);
+
+    public void OnHandedOff() => _connection.OnHandedOff();
+
+    public void LogHandOff(int loop, TimeSpan blocked) => _connection.LogHandOff(loop, blocked);
+
     /// <summary>The resume: completes the flush that waits, which runs the application.</summary>
     public void Execute()
     {
         try
         {
+            long began = _connection.Profile.Begin();
             CompletePendingFlush();
+            _connection.Profile.End(began, 1);
         }
 #pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
         catch (Exception exception)

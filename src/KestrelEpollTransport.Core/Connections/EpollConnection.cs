@@ -8,6 +8,7 @@ using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
+using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Connections;
@@ -37,7 +38,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     private DuplicateSocket _socket;
     private int _finSeen;
     private int _dispatchThread;
-    private volatile bool _takingError;
+    private DispatchProfile _profile;
+    private int _takingErrors;
+
+    // The thread of the present dispatch.
+    private long _dispatchBegan;
 
     // The application, one thread at a time.
     private CancellationToken? _replacedConnectionClosed;
@@ -51,6 +56,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         _isTcp = isTcp;
         _closed = new ClosedSignal(shared.Logger);
         _ending = new Ending(this, loop);
+        _profile = new DispatchProfile(shared.History);
         Reader = new ConnectionReader(this);
         Writer = new ConnectionWriter(this);
         Transport = this;
@@ -88,6 +94,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>Whether the descriptor is, or soon will be, closed.</summary>
     public bool IsClosing => _guard.IsClosing;
 
+    /// <summary>Where this connection's dispatches run. A hint, and so for any thread.</summary>
+    public ref DispatchProfile Profile => ref _profile;
+
     /// <summary>Whether the calling thread runs this connection's dispatch.</summary>
     public bool InOwnDispatch => Volatile.Read(ref _dispatchThread) == Environment.CurrentManagedThreadId;
 
@@ -110,8 +119,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         bool entered = connection.TryEnterDescriptor(out _);
         Debug.Assert(entered, "Nobody else knows the connection yet.");
 
-        // Unix sockets become writable again with every response that the peer reads: there, room is asked for
-        // only while it is missing (AskForWritable).
         IoResult registered = loop.Register(connection, descriptor, isTcp ? Interest.Read | Interest.Write : Interest.Read);
         errno = registered.Errno;
         if (registered.IsError)
@@ -127,7 +134,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         if ((readiness & Readiness.Writable) != 0)
         {
-            OnWritable();
+            Writer.OnWritable();
         }
 
         const Readiness reading = Readiness.Readable | Readiness.PeerClosed | Readiness.HangUp | Readiness.Error | Readiness.Priority;
@@ -162,7 +169,15 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
-    public void Resume(IThreadPoolWorkItem work) => Shared.Scheduler.Resume(work, _loop);
+    public void Resume(IResumable work) => Shared.Scheduler.Resume(work, _loop);
+
+    /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
+    public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, _loop);
+
+    public void OnHandedOff() => _profile.HandedOff();
+
+    public void LogHandOff(int loop, TimeSpan blocked) =>
+        SchedulingLog.HandedOff(Shared.Logger, loop, blocked, () => ConnectionId, LocalEndPoint);
 
     /// <summary>Both ends are told: what else shows that the connection is over follows.</summary>
     public void OnEnded()
@@ -210,16 +225,25 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    /// <summary>The sender, inside the descriptor: tell when there is room again.</summary>
-    public void AskForWritable(int descriptor)
+    /// <summary>
+    /// The sender: tell, or no longer tell, when there is room. Unix sockets become writable again with every response
+    /// that the peer reads: there, room is asked for only while it is missing.
+    /// </summary>
+    public void AskForWritable(bool ask)
     {
-        if (!_isTcp)
+        if (!_isTcp && TryEnterDescriptor(out int descriptor))
         {
-            _ = _loop.Modify(this, descriptor, Interest.Read | Interest.Write);
+            _ = _loop.Modify(this, descriptor, ask ? Interest.Read | Interest.Write : Interest.Read);
+            LeaveDescriptor();
         }
     }
 
-    public void BeginDispatch() => Volatile.Write(ref _dispatchThread, Environment.CurrentManagedThreadId);
+    /// <param name="began">What <see cref="DispatchProfile.Begin"/> returned.</param>
+    public void BeginDispatch(long began)
+    {
+        _dispatchBegan = began;
+        Volatile.Write(ref _dispatchThread, Environment.CurrentManagedThreadId);
+    }
 
     /// <summary>
     /// The completion returned. The application may have gone on to its next wait, and another thread to the
@@ -227,22 +251,31 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// </summary>
     public void EndDispatch()
     {
+        long began = _dispatchBegan;
+        int served = Reader.Served;
         int me = Environment.CurrentManagedThreadId;
         if (Interlocked.CompareExchange(ref _dispatchThread, 0, me) == me)
         {
             Writer.SendMarked();
+            _profile.End(began, served);
         }
     }
 
     /// <summary>The reader is about to publish that it waits, which ends the dispatch.</summary>
     public void OnReaderWaits()
     {
-        if (InOwnDispatch)
+        bool ends = InOwnDispatch;
+        if (ends)
         {
             Volatile.Write(ref _dispatchThread, 0);
         }
 
         Writer.SendMarked();
+        if (ends)
+        {
+            // Before the wait is published: from then on another thread may run the next dispatch.
+            _profile.End(_dispatchBegan, Reader.Served);
+        }
     }
 
     /// <summary>A resumed reader has looked, and is about to complete a read or to wait on.</summary>
@@ -272,7 +305,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         // A reset whose error the loop has taken reads as an end of the stream, until the loop has told the reader.
         Interlocked.MemoryBarrier();
         SpinWait spin = default;
-        while (_takingError)
+        while (Volatile.Read(ref _takingErrors) != 0)
         {
             spin.SpinOnce();
         }
@@ -347,17 +380,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         await _closed.WaitAsync().ConfigureAwait(false);
     }
 
-    private void OnWritable()
-    {
-        if (!_isTcp && TryEnterDescriptor(out int descriptor))
-        {
-            _ = _loop.Modify(this, descriptor, Interest.Read);
-            LeaveDescriptor();
-        }
-
-        Writer.OnWritable();
-    }
-
     // True: the reader waited, and the caller owes it the resume.
     private bool NoteReadable(Readiness readiness)
     {
@@ -383,7 +405,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         if (resume)
         {
             // The resumed reader receives to the end and then fires the closed token, in the order of a pipe's ends.
-            Shared.Scheduler.ResumeFromLoop(Reader, _loop);
+            ResumeFromLoop(Reader);
         }
         else if (HasEnded(readiness) || Reader.IsCompleted)
         {
@@ -402,10 +424,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        // Asking for the error clears it: the next receive returns 0 instead. Set before, and fenced; a receive that
+        // Asking for the error clears it: the next receive returns 0 instead. Counted before, with a fence; a receive that
         // returned 0 because of it looks at this afterwards.
-        _takingError = true;
-        Interlocked.MemoryBarrier();
+        Interlocked.Increment(ref _takingErrors);
         try
         {
             int errno = SystemCalls.TakeSocketError(descriptor);
@@ -417,7 +438,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         finally
         {
             // Whatever happens: a reader may be spinning for it, and the descriptor is counted.
-            _takingError = false;
+            Interlocked.Decrement(ref _takingErrors);
             LeaveDescriptor();
         }
     }

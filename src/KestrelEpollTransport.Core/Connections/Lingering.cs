@@ -10,9 +10,10 @@ namespace KestrelEpollTransport.Connections;
 /// <remarks>
 /// Closing at once would answer input with RST, the unread as well as what is under way, and RST makes the peer
 /// drop the response that was just sent (RFC 9112, section 9.6): a 413 would reach nobody.
-/// <para>Discards on the loop's thread. <see cref="LingerList"/> keeps the time.</para>
+/// <para>Discards on the loop's thread, and that can be two at once while one of them is losing the loop.
+/// <see cref="LingerList"/> keeps the time.</para>
 /// </remarks>
-internal sealed class Lingering : IThreadPoolWorkItem
+internal sealed class Lingering : ILoopWork
 {
     private const int TimeLimitMs = 5_000;
     private const int ScratchSize = 64 * 1024;
@@ -43,14 +44,14 @@ internal sealed class Lingering : IThreadPoolWorkItem
     /// <summary>Posted for what was told before lingering began, and after each turn.</summary>
     public void Execute()
     {
-        if (_loop.IsDriver)
+        if (_loop.HasEnded)
         {
-            Discard();
+            // The thread pool runs what it left.
+            Close();
         }
         else
         {
-            // The loop has ended, and the thread pool runs what it left.
-            Close();
+            Discard();
         }
     }
 
@@ -82,8 +83,7 @@ internal sealed class Lingering : IThreadPoolWorkItem
                 return;
             }
 
-            _bytesLeft -= received.Value;
-            if (received.Value <= 0 || _bytesLeft <= 0)
+            if (received.Value <= 0 || Interlocked.Add(ref _bytesLeft, -received.Value) <= 0)
             {
                 Close();
                 return;

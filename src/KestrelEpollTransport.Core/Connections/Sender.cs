@@ -13,6 +13,9 @@ internal struct Sender
     private SendQueue _queue;
     private volatile bool _isCompleting;
 
+    /// <summary>Whether room was asked for; the sender's.</summary>
+    private bool _asked;
+
     public Sender(EpollConnection connection)
     {
         _connection = connection;
@@ -156,10 +159,6 @@ internal struct Sender
             try
             {
                 sent = _queue.SendOnce(descriptor);
-                if (sent.WouldBlock)
-                {
-                    _connection.AskForWritable(descriptor);
-                }
             }
 #pragma warning disable CA1031 // The application's memory pool failed to pin. This thread is the sender, and has to go on as one.
             catch (Exception exception)
@@ -173,6 +172,7 @@ internal struct Sender
             _connection.LeaveDescriptor();
             if (sent.WouldBlock)
             {
+                AskForRoom(true);
                 if (_word.TryBlock())
                 {
                     return false;
@@ -185,6 +185,17 @@ internal struct Sender
             }
         }
 
+        AskForRoom(false);
         return true;
+    }
+
+    // Asking tells at once if there is room already. Only the sender asks, so what it asked last is what holds.
+    private void AskForRoom(bool ask)
+    {
+        if (_asked != ask)
+        {
+            _asked = ask;
+            _connection.AskForWritable(ask);
+        }
     }
 }

@@ -24,6 +24,26 @@ internal sealed class TransportMetrics : IDisposable
             "epoll_transport.loop.connections", () => Observe(connectionsByLoop()), "{connection}", "Open connections, by epoll_transport.loop (the index of the loop).");
     }
 
+    /// <summary>Adds the instruments of adaptive scheduling.</summary>
+    /// <param name="counters">What is observed.</param>
+    /// <param name="workers">Tells how many worker threads there are.</param>
+    public void AddScheduling(SchedulingCounters counters, Func<int> workers)
+    {
+        _meter.CreateObservableCounter(
+            "epoll_transport.dispatches",
+            () => new Measurement<long>[] { Dispatches(counters.Inline, "loop"), Dispatches(counters.OnWorkers, "worker"), Dispatches(counters.OnPool, "thread_pool") },
+            "{dispatch}",
+            "Resumed connections, by epoll_transport.thread (loop, worker, or thread_pool when workers have run out).");
+        _meter.CreateObservableCounter(
+            "epoll_transport.hand_offs", () => counters.HandOffs, "{hand_off}", "Loops that another thread took over because a dispatch kept them too long.");
+        _meter.CreateObservableCounter(
+            "epoll_transport.demotions", () => counters.Demotions, "{demotion}", "Connections that became too dear for their loop.");
+        _meter.CreateObservableCounter(
+            "epoll_transport.promotions", () => counters.Promotions, "{promotion}", "Connections that became cheap again and came back to their loop.");
+        _meter.CreateObservableUpDownCounter(
+            "epoll_transport.workers", workers, "{thread}", "Threads that drive loops, run dear dispatches, or wait to do either.");
+    }
+
     public void AcceptFailed(string error)
     {
         try
@@ -44,6 +64,9 @@ internal sealed class TransportMetrics : IDisposable
             _meter.Dispose();
         }
     }
+
+    private static Measurement<long> Dispatches(long count, string thread) =>
+        new(count, new KeyValuePair<string, object?>("epoll_transport.thread", thread));
 
     private static Measurement<int>[] Observe(int[] connections)
     {

@@ -8,12 +8,16 @@ namespace KestrelEpollTransport.Listening;
 /// <summary>A listener's registration in one loop.</summary>
 internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : ILoopHandler
 {
+    private SocketAddress? _address;
+
     public Token Token { get; set; }
 
     public EventLoop Loop { get; } = loop;
 
-    /// <summary>Where the kernel writes addresses; for the loop's thread.</summary>
-    public SocketAddress Address { get; } = SocketAddresses.CreateBuffer();
+    /// <summary>Where the kernel writes addresses. Another one while a thread that lost the loop has not come back with it.</summary>
+    public SocketAddress TakeAddress() => Interlocked.Exchange(ref _address, null) ?? SocketAddresses.CreateBuffer();
+
+    public void ReturnAddress(SocketAddress address) => Volatile.Write(ref _address, address);
 
     public void OnReady(Readiness readiness) => listener.OnAcceptable(this);
 

@@ -29,6 +29,7 @@ internal sealed class EpollListener : IConnectionListener
 
     private readonly TransportEngine _engine;
     private readonly Socket _socket;
+    private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
     private readonly AcceptBackOff _backOff = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
@@ -42,6 +43,7 @@ internal sealed class EpollListener : IConnectionListener
     {
         _engine = engine;
         _socket = socket;
+        _shared = engine.CreateSide();
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         EndPoint = socket.LocalEndPoint!;
         _isTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
@@ -126,12 +128,14 @@ internal sealed class EpollListener : IConnectionListener
             return;
         }
 
+        SocketAddress address = handler.TakeAddress();
         try
         {
-            AcceptSome(handler);
+            AcceptSome(handler.Loop, address);
         }
         finally
         {
+            handler.ReturnAddress(address);
             if (_guard.Leave())
             {
                 FinishUnbind();
@@ -147,7 +151,7 @@ internal sealed class EpollListener : IConnectionListener
         _accepted.Writer.TryComplete(exception);
     }
 
-    private void AcceptSome(AcceptHandler handler)
+    private void AcceptSome(EventLoop loop, SocketAddress address)
     {
         for (int i = 0; i < AcceptsPerTurn; i++)
         {
@@ -158,16 +162,16 @@ internal sealed class EpollListener : IConnectionListener
                 return;
             }
 
-            IoResult accepted = SystemCalls.Accept(_descriptor, handler.Address);
+            IoResult accepted = SystemCalls.Accept(_descriptor, address);
             if (accepted.IsError)
             {
                 Interlocked.Decrement(ref _queued);
-                if (!OnAcceptError(handler.Loop, accepted.Errno))
+                if (!OnAcceptError(loop, accepted.Errno))
                 {
                     return;
                 }
             }
-            else if (!TryStart(handler, (int)accepted.Value))
+            else if (!TryStart(loop, (int)accepted.Value, address))
             {
                 Interlocked.Decrement(ref _queued);
             }
@@ -178,7 +182,7 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    private bool TryStart(AcceptHandler handler, int descriptor)
+    private bool TryStart(EventLoop loop, int descriptor, SocketAddress address)
     {
         // An error here is the connection's own: the first read will tell. The stock transport goes on too.
         if (_isTcp && _engine.Options.NoDelay)
@@ -186,15 +190,15 @@ internal sealed class EpollListener : IConnectionListener
             _ = SystemCalls.SetNoDelay(descriptor);
         }
 
-        EndPoint? remote = SocketAddresses.ToEndPoint(handler.Address);
+        EndPoint? remote = SocketAddresses.ToEndPoint(address);
         EndPoint? local = EndPoint;
         if (_isTcp)
         {
-            local = SystemCalls.GetLocalAddress(descriptor, handler.Address).IsError ? null : SocketAddresses.ToEndPoint(handler.Address);
+            local = SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : SocketAddresses.ToEndPoint(address);
         }
 
         EpollConnection? connection = _engine.TryStart(
-            _engine.ServerSide, _engine.Loops.Balance(handler.Loop), descriptor, _isTcp, local, remote, out int errno);
+            _shared, _engine.Loops.Balance(loop), descriptor, _isTcp, local, remote, out int errno);
         if (connection is null)
         {
             ReportFailure(errno);
@@ -235,7 +239,7 @@ internal sealed class EpollListener : IConnectionListener
     {
         if (_arming.Pause(AcceptPause.BackOff))
         {
-            loop.OnSchedule(new EndBackOff(this, loop), _backOff.NextDelayMs());
+            loop.Schedule(new EndBackOff(this, loop), _backOff.NextDelayMs());
         }
     }
 
@@ -302,11 +306,11 @@ internal sealed class EpollListener : IConnectionListener
     }
 
     /// <summary>The timer that ends a back-off.</summary>
-    private sealed class EndBackOff(EpollListener listener, EventLoop loop) : IThreadPoolWorkItem
+    private sealed class EndBackOff(EpollListener listener, EventLoop loop) : ILoopWork
     {
         public void Execute()
         {
-            if (listener._arming.Resume(AcceptPause.BackOff).IsError && loop.IsDriver)
+            if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
             {
                 listener.BackOff(loop);
             }

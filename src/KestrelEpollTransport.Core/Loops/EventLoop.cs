@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
@@ -9,49 +8,64 @@ namespace KestrelEpollTransport.Loops;
 
 /// <summary>
 /// One event loop: a poller, what it told last, the work that was posted, the timers and the handlers. It is
-/// the state only; a <see cref="LoopThread"/> drives it, one pass after the other.
+/// the state only; a thread drives it, one pass after the other, and another thread may take it over.
 /// </summary>
 /// <remarks>
-/// A pass waits, dispatches what is ready, then runs the work that was posted before the pass began and the
-/// timers that are due. Both are bounded, so what keeps posting itself (a connection that floods) yields to
-/// everything that became ready meanwhile.
-/// <para><see cref="Post"/>, registration and <see cref="Stop"/> are for any thread. Methods named On… are for the
-/// thread that drives the loop.</para>
+/// A pass waits, dispatches what is ready, then runs the work that was posted before that and the timers that are due.
+/// All of it is bounded, so what keeps posting itself (a connection that floods) yields to everything that became
+/// ready meanwhile.
+/// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
+/// logger, a memory pool), and a thread that is stuck there can lose the loop, <see cref="LoopOwnership"/>. The next
+/// thread goes on with the rest of the same pass.</para>
+/// <para><see cref="OnDrive"/> is for the thread that drives the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed class EventLoop : IDisposable
 {
     /// <summary>The most events that one wait returns.</summary>
     private const int BatchSize = 256;
 
+    /// <summary>Of <see cref="_postedLeft"/>: the events of this pass come first.</summary>
+    private const int NotCounted = -1;
+
     // Immutable.
     private readonly Poller _poller;
     private readonly ILogger _logger;
+    private readonly ILoopObserver? _observer;
     private readonly HandlerTable _handlers = new();
 
     // Any thread.
-    private readonly ConcurrentQueue<IThreadPoolWorkItem> _posted = new();
+    private readonly ConcurrentQueue<ILoopWork> _posted = new();
+    private readonly LoopTimers _timers = new();
+    private readonly ManualResetEventSlim _endedEvent = new();
+    private LoopOwnership _ownership;
     private WakeGate _gate;
     private int _load;
     private volatile bool _refusing;
     private volatile bool _stopping;
     private volatile bool _ended;
 
-    // The driver only.
+    // The driver only, and never while it dispatches.
     private readonly PollEvent[] _events = new PollEvent[BatchSize];
-    private readonly PriorityQueue<IThreadPoolWorkItem, long> _timers = new();
     private int _eventCount;
     private int _eventCursor;
+    private int _postedLeft;
+    private IDispatched? _dispatched;
     private volatile int _driver;
 
-    public EventLoop(int index, Poller poller, ILogger logger)
+    public EventLoop(int index, Poller poller, ILogger logger, ILoopObserver? observer = null)
     {
         Index = index;
+        Name = $"epoll loop {index}";
         _poller = poller;
         _logger = logger;
+        _observer = observer;
     }
 
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
+
+    /// <summary>What the thread that drives the loop is called.</summary>
+    public string Name { get; }
 
     /// <summary>How many connections live here: what balancing compares. A hint.</summary>
     public int Load => Volatile.Read(ref _load);
@@ -59,8 +73,17 @@ internal sealed class EventLoop : IDisposable
     /// <summary>All handlers of this moment, for looking only.</summary>
     public ILoopHandler[] Handlers => _handlers.Snapshot();
 
-    /// <summary>Whether the calling thread drives this loop.</summary>
+    /// <summary>Whether the calling thread drives this loop. It may have lost it by the time it looks at the answer.</summary>
     public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
+
+    /// <summary>Whether it was stopped, and the thread pool runs what it left.</summary>
+    public bool HasEnded => _ended;
+
+    /// <summary>Whether it waits for nothing at this moment.</summary>
+    public bool IsAwake => _gate.IsAwake;
+
+    /// <summary>The dispatch that runs at this moment; 0: none. For <see cref="TryTake"/>.</summary>
+    public long CurrentDispatch => _ownership.Current;
 
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 
@@ -105,26 +128,17 @@ internal sealed class EventLoop : IDisposable
     /// Queues work for the loop's thread, behind what was queued before; wakes the loop if it sleeps. On a loop
     /// that has ended the thread pool runs it.
     /// </summary>
-    public void Post(IThreadPoolWorkItem work)
+    public void Post(ILoopWork work)
     {
         _posted.Enqueue(work);
-        if (_gate.TryTakeWake())
-        {
-            _poller.Wake();
-        }
-
-        // TryTakeWake has fenced: either this sees the end, or the end sees the work.
-        if (_ended)
-        {
-            MovePostedToPool();
-        }
+        WakeIfAsleep();
     }
 
     /// <summary>Runs <paramref name="work"/> on this loop in <paramref name="delayMs"/> milliseconds or a little later.</summary>
-    public void OnSchedule(IThreadPoolWorkItem work, int delayMs)
+    public void Schedule(ILoopWork work, int delayMs)
     {
-        Debug.Assert(IsDriver, "Timers belong to the thread that drives the loop.");
-        _timers.Enqueue(work, Environment.TickCount64 + delayMs);
+        _timers.Add(work, delayMs);
+        WakeIfAsleep();
     }
 
     /// <summary>
@@ -137,100 +151,143 @@ internal sealed class EventLoop : IDisposable
         return _handlers.Snapshot();
     }
 
-    /// <summary>Makes <see cref="OnRunPass"/> return false, soon.</summary>
+    /// <summary>Makes <see cref="OnDrive"/> return, soon.</summary>
     public void Stop()
     {
         _stopping = true;
         _poller.Wake();
     }
 
-    /// <summary>The calling thread drives the loop from now on.</summary>
-    public void OnDriven() => _driver = Environment.CurrentManagedThreadId;
+    /// <summary>
+    /// Waits until a stopped loop has ended; false if it did not in time. A thread does not wait for the end of a loop
+    /// that it drives.
+    /// </summary>
+    public bool WaitForEnd(TimeSpan timeout) => !IsDriver && _endedEvent.Wait(timeout);
 
-    /// <summary>One pass. False once the loop was stopped.</summary>
-    public bool OnRunPass(in ThreadBaseline baseline)
+    /// <summary>
+    /// Takes the loop from the thread that is stuck in <paramref name="dispatch"/>. True: the caller has to give it to
+    /// another one, which calls <see cref="OnDrive"/>.
+    /// </summary>
+    /// <param name="dispatch">What <see cref="CurrentDispatch"/> was.</param>
+    /// <param name="dispatched">What the thread is stuck in.</param>
+    public bool TryTake(long dispatch, out IDispatched? dispatched)
     {
-        if (_stopping)
-        {
-            return false;
-        }
-
-        int timeoutMs = PrepareWait();
-        _eventCursor = 0;
-        _eventCount = _poller.Wait(_events, timeoutMs);
-        _gate.EndSleep();
-
-        while (_eventCursor < _eventCount)
-        {
-            DispatchEvent(_events[_eventCursor++]);
-            baseline.Restore();
-        }
-
-        for (int remaining = _posted.Count; remaining > 0 && _posted.TryDequeue(out IThreadPoolWorkItem? work); remaining--)
-        {
-            Run(work);
-            baseline.Restore();
-        }
-
-        RunDueTimers(baseline);
-        return true;
+        bool taken = _ownership.TryTake(dispatch);
+        dispatched = taken ? _dispatched : null;
+        return taken;
     }
 
-    /// <summary>The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.</summary>
-    public void OnEnded()
+    /// <summary>Drives the loop until it is stopped (true) or, while a dispatch was stuck, was taken over (false).</summary>
+    public bool OnDrive(in ThreadBaseline baseline)
     {
-        // The runtime gives the id of a thread that ended to another one.
-        _driver = 0;
-        _ended = true;
-        Interlocked.MemoryBarrier();
-        MovePostedToPool();
-        while (_timers.TryDequeue(out IThreadPoolWorkItem? work, out _))
+        _driver = Environment.CurrentManagedThreadId;
+        try
         {
-            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+            while (!_stopping)
+            {
+                if (!TryFinishPass(baseline))
+                {
+                    return false;
+                }
+
+                Wait();
+            }
+        }
+#pragma warning disable CA1031 // The poller itself is broken. The process lives on, this loop's connections don't.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            LoopLog.Died(_logger, Index, exception);
+            foreach (ILoopHandler handler in RefuseFurtherHandlers())
+            {
+                handler.OnFault(exception);
+            }
         }
 
-        // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
-        // dispatch, or may have stopped waiting for one that application code holds.
-        _poller.Dispose();
+        End();
+        return true;
     }
 
     /// <summary>Closes the poller of a loop that no thread has driven.</summary>
     public void Dispose() => _poller.Dispose();
 
-    private int PrepareWait()
+    private void WakeIfAsleep()
     {
-        if (!_posted.IsEmpty)
+        if (_gate.TryTakeWake())
         {
-            return 0;
+            _poller.Wake();
         }
 
-        int timeoutMs = -1;
-        if (_timers.TryPeek(out _, out long dueMs))
+        // TryTakeWake has fenced: either this sees the end, or the end sees the work.
+        if (_ended)
         {
-            timeoutMs = (int)Math.Clamp(dueMs - Environment.TickCount64, 0, int.MaxValue);
+            MoveWorkToPool();
         }
-
-        _gate.BeginSleep();
-        if (_posted.IsEmpty)
-        {
-            return timeoutMs;
-        }
-
-        _gate.EndSleep();
-        return 0;
     }
 
-    private void DispatchEvent(PollEvent ready)
+    private void Wait()
     {
-        if (!_handlers.TryGet(ready.Token, out ILoopHandler? handler))
+        _dispatched = null;
+        int timeoutMs = 0;
+        if (_posted.IsEmpty)
         {
-            // A wake, or an event of a registration that ended while it was on its way.
-            return;
+            // After the gate, both once more: what came before it woke nobody.
+            _gate.BeginSleep();
+            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
         }
 
+        _eventCursor = 0;
+        _eventCount = _poller.Wait(_events, timeoutMs);
+        _gate.EndSleep();
+        _observer?.OnLoopAwake();
+        _postedLeft = NotCounted;
+    }
+
+    // What the wait told, what was posted until that was done, and what is due. False: taken over.
+    private bool TryFinishPass(in ThreadBaseline baseline)
+    {
+        while (_eventCursor < _eventCount)
+        {
+            // A wake, or an event of a registration that ended while it was on its way, has no handler.
+            PollEvent ready = _events[_eventCursor++];
+            if (_handlers.TryGet(ready.Token, out ILoopHandler? handler) && !TryDispatch(handler, ready.Readiness, baseline))
+            {
+                return false;
+            }
+        }
+
+        if (_postedLeft == NotCounted)
+        {
+            _postedLeft = _posted.Count;
+        }
+
+        while (_postedLeft > 0 && _posted.TryDequeue(out ILoopWork? work))
+        {
+            _postedLeft--;
+            if (!TryRun(work, baseline))
+            {
+                return false;
+            }
+        }
+
+        while (_timers.TakeDue() is { } due)
+        {
+            if (!TryRun(due, baseline))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool TryDispatch(ILoopHandler handler, Readiness readiness, in ThreadBaseline baseline)
+    {
+        _dispatched = handler;
+        long dispatch = _ownership.Begin();
         try
         {
-            handler.OnReady(ready.Readiness);
+            handler.OnReady(readiness);
         }
 #pragma warning disable CA1031 // Nothing may pass through a loop: everyone else's connections live here too.
         catch (Exception exception)
@@ -238,36 +295,28 @@ internal sealed class EventLoop : IDisposable
         {
             Fault(handler, exception);
         }
+
+        baseline.Restore();
+        return _ownership.TryEnd(dispatch);
     }
 
-    private void Run(IThreadPoolWorkItem work)
+    private bool TryRun(ILoopWork work, in ThreadBaseline baseline)
     {
+        _dispatched = work;
+        long dispatch = _ownership.Begin();
         try
         {
-            work.Execute();
+            work.OnLoop();
         }
-#pragma warning disable CA1031 // As in DispatchEvent. Work closes what it belongs to by itself.
+#pragma warning disable CA1031 // As in TryDispatch. Work closes what it belongs to by itself.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
             LoopLog.Faulted(_logger, Index, exception);
         }
-    }
 
-    private void RunDueTimers(in ThreadBaseline baseline)
-    {
-        if (_timers.Count == 0)
-        {
-            return;
-        }
-
-        long nowMs = Environment.TickCount64;
-        while (_timers.TryPeek(out IThreadPoolWorkItem? work, out long dueMs) && dueMs <= nowMs)
-        {
-            _timers.Dequeue();
-            Run(work);
-            baseline.Restore();
-        }
+        baseline.Restore();
+        return _ownership.TryEnd(dispatch);
     }
 
     private void Fault(ILoopHandler handler, Exception exception)
@@ -285,9 +334,29 @@ internal sealed class EventLoop : IDisposable
         }
     }
 
-    private void MovePostedToPool()
+    // The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.
+    private void End()
     {
-        while (_posted.TryDequeue(out IThreadPoolWorkItem? work))
+        // The runtime gives the id of a thread that ended to another one.
+        _driver = 0;
+        _ended = true;
+        Interlocked.MemoryBarrier();
+        MoveWorkToPool();
+
+        // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
+        // dispatch, or may have stopped waiting for one that application code holds.
+        _poller.Dispose();
+        _endedEvent.Set();
+    }
+
+    private void MoveWorkToPool()
+    {
+        while (_posted.TryDequeue(out ILoopWork? work))
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+        }
+
+        while (_timers.TakeAny() is { } work)
         {
             ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
         }

@@ -2,8 +2,11 @@ using KestrelEpollTransport.Polling;
 
 namespace KestrelEpollTransport.Loops;
 
-/// <summary>The owner of one registration in a loop. Its methods run on the loop's thread.</summary>
-internal interface ILoopHandler
+/// <summary>
+/// The owner of one registration in a loop. Its methods run on the loop's thread; a loop that was handed to another thread
+/// may call again before a call on the former thread has returned.
+/// </summary>
+internal interface ILoopHandler : IDispatched
 {
     /// <summary>The registration, set by the table before anyone can look it up.</summary>
     Token Token { get; set; }

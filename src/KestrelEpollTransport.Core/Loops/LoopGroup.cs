@@ -6,20 +6,27 @@ namespace KestrelEpollTransport.Loops;
 /// <summary>The loops of one transport: started together at first use, shared by all its listeners. Thread-safe.</summary>
 internal sealed class LoopGroup : IDisposable
 {
-    private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(5);
 
     private readonly int _count;
+    private readonly ILoopDriver _driver;
     private readonly ILogger _logger;
+    private readonly ILoopObserver? _observer;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
-    private LoopThread[] _threads = [];
     private volatile bool _disposed;
     private uint _next;
 
-    public LoopGroup(int count, ILogger logger)
+    /// <param name="count">How many loops.</param>
+    /// <param name="driver">Finds their threads.</param>
+    /// <param name="logger">For broken invariants.</param>
+    /// <param name="observer">Told whenever a loop wakes up.</param>
+    public LoopGroup(int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null)
     {
         _count = count;
+        _driver = driver;
         _logger = logger;
+        _observer = observer;
     }
 
     /// <summary>The loops, started when they are first asked for.</summary>
@@ -57,7 +64,7 @@ internal sealed class LoopGroup : IDisposable
         return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
     }
 
-    /// <summary>Ends everything that lives on the loops, stops them, and waits a while for their threads.</summary>
+    /// <summary>Ends everything that lives on the loops, stops them, and waits a while for their ends.</summary>
     public void Dispose()
     {
         lock (_lock)
@@ -84,10 +91,10 @@ internal sealed class LoopGroup : IDisposable
             loop.Stop();
         }
 
-        foreach (LoopThread thread in _threads)
+        foreach (EventLoop loop in loops)
         {
             // One that application code holds ends, and closes its poller, when that code returns.
-            thread.Join(s_joinTimeout);
+            loop.WaitForEnd(s_endTimeout);
         }
     }
 
@@ -105,11 +112,7 @@ internal sealed class LoopGroup : IDisposable
             }
 
             EventLoop[] loops = CreateLoops();
-            _threads = Array.ConvertAll(loops, loop => new LoopThread(loop, _logger));
-            foreach (LoopThread thread in _threads)
-            {
-                thread.Start();
-            }
+            Array.ForEach(loops, _driver.Drive);
 
             Volatile.Write(ref _loops, loops);
             return loops;
@@ -123,7 +126,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, Poller.Create(), _logger));
+                loops.Add(new EventLoop(i, Poller.Create(), _logger, _observer));
             }
 
             return [.. loops];

@@ -25,13 +25,16 @@ internal struct WakeGate
 
     private int _state;
 
+    /// <summary>Whether the loop works, or will without anybody waking it.</summary>
+    public readonly bool IsAwake => Volatile.Read(in _state) == Awake;
+
     /// <summary>The loop is about to wait: it must look at its queue after this and before it waits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void BeginSleep() => Interlocked.Exchange(ref _state, Sleeping);
 
-    /// <summary>The loop no longer waits.</summary>
+    /// <summary>The loop no longer waits. A full fence: who looks for a sleeping loop either sees this, or is seen after it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void EndSleep() => Volatile.Write(ref _state, Awake);
+    public void EndSleep() => Interlocked.Exchange(ref _state, Awake);
 
     /// <summary>Called after enqueuing. True: the caller has to wake the poller.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

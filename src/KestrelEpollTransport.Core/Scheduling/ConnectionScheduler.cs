@@ -8,20 +8,24 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 internal abstract class ConnectionScheduler
 {
-    public static ConnectionScheduler Create(ApplicationScheduling scheduling, int loopCount) => scheduling switch
-    {
-        ApplicationScheduling.UnsafeInline => new InlineScheduler(),
-        _ => new ThreadPoolScheduler(loopCount),
-    };
-
     /// <summary>
     /// Has <paramref name="work"/> run soon, behind what waits already, and never inside this call. Any thread.
     /// </summary>
-    public abstract void Resume(IThreadPoolWorkItem work, EventLoop loop);
+    public abstract void Resume(IResumable work, EventLoop loop);
 
     /// <summary>
     /// As <see cref="Resume"/>, from the top frame of a dispatch of <paramref name="loop"/> on its own thread: may run it
     /// at once. The caller touches nothing afterwards that application code may have ended.
     /// </summary>
-    public abstract void ResumeFromLoop(IThreadPoolWorkItem work, EventLoop loop);
+    public abstract void ResumeFromLoop(IResumable work, EventLoop loop);
+}
+
+/// <summary>
+/// A part of a connection that waits and is resumed: <see cref="IThreadPoolWorkItem.Execute"/> runs it here and now; posted
+/// to its loop, it asks the scheduler again.
+/// </summary>
+internal interface IResumable : ILoopWork
+{
+    /// <summary>What is known of its connection's dispatches.</summary>
+    ref DispatchProfile Profile { get; }
 }

@@ -16,7 +16,7 @@ internal sealed class ThreadPoolScheduler : ConnectionScheduler
         }
     }
 
-    public override void Resume(IThreadPoolWorkItem work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
+    public override void Resume(IResumable work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
 
-    public override void ResumeFromLoop(IThreadPoolWorkItem work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
+    public override void ResumeFromLoop(IResumable work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
 }

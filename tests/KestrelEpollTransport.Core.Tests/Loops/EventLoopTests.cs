@@ -13,15 +13,13 @@ public sealed class EventLoopTests : IDisposable
 {
     private readonly LogRecorder _log = new();
     private readonly EventLoop _loop;
-    private readonly LoopThread _thread;
     private readonly Socket _peer = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly Socket _socket;
 
     public EventLoopTests()
     {
         _loop = new EventLoop(5, Poller.Create(), _log);
-        _thread = new LoopThread(_loop, _log);
-        _thread.Start();
+        new LoopThread().Drive(_loop);
         using Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
@@ -34,7 +32,7 @@ public sealed class EventLoopTests : IDisposable
     public void Dispose()
     {
         _loop.Stop();
-        Assert.True(_thread.Join(Timeouts.Limit));
+        Assert.True(_loop.WaitForEnd(Timeouts.Limit));
         _peer.Dispose();
         _socket.Dispose();
         _log.Dispose();
@@ -100,7 +98,7 @@ public sealed class EventLoopTests : IDisposable
 
         TaskCompletionSource timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _peer.Send([1]);
-        _loop.Post(new TestWork(() => _loop.OnSchedule(new TestWork(timer.SetResult), 10)));
+        _loop.Post(new TestWork(() => _loop.Schedule(new TestWork(timer.SetResult), 10)));
 
         Assert.Equal(Readiness.Readable, await handler.Ready.Task.OrTimeout());
         await timer.Task.OrTimeout();
@@ -111,7 +109,7 @@ public sealed class EventLoopTests : IDisposable
     }
 
     [Fact]
-    public async Task OnSchedule_SeveralTimers_RunOnTheLoopWhenDueAndInThatOrder()
+    public async Task Schedule_SeveralTimers_RunOnTheLoopWhenDueAndInThatOrder()
     {
         int[] delays = [400, 0, 200];
         List<(int Delay, TimeSpan After, bool OnLoop)> ran = [];
@@ -122,7 +120,7 @@ public sealed class EventLoopTests : IDisposable
             foreach (int delay in delays)
             {
                 long start = Stopwatch.GetTimestamp();
-                _loop.OnSchedule(
+                _loop.Schedule(
                     new TestWork(() =>
                     {
                         ran.Add((delay, Stopwatch.GetElapsedTime(start), _loop.IsDriver));
@@ -171,7 +169,7 @@ public sealed class EventLoopTests : IDisposable
         InvalidOperationException thrown = new("on purpose");
 
         _loop.Post(new TestWork(() => throw thrown));
-        _loop.Post(new TestWork(() => _loop.OnSchedule(new TestWork(() => throw thrown), 0)));
+        _loop.Post(new TestWork(() => _loop.Schedule(new TestWork(() => throw thrown), 0)));
 
         await Timeouts.UntilAsync(() => _log.All().Count(e => e.Exception == thrown && e.Level == LogLevel.Critical) == 2);
         Assert.True(await RunAsync(() => _loop.IsDriver).OrTimeout());
@@ -210,7 +208,7 @@ public sealed class EventLoopTests : IDisposable
         await CheckAsync();
 
         TaskCompletionSource timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        _loop.Post(new TestWork(() => _loop.OnSchedule(
+        _loop.Post(new TestWork(() => _loop.Schedule(
             new TestWork(() =>
             {
                 Change();
@@ -264,7 +262,7 @@ public sealed class EventLoopTests : IDisposable
         TaskCompletionSource<bool> timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _loop.Post(new TestWork(() =>
         {
-            _loop.OnSchedule(new TestWork(() => timer.SetResult(Thread.CurrentThread.IsThreadPoolThread)), int.MaxValue);
+            _loop.Schedule(new TestWork(() => timer.SetResult(Thread.CurrentThread.IsThreadPoolThread)), int.MaxValue);
             busy.SetResult();
             release.Wait(Timeouts.Limit);
         }));
@@ -276,15 +274,14 @@ public sealed class EventLoopTests : IDisposable
 
         Assert.True(await posted.Task.OrTimeout(), "Ran on the loop.");
         Assert.True(await timer.Task.OrTimeout(), "Ran on the loop.");
-        Assert.True(_thread.Join(Timeouts.Limit));
+        Assert.True(_loop.WaitForEnd(Timeouts.Limit));
     }
 
     [Fact]
-    public async Task Post_ToALoopThatEndedAndWasDisposed_RunsOnThePool()
+    public async Task Post_ToALoopThatEnded_RunsOnThePool()
     {
         _loop.Stop();
-        Assert.True(_thread.Join(Timeouts.Limit));
-        _loop.Dispose();
+        Assert.True(_loop.WaitForEnd(Timeouts.Limit));
 
         Assert.True(await RunAsync(() => Thread.CurrentThread.IsThreadPoolThread).OrTimeout());
         Assert.True(_loop.Register(new TestHandler(), Descriptor, Interest.Read).IsError);
@@ -297,8 +294,7 @@ public sealed class EventLoopTests : IDisposable
         for (int round = 0; round < 50; round++)
         {
             EventLoop loop = new(round, Poller.Create(), _log);
-            LoopThread thread = new(loop, _log);
-            thread.Start();
+            new LoopThread().Drive(loop);
             int[] runs = new int[200];
             using CountdownEvent left = new(runs.Length);
             using Barrier together = new(2);
@@ -320,8 +316,7 @@ public sealed class EventLoopTests : IDisposable
 
             await poster.OrTimeout();
             Assert.True(left.Wait(Timeouts.Limit), $"{left.CurrentCount} never ran.");
-            Assert.True(thread.Join(Timeouts.Limit));
-            loop.Dispose();
+            Assert.True(loop.WaitForEnd(Timeouts.Limit));
             Assert.All(runs, count => Assert.Equal(1, count));
         }
     }

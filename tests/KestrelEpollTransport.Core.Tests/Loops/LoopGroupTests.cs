@@ -11,7 +11,7 @@ public sealed class LoopGroupTests : IDisposable
     private readonly LogRecorder _log = new();
     private readonly LoopGroup _group;
 
-    public LoopGroupTests() => _group = new LoopGroup(4, _log);
+    public LoopGroupTests() => _group = new LoopGroup(4, new LoopThread(), _log);
 
     public void Dispose()
     {
@@ -100,7 +100,7 @@ public sealed class LoopGroupTests : IDisposable
 
         _group.Dispose();
 
-        Assert.All(threads, thread => Assert.False(thread.IsAlive));
+        Assert.All(threads, thread => Assert.True(thread.Join(Timeouts.Limit)));
         Assert.All(handlers, handler => Assert.True(handler.Abandoned.Task.IsCompleted));
         Assert.All(loops, AssertPollerIsClosed);
         Assert.Throws<ObjectDisposedException>(() => _group.Next());

@@ -33,7 +33,7 @@ internal sealed class TestHandler(Action<Readiness>? onReady = null, Action<Exce
     public void Abandon() => Abandoned.TrySetResult();
 }
 
-internal sealed class TestWork(Action action) : IThreadPoolWorkItem
+internal sealed class TestWork(Action action) : ILoopWork
 {
     public void Execute() => action();
 }

@@ -59,7 +59,7 @@ public class WakeGateTests
     private static IEnumerable<Actor<State>> Posters(int count) =>
         Enumerable.Range(1, count).Select(i => new Actor<State>($"poster {i}", Post));
 
-    // As EventLoop.OnRunPass and PrepareWait.
+    // As EventLoop.Wait and TryFinishPass.
     private static IEnumerable<Step> Loop(State state, bool looksAgain)
     {
         while (true)

@@ -1,0 +1,15 @@
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>Finds threads for loops.</summary>
+internal interface ILoopDriver
+{
+    /// <summary>Has a thread call <see cref="EventLoop.OnDrive"/> until the loop is stopped.</summary>
+    void Drive(EventLoop loop);
+}
+
+/// <summary>Told by loops when they have something to do.</summary>
+internal interface ILoopObserver
+{
+    /// <summary>A loop woke up, and told so with a full fence. On the loop's thread, once a pass.</summary>
+    void OnLoopAwake();
+}

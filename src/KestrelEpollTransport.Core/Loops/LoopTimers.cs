@@ -1,0 +1,53 @@
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>Work of a loop that is due later. Rarely more than a back-off, so a lock will do. Thread-safe.</summary>
+internal sealed class LoopTimers
+{
+    private readonly Lock _lock = new();
+    private readonly PriorityQueue<ILoopWork, long> _timers = new();
+    private volatile int _count;
+
+    public void Add(ILoopWork work, int delayMs)
+    {
+        lock (_lock)
+        {
+            _timers.Enqueue(work, Environment.TickCount64 + delayMs);
+            _count = _timers.Count;
+        }
+    }
+
+    /// <summary>How long until the next one is due: 0 if it is, -1 if there is none.</summary>
+    public int GetTimeoutMs()
+    {
+        if (_count == 0)
+        {
+            return -1;
+        }
+
+        lock (_lock)
+        {
+            return _timers.TryPeek(out _, out long dueMs) ? (int)Math.Clamp(dueMs - Environment.TickCount64, 0, int.MaxValue) : -1;
+        }
+    }
+
+    /// <summary>Takes one that is due, the earliest first.</summary>
+    public ILoopWork? TakeDue() => _count == 0 ? null : TakeBefore(Environment.TickCount64);
+
+    /// <summary>Takes one whether it is due or not.</summary>
+    public ILoopWork? TakeAny() => TakeBefore(long.MaxValue);
+
+    private ILoopWork? TakeBefore(long limitMs)
+    {
+        lock (_lock)
+        {
+            if (!_timers.TryPeek(out _, out long dueMs) || dueMs > limitMs)
+            {
+                return null;
+            }
+
+            ILoopWork work = _timers.Dequeue();
+            _count = _timers.Count;
+            return work;
+        }
+    }
+}

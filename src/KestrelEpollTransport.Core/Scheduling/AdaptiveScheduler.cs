@@ -1,0 +1,59 @@
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>
+/// Resumes run on their loop as long as their connection is cheap, on a worker when it is not, and on the thread pool when
+/// workers have run out.
+/// </summary>
+internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters, WorkerAlarm alarm) : ConnectionScheduler
+{
+    public override void Resume(IResumable work, EventLoop loop)
+    {
+        if (work.Profile.RunsInline)
+        {
+            // When its turn comes, it asks again.
+            loop.Post(work);
+        }
+        else
+        {
+            RunOffLoop(work);
+        }
+    }
+
+    public override void ResumeFromLoop(IResumable work, EventLoop loop)
+    {
+        if (!work.Profile.RunsInline)
+        {
+            RunOffLoop(work);
+        }
+        else if (workers.HasReserve)
+        {
+            counters.RanInline(loop.Index);
+            work.Execute();
+        }
+        else
+        {
+            // Should it block, nobody could take this loop over. By itself, and not behind the dear work that waits.
+            alarm.WorkersRanOut();
+            counters.SentToPool();
+            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+        }
+    }
+
+    private void RunOffLoop(IResumable work)
+    {
+        if (workers.IsExhausted)
+        {
+            alarm.WorkersRanOut();
+            counters.SentToPool();
+        }
+        else
+        {
+            counters.SentToWorkers();
+        }
+
+        workers.OffLoop.Enqueue(work);
+    }
+}

@@ -1,0 +1,103 @@
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>
+/// Sees that a loop has been in one and the same dispatch for too long, and has it handed to another worker. For the watch's
+/// thread, but for <see cref="IWatched.IsQuiet"/>.
+/// </summary>
+internal sealed class LoopWatch : IWatched
+{
+    private readonly LoopGroup _group;
+    private readonly Workers _workers;
+    private readonly SchedulingCounters _counters;
+    private readonly WorkerAlarm _alarm;
+    private readonly TimeSpan _limit;
+    private Sighting[] _sightings = [];
+
+    /// <param name="group">Whose loops.</param>
+    /// <param name="workers">Who takes over.</param>
+    /// <param name="counters">Counts what was done.</param>
+    /// <param name="alarm">Told that nobody could take over.</param>
+    /// <param name="limit">How long a dispatch may take.</param>
+    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, WorkerAlarm alarm, TimeSpan limit)
+    {
+        _group = group;
+        _workers = workers;
+        _counters = counters;
+        _alarm = alarm;
+        _limit = limit;
+    }
+
+    bool IWatched.IsQuiet
+    {
+        get
+        {
+            foreach (EventLoop loop in _group.Started)
+            {
+                if (loop.IsAwake && !loop.HasEnded)
+                {
+                    return false;
+                }
+            }
+
+            return true;
+        }
+    }
+
+    void IWatched.Look(TimeSpan elapsed)
+    {
+        ReadOnlySpan<EventLoop> loops = _group.Started;
+        if (_sightings.Length != loops.Length)
+        {
+            _sightings = new Sighting[loops.Length];
+        }
+
+        for (int i = 0; i < loops.Length; i++)
+        {
+            LookAt(loops[i], ref _sightings[i], elapsed);
+        }
+    }
+
+    private void LookAt(EventLoop loop, ref Sighting sighting, TimeSpan elapsed)
+    {
+        long dispatch = loop.CurrentDispatch;
+        if (dispatch == 0 || dispatch != sighting.Dispatch)
+        {
+            sighting = new Sighting(dispatch, TimeSpan.Zero);
+            return;
+        }
+
+        sighting = sighting with { Blocked = sighting.Blocked + elapsed };
+        if (sighting.Blocked >= _limit)
+        {
+            HandOffNow(loop, sighting);
+        }
+    }
+
+    private void HandOffNow(EventLoop loop, Sighting sighting)
+    {
+        switch (_workers.TryHandOff(loop, sighting.Dispatch, out IDispatched? dispatched))
+        {
+            case HandOff.Done:
+                _counters.HandedOff();
+                dispatched!.OnHandedOff();
+                _workers.OffLoop.Enqueue(new Report(dispatched, loop.Index, sighting.Blocked));
+                break;
+            case HandOff.NoWorker:
+                // The next look tries again.
+                _alarm.WorkersRanOut();
+                break;
+        }
+    }
+
+    /// <summary>A dispatch, and how long it has been seen for.</summary>
+    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked);
+
+    /// <summary>Logs a hand-over. A worker's, because loggers may block.</summary>
+    private sealed class Report(IDispatched dispatched, int loop, TimeSpan blocked) : IThreadPoolWorkItem
+    {
+        public void Execute() => dispatched.LogHandOff(loop, blocked);
+    }
+}

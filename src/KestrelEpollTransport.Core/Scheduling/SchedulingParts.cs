@@ -1,0 +1,55 @@
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>What a transport's scheduling consists of: the loops and their threads, the scheduler, the watch. Thread-safe.</summary>
+internal sealed class SchedulingParts : IDisposable
+{
+    private readonly WatchThread _watch;
+    private readonly TimeSpan _demotionLimit;
+
+    public SchedulingParts(EpollTransportOptions options, ILogger logger)
+    {
+        _watch = new WatchThread(logger);
+        _demotionLimit = options.DemotionLimit;
+        Flushes = new FlushWatch(_watch, logger);
+        if (options.Scheduling != ApplicationScheduling.Adaptive)
+        {
+            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger);
+            Scheduler = options.Scheduling == ApplicationScheduling.UnsafeInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
+            return;
+        }
+
+        Counters = new SchedulingCounters(options.LoopCount);
+        Workers = new Workers(options.MaxWorkers, options.LoopCount);
+        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch);
+        WorkerAlarm alarm = new(logger, options.MaxWorkers);
+        Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
+        _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, options.HandOffLimit));
+    }
+
+    public LoopGroup Loops { get; }
+
+    public ConnectionScheduler Scheduler { get; }
+
+    public FlushWatch Flushes { get; }
+
+    /// <summary>Null: the scheduling is not adaptive, and counts nothing.</summary>
+    public SchedulingCounters? Counters { get; }
+
+    /// <summary>Null: the scheduling is not adaptive, and has no workers.</summary>
+    public Workers? Workers { get; }
+
+    /// <summary>For the connections of a new endpoint; null: they need not be measured.</summary>
+    public DispatchHistory? CreateHistory() => Counters is null ? null : new DispatchHistory(_demotionLimit, Counters);
+
+    public void Dispose()
+    {
+        // In this order: what is stuck in a dispatch loses its loop to a worker, which ends it.
+        Loops.Dispose();
+        _watch.Dispose();
+        Workers?.Dispose();
+    }
+}

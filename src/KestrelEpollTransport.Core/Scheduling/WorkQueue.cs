@@ -1,0 +1,74 @@
+using System.Collections.Concurrent;
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>
+/// Work on its way to threads: one call for a thread takes many pieces, so that finding and waking a thread is paid once a
+/// burst. Thread-safe.
+/// </summary>
+/// <remarks>
+/// At most one thread has been called and has not yet come; any number may be draining. One that drains calls for the next
+/// before each piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads.
+/// <para>The window: work is enqueued while a thread finds the queue empty and leaves. The thread clears the flag (a fence)
+/// before it dequeues; <see cref="Enqueue"/> enqueues and then takes the flag (a fence): either the thread sees the work, or
+/// the flag is clear and another one is called.</para>
+/// </remarks>
+internal abstract class WorkQueue : IThreadPoolWorkItem
+{
+    /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
+    private const int MaxPoolRunMs = 15;
+
+    private readonly ConcurrentQueue<IThreadPoolWorkItem> _queue = new();
+    private int _called;
+
+    public void Enqueue(IThreadPoolWorkItem work)
+    {
+        _queue.Enqueue(work);
+        CallOnce();
+    }
+
+    void IThreadPoolWorkItem.Execute()
+    {
+        // The pool restores a thread between its items, and to it all of these are one.
+        Drain(ThreadBaseline.Capture(), Environment.TickCount64 + MaxPoolRunMs);
+    }
+
+    /// <summary>Has a thread call <see cref="Drain"/>, or the thread pool execute this.</summary>
+    protected abstract void CallThread();
+
+    /// <summary>The thread that was called has come: runs what waits.</summary>
+    /// <param name="baseline">What the thread looks like before and after each piece.</param>
+    /// <param name="untilMs">When to leave the rest to the next thread, in the time of <see cref="Environment.TickCount64"/>.</param>
+    protected void Drain(in ThreadBaseline baseline, long untilMs)
+    {
+        Interlocked.Exchange(ref _called, 0);
+        while (_queue.TryDequeue(out IThreadPoolWorkItem? work))
+        {
+            if (!_queue.IsEmpty)
+            {
+                CallOnce();
+            }
+
+            work.Execute();
+            baseline.Restore();
+            if (Environment.TickCount64 >= untilMs)
+            {
+                if (!_queue.IsEmpty)
+                {
+                    CallOnce();
+                }
+
+                return;
+            }
+        }
+    }
+
+    private void CallOnce()
+    {
+        if (Interlocked.Exchange(ref _called, 1) == 0)
+        {
+            CallThread();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+using System.Diagnostics.CodeAnalysis;
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>How an attempt to give a loop to another worker ended.</summary>
+internal enum HandOff
+{
+    /// <summary>Another worker drives the loop.</summary>
+    Done,
+
+    /// <summary>The dispatch had returned: nothing was wrong any more.</summary>
+    Returned,
+
+    /// <summary>No worker is left, and no thread could be started.</summary>
+    NoWorker,
+}
+
+/// <summary>
+/// The threads of adaptive scheduling: they drive the loops, take loops over from workers that are stuck, and run what is too
+/// dear for a loop. Kept while there is use for them, the one that rested last first; started when none rests; bounded.
+/// Thread-safe.
+/// </summary>
+/// <remarks>
+/// <i>Busy</i> is a worker that runs dear work, or is stuck in a dispatch that cost it its loop. Dear work gets workers while fewer
+/// than the bound are busy, and the thread pool beyond. A hand-over may go on for one worker more per loop, and dispatches
+/// are inline only while all of that reserve is there (<see cref="HasReserve"/>): so when one stuck dispatch eats into it, every
+/// other loop, which may be in a dispatch at that moment, still has its worker, and the loop that was handed over dispatches
+/// nothing that can block. Application code that waits for other requests of the same server never blocks the last thread
+/// that would serve them.
+/// </remarks>
+internal sealed class Workers : ILoopDriver, IDisposable
+{
+    public const string ThreadName = "epoll worker";
+
+    /// <summary>How long a worker without work is kept.</summary>
+    public static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly int _maxBusy;
+    private readonly int _reserve;
+    private readonly Lock _lock = new();
+
+    // Under the lock.
+    private readonly HashSet<Worker> _all = [];
+    private readonly List<Worker> _resting = [];
+    private bool _disposed;
+
+    // Written under the lock.
+    private volatile int _busy;
+
+    /// <param name="maxBusy">See the remarks.</param>
+    /// <param name="loopCount">How many loops may have to be handed over.</param>
+    public Workers(int maxBusy, int loopCount)
+    {
+        _maxBusy = maxBusy;
+        _reserve = loopCount;
+        OffLoop = new OffLoopQueue(this);
+    }
+
+    /// <summary>For what is too dear for the loops.</summary>
+    public OffLoopQueue OffLoop { get; }
+
+    /// <summary>Whether every loop could be handed over at this moment.</summary>
+    public bool HasReserve => _busy <= _maxBusy;
+
+    /// <summary>Whether dear work finds no worker any more.</summary>
+    public bool IsExhausted => _busy >= _maxBusy;
+
+    /// <summary>How many threads there are, those that drive loops included.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _all.Count;
+            }
+        }
+    }
+
+    /// <summary>Gives a loop its first worker.</summary>
+    /// <exception cref="OutOfMemoryException">No thread could be started.</exception>
+    public void Drive(EventLoop loop)
+    {
+        Worker? worker;
+        lock (_lock)
+        {
+            worker = TryPopResting();
+        }
+
+        (worker ?? Start()).Give(loop);
+    }
+
+    /// <summary>Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy.</summary>
+    public bool TryCall()
+    {
+        if (TryReserve(_maxBusy, out Worker? worker))
+        {
+            worker.Wake();
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives a loop to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
+    /// <param name="loop">The loop.</param>
+    /// <param name="dispatch">What <see cref="EventLoop.CurrentDispatch"/> was.</param>
+    /// <param name="dispatched">What the present worker is stuck in.</param>
+    public HandOff TryHandOff(EventLoop loop, long dispatch, out IDispatched? dispatched)
+    {
+        // The next worker first: a loop that was taken has to be driven. With the take, the present one becomes busy.
+        dispatched = null;
+        if (!TryReserve(_maxBusy + _reserve, out Worker? next))
+        {
+            return HandOff.NoWorker;
+        }
+
+        if (loop.TryTake(dispatch, out dispatched))
+        {
+            next.Give(loop);
+            return HandOff.Done;
+        }
+
+        if (!TryRest(next, wasBusy: true))
+        {
+            next.End();
+        }
+
+        return HandOff.Returned;
+    }
+
+    /// <summary>A worker has nothing to do any more. False: it is to end.</summary>
+    public bool TryRest(Worker worker, bool wasBusy)
+    {
+        lock (_lock)
+        {
+            _busy -= wasBusy ? 1 : 0;
+            if (_disposed)
+            {
+                _all.Remove(worker);
+                return false;
+            }
+
+            _resting.Add(worker);
+            return true;
+        }
+    }
+
+    /// <summary>Lets a worker that rests end; false if it was taken meanwhile, and will be given something.</summary>
+    public bool TryRetire(Worker worker)
+    {
+        lock (_lock)
+        {
+            return _resting.Remove(worker) && _all.Remove(worker);
+        }
+    }
+
+    /// <summary>
+    /// For when the loops have ended: ends the workers, and waits a while for those that application code does not hold.
+    /// </summary>
+    public void Dispose()
+    {
+        Worker[] resting;
+        lock (_lock)
+        {
+            _disposed = true;
+            resting = [.. _resting];
+            _resting.Clear();
+            _all.ExceptWith(resting);
+        }
+
+        Array.ForEach(resting, static worker => worker.End());
+        Array.ForEach(resting, static worker => worker.Join(s_joinTimeout));
+    }
+
+    // True: a worker that is the caller's, and counts as busy.
+    private bool TryReserve(int limit, [NotNullWhen(true)] out Worker? worker)
+    {
+        worker = null;
+        lock (_lock)
+        {
+            if (_busy >= limit)
+            {
+                return false;
+            }
+
+            _busy++;
+            worker = TryPopResting();
+        }
+
+        try
+        {
+            worker ??= Start();
+            return true;
+        }
+        catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+        {
+            // The system has no more threads for us: as if the bound were here.
+            lock (_lock)
+            {
+                _busy--;
+            }
+
+            return false;
+        }
+    }
+
+    // Under the lock.
+    private Worker? TryPopResting()
+    {
+        if (_resting.Count == 0)
+        {
+            return null;
+        }
+
+        Worker worker = _resting[^1];
+        _resting.RemoveAt(_resting.Count - 1);
+        return worker;
+    }
+
+    // Outside of the lock: it returns when the thread runs.
+    private Worker Start()
+    {
+        Worker worker = new(this);
+        lock (_lock)
+        {
+            _all.Add(worker);
+        }
+
+        try
+        {
+            worker.Start();
+            return worker;
+        }
+        catch
+        {
+            lock (_lock)
+            {
+                _all.Remove(worker);
+            }
+
+            throw;
+        }
+    }
+}
