@@ -49,6 +49,12 @@ internal sealed class PipeEnd
             _aside.Add(Task.Run(CancelNowAndThenAsync));
         }
 
+        if (role.Quirks.HasFlag(Quirks.Blocks))
+        {
+            var random = new Random(seed + 2);
+            connection.ConnectionClosed.UnsafeRegister(_ => Blocking.Maybe(random, figures), null);
+        }
+
         if (role.Quirks.HasFlag(Quirks.UsesSocket))
         {
             UseSocket();
@@ -79,6 +85,7 @@ internal sealed class PipeEnd
     {
         await StepAsync(_readRandom, Received);
         ReadResult result = await ReadSomehowAsync(length - Received);
+        MayBlock(_readRandom);
         ReadOnlySequence<byte> buffer = result.Buffer;
         if (!result.IsCompleted && MayHoard(buffer.Length, length))
         {
@@ -101,7 +108,9 @@ internal sealed class PipeEnd
         }
 
         _figures.AddBytes(taken);
+        MayBlock(_readRandom);
         _input.AdvanceTo(buffer.End);
+        MayBlock(_readRandom);
         return !result.IsCompleted;
     }
 
@@ -120,11 +129,13 @@ internal sealed class PipeEnd
             Sent += span.Length;
             chunk -= span.Length;
             hint = 0;
+            MayBlock(_writeRandom);
         }
 
         if (Sent == length || _writeRandom.Next(4) != 0)
         {
             await FlushAsync();
+            MayBlock(_writeRandom);
         }
     }
 
@@ -182,6 +193,7 @@ internal sealed class PipeEnd
     public async Task CloseAsync()
     {
         _closed = true;
+        MayBlock(_readRandom);
         if (_readRandom.Next(4) == 0 && !_outputCompleted)
         {
             await _output.CompleteAsync();
@@ -233,6 +245,14 @@ internal sealed class PipeEnd
 
     private bool MayHoard(long buffered, long length) =>
         _role.Quirks.HasFlag(Quirks.Hoards) && buffered < MostHoarded && Received + buffered < length && _readRandom.Next(2) == 0;
+
+    private void MayBlock(Random random)
+    {
+        if (_role.Quirks.HasFlag(Quirks.Blocks))
+        {
+            Blocking.Maybe(random, _figures);
+        }
+    }
 
     /// <summary>What happens between two reads or two writes.</summary>
     private async ValueTask StepAsync(Random random, long position)

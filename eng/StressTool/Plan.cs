@@ -54,6 +54,9 @@ internal enum Quirks : byte
 
     /// <summary>Uses ReadAtLeastAsync now and then.</summary>
     ReadsAtLeast = 64,
+
+    /// <summary>Blocks its thread for some milliseconds now and then, between any two calls.</summary>
+    Blocks = 128,
 }
 
 /// <summary>What one side does.</summary>
@@ -92,7 +95,7 @@ internal sealed record Plan(Mode Mode, ulong Seed, long Length, Role Server, Rol
     {
         Cut cut = mayCut ? (Cut)random.Next((int)Cut.Reset + 1) : Cut.None;
         // Half of the connections have no quirk but the pace of the network.
-        Quirks quirks = random.Next(2) == 0 ? Quirks.None : (Quirks)random.Next(128);
+        Quirks quirks = random.Next(2) == 0 ? Quirks.None : (Quirks)random.Next(256);
         return new Role(cut, random.NextInt64(length + 1), quirks & ~never);
     }
 

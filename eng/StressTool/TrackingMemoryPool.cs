@@ -11,6 +11,7 @@ namespace StressTool;
 internal sealed class TrackingMemoryPoolFactory(Figures figures) : IMemoryPoolFactory<byte>
 {
     private int _outstanding;
+    private int _rents;
     private int _openPools;
 
     public int Outstanding => Volatile.Read(ref _outstanding);
@@ -41,6 +42,7 @@ internal sealed class TrackingMemoryPoolFactory(Figures figures) : IMemoryPoolFa
             // As Kestrel's own pool does.
             ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, BlockSize);
             ObjectDisposedException.ThrowIf(_disposed != 0, this);
+            Blocking.EveryNth(ref factory._rents, 50_021, figures, "blocked in the memory pool");
 
             if (_blocks.Count <= Resting || !_blocks.TryDequeue(out byte[]? block))
             {

@@ -41,6 +41,9 @@ internal sealed class Transport : IAsyncDisposable
             {
                 options.Scheduling = scheduling;
                 options.LoopCount = random.Next(1, 5);
+                options.MaxWorkers = 1 << random.Next(8);
+                options.HandOffLimit = TimeSpan.FromMilliseconds(random.Next(1, 4));
+                options.DemotionLimit = TimeSpan.FromMicroseconds(Math.Pow(10, random.Next(2, 6)));
                 options.MaxReadBufferSize = 1L << random.Next(13, 21);
                 options.MaxWriteBufferSize = 1L << random.Next(13, 18);
                 options.CreateBoundListenSocket = CreateListenSocket;

@@ -51,6 +51,7 @@ internal sealed class EventLoop : IDisposable
     private int _postedLeft;
     private IDispatched? _dispatched;
     private volatile int _driver;
+    private volatile KernelThread? _driverThread;
 
     public EventLoop(int index, Poller poller, ILogger logger, ILoopObserver? observer = null)
     {
@@ -75,6 +76,9 @@ internal sealed class EventLoop : IDisposable
 
     /// <summary>Whether the calling thread drives this loop. It may have lost it by the time it looks at the answer.</summary>
     public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
+
+    /// <summary>Whether the driving thread runs, or would if it had a processor; false: blocked, or not known.</summary>
+    public bool IsDriverRunnable => _driverThread?.IsRunnable() == true;
 
     /// <summary>Whether it was stopped, and the thread pool runs what it left.</summary>
     public bool HasEnded => _ended;
@@ -181,6 +185,7 @@ internal sealed class EventLoop : IDisposable
     public bool OnDrive(in ThreadBaseline baseline)
     {
         _driver = Environment.CurrentManagedThreadId;
+        _driverThread = KernelThread.Current;
         try
         {
             while (!_stopping)

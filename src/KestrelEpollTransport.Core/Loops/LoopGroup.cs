@@ -112,10 +112,29 @@ internal sealed class LoopGroup : IDisposable
             }
 
             EventLoop[] loops = CreateLoops();
-            Array.ForEach(loops, _driver.Drive);
+            DriveAll(loops);
 
             Volatile.Write(ref _loops, loops);
             return loops;
+        }
+    }
+
+    private void DriveAll(EventLoop[] loops)
+    {
+        int driven = 0;
+        try
+        {
+            for (; driven < loops.Length; driven++)
+            {
+                _driver.Drive(loops[driven]);
+            }
+        }
+        catch
+        {
+            // No thread for this one: those that have one end by themselves.
+            Array.ForEach(loops[..driven], static loop => loop.Stop());
+            Array.ForEach(loops[driven..], static loop => loop.Dispose());
+            throw;
         }
     }
 

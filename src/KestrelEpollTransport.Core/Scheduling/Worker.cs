@@ -66,8 +66,10 @@ internal sealed class Worker
                 wasBusy = !Drive(loop);
                 baseline.Restore();
             }
-            else
+
+            if (wasBusy)
             {
+                // Also after a stuck dispatch: dear work may wait because all others are.
                 _owner.OffLoop.OnWorker(baseline);
             }
 

@@ -1,0 +1,51 @@
+namespace KestrelEpollTransport.Native;
+
+/// <summary>A thread of this process as the kernel sees it. Thread-safe.</summary>
+internal sealed class KernelThread
+{
+    [ThreadStatic]
+    private static KernelThread? s_threadCurrent;
+
+    private readonly string? _statPath;
+
+    private KernelThread(string? statPath) => _statPath = statPath;
+
+    /// <summary>The calling thread.</summary>
+    public static KernelThread Current => s_threadCurrent ??= Find();
+
+    /// <summary>
+    /// Whether the thread runs or waits for a processor, and so is not blocked; false also where the kernel does not tell.
+    /// </summary>
+    public bool IsRunnable()
+    {
+        if (_statPath is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            // "TID (name) S …", proc_pid_stat(5): the name may contain anything, so the state is behind the last bracket.
+            string stat = File.ReadAllText(_statPath);
+            return stat.AsSpan(stat.LastIndexOf(')') + 1).TrimStart().StartsWith('R');
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static KernelThread Find()
+    {
+        try
+        {
+            // A link to PID/task/TID of who reads it, proc(5). Only Linux has it.
+            string? target = new FileInfo("/proc/thread-self").LinkTarget;
+            return new KernelThread(target is null ? null : $"/proc/{target}/stat");
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return new KernelThread(null);
+        }
+    }
+}
