@@ -47,6 +47,9 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
     /// <summary>How long a look takes to come.</summary>
     public static TimeSpan Interval { get; } = TimeSpan.FromMilliseconds(LookEveryMs);
 
+    /// <summary>Whether it sleeps until it is unparked. For looking only.</summary>
+    public bool IsParked => Volatile.Read(ref _parked) == 1;
+
     /// <summary>Watches something more. For while the transport is made.</summary>
     public void Add(IWatched watched) => _watched = [.. _watched, watched];
 

@@ -1,0 +1,203 @@
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+public class DispatchProfileTests
+{
+    private readonly SchedulingCounters _counters = new(1);
+    private readonly DispatchHistory _history;
+
+    public DispatchProfileTests() => _history = new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters);
+
+    [Fact]
+    public void NewConnection_OfAnUnknownEndpoint_StartsInline() =>
+        Assert.True(new DispatchProfile(_history).RunsInline);
+
+    [Fact]
+    public void OneDearDispatch_AmongCheapOnes_StaysInline()
+    {
+        DispatchProfile profile = new(_history);
+        for (int i = 0; i < 20; i++)
+        {
+            profile.Note(isDear: true);
+            NoteCheap(ref profile, 40);
+            Assert.True(profile.RunsInline);
+        }
+
+        Assert.Equal(0, _counters.Demotions);
+    }
+
+    [Fact]
+    public void TwoDearDispatches_CloseToEachOther_Demote()
+    {
+        DispatchProfile profile = new(_history);
+        profile.Note(isDear: true);
+        NoteCheap(ref profile, 20);
+
+        profile.Note(isDear: true);
+
+        Assert.False(profile.RunsInline);
+        Assert.Equal(1, _counters.Demotions);
+    }
+
+    [Fact]
+    public void HandOff_OfOneDispatch_Demotes()
+    {
+        DispatchProfile profile = new(_history);
+
+        profile.HandedOff();
+
+        Assert.False(profile.RunsInline);
+        Assert.Equal(1, _counters.Demotions);
+    }
+
+    [Fact]
+    public void CheapRun_OffTheLoop_Promotes()
+    {
+        DispatchProfile profile = new(_history);
+        profile.HandedOff();
+
+        Assert.Equal(16, CheapUntilInline(ref profile));
+        Assert.Equal(1, _counters.Promotions);
+    }
+
+    [Fact]
+    public void OneRequestInTwentyThatIsDear_EndsOffTheLoopForGood()
+    {
+        DispatchProfile profile = new(_history);
+        for (int i = 0; i < 10; i++)
+        {
+            profile.Note(isDear: true);
+            NoteCheap(ref profile, 19);
+        }
+
+        for (int i = 0; i < 200; i++)
+        {
+            profile.Note(isDear: true);
+            NoteCheap(ref profile, 19);
+            Assert.False(profile.RunsInline);
+        }
+    }
+
+    [Fact]
+    public void EachDemotion_DoublesWhatPromotionTakes_UpToALimit_AndALongCheapRunForgets()
+    {
+        DispatchProfile profile = new(_history);
+        List<int> took = [];
+        for (int i = 0; i < 9; i++)
+        {
+            profile.HandedOff();
+            took.Add(CheapUntilInline(ref profile));
+        }
+
+        Assert.Equal([16, 32, 64, 128, 256, 512, 1024, 1024, 1024], took);
+
+        profile.Note(isDear: true);
+        NoteCheap(ref profile, 1024);
+        profile.HandedOff();
+        Assert.Equal(16, CheapUntilInline(ref profile));
+    }
+
+    [Fact]
+    public void Endpoint_WhoseConnectionsBeginDear_StartsTheNextOnesOffTheLoop()
+    {
+        for (int i = 0; i < 2; i++)
+        {
+            DispatchProfile handshake = new(_history);
+            Assert.True(handshake.RunsInline);
+            handshake.Note(isDear: true);
+        }
+
+        DispatchProfile next = new(_history);
+        Assert.False(next.RunsInline);
+        Assert.Equal(16, CheapUntilInline(ref next));
+
+        // It became cheap, as when the code was compiled: so do those that come.
+        for (int i = 0; i < 20; i++)
+        {
+            DispatchProfile cheap = new(_history);
+            NoteCheap(ref cheap, 20);
+        }
+
+        Assert.True(new DispatchProfile(_history).RunsInline);
+    }
+
+    [Theory]
+    [InlineData(100, true)]
+    [InlineData(20, false)]
+    public void Endpoint_WithOneDearStartAmongMany_DecidesByTheirShare(int oneIn, bool startsInline)
+    {
+        for (int i = 0; i < 5_000; i++)
+        {
+            _history.NoteStart(isDear: i % oneIn == 0);
+        }
+
+        Assert.Equal(startsInline, _history.StartsInline);
+    }
+
+    [Fact]
+    public void LaterDispatches_OfAConnection_DoNotCountAsStarts()
+    {
+        DispatchProfile profile = new(_history);
+        NoteCheap(ref profile, 10);
+        for (int i = 0; i < 10; i++)
+        {
+            profile.Note(isDear: true);
+        }
+
+        Assert.False(profile.RunsInline);
+        Assert.True(_history.StartsInline);
+    }
+
+    [Fact]
+    public void Cost_OfADispatch_IsSharedByTheReadsThatItServed()
+    {
+        // Far more than the limit ago; and a thousand reads that share it, far less than the limit each.
+        long began = TimeProvider.System.GetTimestamp() - (TimeProvider.System.TimestampFrequency / 100);
+        DispatchProfile pipelined = new(_history);
+        DispatchProfile single = new(_history);
+        for (int i = 0; i < 2; i++)
+        {
+            pipelined.End(began, 100_000);
+            single.End(began, 1);
+        }
+
+        Assert.True(pipelined.RunsInline);
+        Assert.False(single.RunsInline);
+    }
+
+    [Fact]
+    public void ProfileWithoutHistory_MeasuresNothing()
+    {
+        DispatchProfile profile = new(null);
+
+        Assert.Equal(0, profile.Begin());
+        profile.End(0, 1);
+        profile.End(0, 1);
+
+        Assert.True(profile.RunsInline);
+    }
+
+    private static void NoteCheap(ref DispatchProfile profile, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            profile.Note(isDear: false);
+        }
+    }
+
+    private static int CheapUntilInline(ref DispatchProfile profile)
+    {
+        for (int i = 1; i <= 10_000; i++)
+        {
+            profile.Note(isDear: false);
+            if (profile.RunsInline)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+}
