@@ -162,7 +162,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     public void OnHandedOff() => _connection.OnHandedOff();
 
-    public void LogHandOff(int loop, TimeSpan blocked) => _connection.LogHandOff(loop, blocked);
+    public bool TryLogHandOff(int loop, TimeSpan blocked) => _connection.TryLogHandOff(loop, blocked);
 
     /// <summary>The resume: receives and completes the pending read, which runs the application.</summary>
     public void Execute()

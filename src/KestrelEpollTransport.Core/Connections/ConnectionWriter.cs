@@ -224,7 +224,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     public void OnHandedOff() => _connection.OnHandedOff();
 
-    public void LogHandOff(int loop, TimeSpan blocked) => _connection.LogHandOff(loop, blocked);
+    public bool TryLogHandOff(int loop, TimeSpan blocked) => _connection.TryLogHandOff(loop, blocked);
 
     /// <summary>The resume: completes the flush that waits, which runs the application.</summary>
     public void Execute()

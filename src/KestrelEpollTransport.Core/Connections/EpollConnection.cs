@@ -176,8 +176,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public void OnHandedOff() => _profile.HandedOff();
 
-    public void LogHandOff(int loop, TimeSpan blocked) =>
-        SchedulingLog.HandedOff(Shared.Logger, loop, blocked, () => ConnectionId, LocalEndPoint);
+    public bool TryLogHandOff(int loop, TimeSpan blocked)
+    {
+        SchedulingLog.HandedOff(Shared.Logger, loop, blocked, this);
+        return true;
+    }
 
     /// <summary>Both ends are told: what else shows that the connection is over follows.</summary>
     public void OnEnded()

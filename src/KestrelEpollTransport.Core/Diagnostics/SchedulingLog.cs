@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Diagnostics;
@@ -16,11 +17,11 @@ internal static partial class SchedulingLog
     public static partial void HandedOff(ILogger logger, int loop, double blockedMs);
 
     // The id of a connection is made when it is first read: not for a line that nobody sees.
-    public static void HandedOff(ILogger logger, int loop, TimeSpan blocked, Func<string> connectionId, EndPoint? endPoint)
+    public static void HandedOff(ILogger logger, int loop, TimeSpan blocked, ConnectionContext connection)
     {
         if (logger.IsEnabled(LogLevel.Debug))
         {
-            HandedOffCore(logger, loop, blocked.TotalMilliseconds, connectionId(), endPoint);
+            HandedOffCore(logger, loop, blocked.TotalMilliseconds, connection.ConnectionId, connection.LocalEndPoint);
         }
     }
 }

@@ -11,12 +11,10 @@ internal interface IDispatched
     {
     }
 
-    /// <summary>Logs the same. On a thread that may block.</summary>
+    /// <summary>Logs the same; false if this has no name to give. On a thread that may block.</summary>
     /// <param name="loop">The loop's index.</param>
     /// <param name="blocked">How long it was blocked, at least.</param>
-    void LogHandOff(int loop, TimeSpan blocked)
-    {
-    }
+    bool TryLogHandOff(int loop, TimeSpan blocked) => false;
 }
 
 /// <summary>Work that is posted to a loop.</summary>

@@ -1,5 +1,6 @@
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
 
@@ -20,6 +21,7 @@ internal sealed class LoopWatch : IWatched
     private readonly Workers _workers;
     private readonly SchedulingCounters _counters;
     private readonly WorkerAlarm _alarm;
+    private readonly ILogger _logger;
     private readonly TimeSpan _limit;
     private Sighting[] _sightings = [];
 
@@ -27,13 +29,15 @@ internal sealed class LoopWatch : IWatched
     /// <param name="workers">Who takes over.</param>
     /// <param name="counters">Counts what was done.</param>
     /// <param name="alarm">Told that nobody could take over.</param>
+    /// <param name="logger">Told of each hand-over.</param>
     /// <param name="limit">How long a dispatch may take.</param>
-    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, WorkerAlarm alarm, TimeSpan limit)
+    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, WorkerAlarm alarm, ILogger logger, TimeSpan limit)
     {
         _group = group;
         _workers = workers;
         _counters = counters;
         _alarm = alarm;
+        _logger = logger;
         _limit = limit;
     }
 
@@ -90,7 +94,7 @@ internal sealed class LoopWatch : IWatched
             case HandOff.Done:
                 _counters.HandedOff();
                 dispatched!.OnHandedOff();
-                _workers.OffLoop.Enqueue(new Report(dispatched, loop.Index, sighting.Blocked));
+                _workers.OffLoop.Enqueue(new Report(_logger, dispatched, loop.Index, sighting.Blocked));
                 break;
             case HandOff.NoWorker:
                 // The next look tries again.
@@ -103,8 +107,14 @@ internal sealed class LoopWatch : IWatched
     private readonly record struct Sighting(long Dispatch, TimeSpan Blocked);
 
     /// <summary>Logs a hand-over. A worker's, because loggers may block.</summary>
-    private sealed class Report(IDispatched dispatched, int loop, TimeSpan blocked) : IThreadPoolWorkItem
+    private sealed class Report(ILogger logger, IDispatched dispatched, int loop, TimeSpan blocked) : IThreadPoolWorkItem
     {
-        public void Execute() => dispatched.LogHandOff(loop, blocked);
+        public void Execute()
+        {
+            if (!dispatched.TryLogHandOff(loop, blocked))
+            {
+                SchedulingLog.HandedOff(logger, loop, blocked.TotalMilliseconds);
+            }
+        }
     }
 }

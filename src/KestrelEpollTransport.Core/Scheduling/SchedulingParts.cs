@@ -27,7 +27,7 @@ internal sealed class SchedulingParts : IDisposable
         Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch);
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
-        _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, options.HandOffLimit));
+        _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, logger, options.HandOffLimit));
     }
 
     public LoopGroup Loops { get; }
