@@ -1,86 +1,66 @@
-using KestrelEpollTransport.Diagnostics;
-using Microsoft.Extensions.Logging;
-
 namespace KestrelEpollTransport.Connections;
 
 /// <summary>
-/// The token that says that a connection is over, and the running of its callbacks: once, on the thread pool,
-/// where they may block. Thread-safe.
+/// The token that says that a connection is over, and the running of its callbacks: once, where they may block. Thread-safe.
 /// </summary>
-internal sealed class ClosedSignal : IThreadPoolWorkItem
+/// <remarks>
+/// The source is made when somebody asks for the token, or never: whoever fires puts a mark in its place if it is the first there, and
+/// whoever asks after that gets a cancelled token. Both are a compare-exchange from null, so every source that is handed out
+/// was seen by who fires.
+/// </remarks>
+internal struct ClosedSignal
 {
-    private readonly ILogger _logger;
-
     private OneShotSignal _finished;
 
-    // Under the lock, which is this object: nobody outside the transport sees it. Made when somebody asks for the token.
-    private CancellationTokenSource? _source;
+    /// <summary>Null, the source, or <see cref="NobodyAsked"/>.</summary>
+    private object? _source;
     private bool _fired;
-
-    public ClosedSignal(ILogger logger) => _logger = logger;
 
     public CancellationToken Token
     {
         get
         {
-            lock (this)
-            {
-                if (_fired && _source is null)
-                {
-                    return new CancellationToken(canceled: true);
-                }
-
-                return (_source ??= new CancellationTokenSource()).Token;
-            }
+            object source = _source ?? Interlocked.CompareExchange(ref _source, new CancellationTokenSource(), null) ?? _source;
+            return source is CancellationTokenSource made ? made.Token : new CancellationToken(canceled: true);
         }
     }
 
-    public bool IsFinished => _finished.IsSet;
+    /// <summary>Whether all callbacks have run.</summary>
+    public readonly bool IsFinished => _finished.IsSet;
 
-    /// <summary>Ends when all callbacks have run; pending until <see cref="Fire"/> was called.</summary>
+    /// <summary>It was fired before anybody asked for the token.</summary>
+    private static object NobodyAsked { get; } = new();
+
+    /// <summary>Ends when all callbacks have run; pending until <see cref="TryFire"/> was called.</summary>
     public Task WaitAsync() => _finished.WaitAsync();
 
-    /// <summary>Cancels the token; idempotent. Returns at once.</summary>
-    public void Fire()
+    /// <summary>The connection is over; idempotent. True: the caller has to have <see cref="RunCallbacks"/> called.</summary>
+    public bool TryFire()
     {
-        if (Volatile.Read(ref _fired))
+        if (Volatile.Read(ref _fired) || Interlocked.Exchange(ref _fired, true))
         {
-            return;
+            return false;
         }
 
-        lock (this)
+        if (Interlocked.CompareExchange(ref _source, NobodyAsked, null) is not null)
         {
-            if (_fired)
-            {
-                return;
-            }
-
-            Volatile.Write(ref _fired, true);
-        }
-
-        // From here on nobody makes a source any more.
-        if (_source is null)
-        {
-            _finished.Set();
-            return;
-        }
-
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-    }
-
-    void IThreadPoolWorkItem.Execute()
-    {
-        try
-        {
-            _source!.Cancel();
-        }
-#pragma warning disable CA1031 // A callback of the application threw: its error to know of, and not the end of the process.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            ConnectionLog.ClosedCallbackFailed(_logger, exception);
+            return true;
         }
 
         _finished.Set();
+        return false;
+    }
+
+    /// <summary>Cancels the token. Throws what a callback throws.</summary>
+    public void RunCallbacks()
+    {
+        try
+        {
+            ((CancellationTokenSource)_source!).Cancel();
+        }
+        finally
+        {
+            _finished.Set();
+        }
     }
 }

@@ -21,7 +21,7 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IResumable
 {
-    private enum Reading
+    private enum Reading : byte
     {
         /// <summary>AdvanceTo has nothing to complete.</summary>
         No,
@@ -49,7 +49,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
     private Reading _reading;
-    private long _minimum;
+    private int _minimum;
     private bool _started;
     private bool _waiting;
     private bool _unpublished;

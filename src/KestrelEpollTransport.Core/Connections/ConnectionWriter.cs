@@ -13,24 +13,18 @@ namespace KestrelEpollTransport.Connections;
 /// A flush sends at once, or it only <i>marks</i>, so that what is produced together leaves together: in the connection's
 /// own dispatch (the pieces of a response, and pipelined responses), and when flushes from elsewhere follow each
 /// other closely (HTTP/2 frames). Marked bytes leave when the reader is about to wait, when the dispatch
-/// returns, when <see cref="GatherLimit"/> bytes are queued, with a drain that is posted, or at the next look of the
+/// returns, when <see cref="ConnectionShared.GatherBelow"/> bytes are queued, with a drain that is posted, or at the next look of the
 /// watch: whichever comes first.
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
 /// thread. <see cref="Sender"/> sends.</para>
 /// </remarks>
 internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IResumable, IWatchedFlush
 {
-    /// <summary>From this many queued bytes on a flush sends: a larger call gains nothing more.</summary>
-    private const int GatherLimit = 32 * 1024;
-
     /// <summary>A flush that follows another one within this time is gathered.</summary>
     private static readonly long s_gatherWindow = Stopwatch.Frequency / 20_000;
 
     // Immutable.
     private readonly EpollConnection _connection;
-    private readonly long _pauseAbove;
-    private readonly long _resumeAt;
-    private readonly long _gatherBelow;
 
     // Shared words.
     private Sender _sender;
@@ -51,11 +45,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     public ConnectionWriter(EpollConnection connection)
     {
         _connection = connection;
-        _pauseAbove = connection.Shared.MaxWriteBufferSize;
-        _resumeAt = _pauseAbove / 2;
-
-        // What is only marked must not make a flush wait.
-        _gatherBelow = Math.Min(GatherLimit, _pauseAbove);
         _sender = new Sender(connection);
         _room.SetReady();
     }
@@ -202,7 +191,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     /// </summary>
     public void OnSent()
     {
-        if (!_room.IsReady && _sender.Unsent <= _resumeAt && _room.SetReady())
+        if (!_room.IsReady && _sender.Unsent <= _connection.Shared.ResumeFlushAt && _room.SetReady())
         {
             _connection.Resume(this);
         }
@@ -255,7 +244,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         _sender.Commit();
         _lent = false;
-        if (_sender.Unsent >= _gatherBelow || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
+        if (_sender.Unsent >= _connection.Shared.GatherBelow || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
         {
             _sender.Send(returnsLoan: true);
         }
@@ -284,13 +273,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private bool MustWait()
     {
-        if (_sender.Unsent <= _pauseAbove || _sender.IsClosed)
+        if (_sender.Unsent <= _connection.Shared.MaxWriteBufferSize || _sender.IsClosed)
         {
             return false;
         }
 
         _room.ClearReady();
-        if (_sender.Unsent > _resumeAt)
+        if (_sender.Unsent > _connection.Shared.ResumeFlushAt)
         {
             return true;
         }
@@ -301,10 +290,10 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private void CompletePendingFlush()
     {
-        while (!_room.IsClosed && !_room.IsCanceled && !_room.IsTokenFired && _sender.Unsent > _resumeAt)
+        while (!_room.IsClosed && !_room.IsCanceled && !_room.IsTokenFired && _sender.Unsent > _connection.Shared.ResumeFlushAt)
         {
             _room.ClearReady();
-            if (_sender.Unsent > _resumeAt && _room.TryWait())
+            if (_sender.Unsent > _connection.Shared.ResumeFlushAt && _room.TryWait())
             {
                 return;
             }
@@ -319,7 +308,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         bool canceled = _room.TakeCanceled();
         bool closed = _sender.IsClosed;
         _waiting = false;
-        if (fired && !canceled && !closed && _sender.Unsent > _resumeAt)
+        if (fired && !canceled && !closed && _sender.Unsent > _connection.Shared.ResumeFlushAt)
         {
             _source.SetException(new OperationCanceledException(token));
         }

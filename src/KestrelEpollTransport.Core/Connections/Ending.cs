@@ -1,5 +1,4 @@
 using KestrelEpollTransport.Diagnostics;
-using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using Microsoft.AspNetCore.Connections;
 
@@ -13,17 +12,9 @@ internal struct Ending
 {
     private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
 
-    private readonly EpollConnection _connection;
-    private readonly EventLoop _loop;
     private Exception? _reason;
     private Lingering? _lingering;
     private OneShotSignal _done;
-
-    public Ending(EpollConnection connection, EventLoop loop)
-    {
-        _connection = connection;
-        _loop = loop;
-    }
 
     /// <summary>Whether there is a reason already.</summary>
     public readonly bool HasBegun => Volatile.Read(in _reason) is not null;
@@ -37,8 +28,9 @@ internal struct Ending
     public Task WaitAsync() => _done.WaitAsync();
 
     /// <summary>Ends the connection, unless it has ended; returns when the peer is told.</summary>
+    /// <param name="connection">Whose end this is.</param>
     /// <param name="reason">Why it is reset; null: FIN, after what the kernel has taken.</param>
-    public void Begin(Exception? reason)
+    public void Begin(EpollConnection connection, Exception? reason)
     {
         Exception recorded = reason ?? new ConnectionAbortedException(GracefulReason);
         if (Interlocked.CompareExchange(ref _reason, recorded, null) is not null)
@@ -48,41 +40,41 @@ internal struct Ending
 
         if (reason is null)
         {
-            ConnectionLog.WriteFin(_connection.Shared.Logger, _connection, recorded.Message);
-            EndGracefully(recorded);
+            ConnectionLog.WriteFin(connection.Shared.Logger, connection, recorded.Message);
+            EndGracefully(connection, recorded);
         }
         else
         {
-            ConnectionLog.WriteRst(_connection.Shared.Logger, _connection, recorded.Message);
-            Reset(recorded);
+            ConnectionLog.WriteRst(connection.Shared.Logger, connection, recorded.Message);
+            Reset(connection, recorded);
         }
 
-        _connection.OnEnded();
+        connection.OnEnded();
         _done.Set();
     }
 
     /// <summary>The descriptor is closed.</summary>
-    public void OnReleased()
+    public readonly void OnReleased(EpollConnection connection)
     {
         if (Lingering is { } lingering)
         {
-            _connection.Shared.Lingerers.Remove(lingering);
+            connection.Shared.Lingerers.Remove(lingering);
         }
     }
 
-    private void Reset(Exception recorded)
+    private static void Reset(EpollConnection connection, Exception recorded)
     {
-        _connection.Reader.TryEnd(recorded);
-        _connection.ResetDescriptor();
-        _connection.Writer.Close();
-        _connection.CloseDescriptor();
+        connection.Reader.TryEnd(recorded);
+        connection.ResetDescriptor();
+        connection.Writer.Close();
+        connection.CloseDescriptor();
     }
 
-    private void EndGracefully(Exception recorded)
+    private void EndGracefully(EpollConnection connection, Exception recorded)
     {
-        ConnectionReader reader = _connection.Reader;
-        _connection.Writer.Close();
-        if (!_connection.TryEnterDescriptor(out int descriptor))
+        ConnectionReader reader = connection.Reader;
+        connection.Writer.Close();
+        if (!connection.TryEnterDescriptor(out int descriptor))
         {
             reader.TryEnd(recorded);
             return;
@@ -93,33 +85,33 @@ internal struct Ending
         bool peerIsDone = reader.HasHungUp && !unread;
         reader.TryEnd(peerIsDone ? null : recorded);
         _ = SystemCalls.ShutdownWrite(descriptor);
-        _connection.LeaveDescriptor();
+        connection.LeaveDescriptor();
         if (peerIsDone)
         {
-            _connection.CloseDescriptor();
+            connection.CloseDescriptor();
         }
         else
         {
-            Linger();
+            Linger(connection);
         }
     }
 
     // The window: readiness is told after the reader's last look and before lingering is published. Published
     // first, then the bit is looked at; OnReady of the connection sets the bit and then looks for lingering.
-    private void Linger()
+    private void Linger(EpollConnection connection)
     {
-        Lingering lingering = new(_connection, _loop);
-        _connection.Shared.Lingerers.Add(lingering);
+        Lingering lingering = new(connection, connection.Loop);
+        connection.Shared.Lingerers.Add(lingering);
         Interlocked.Exchange(ref _lingering, lingering);
-        if (_connection.Reader.MayHaveUnread)
+        if (connection.Reader.MayHaveUnread)
         {
-            _loop.Post(lingering);
+            connection.Loop.Post(lingering);
         }
 
-        if (_connection.IsClosing)
+        if (connection.IsClosing)
         {
             // Abandoned meanwhile, by someone who may not have seen the lingering.
-            _connection.Shared.Lingerers.Remove(lingering);
+            connection.Shared.Lingerers.Remove(lingering);
         }
     }
 }

@@ -19,33 +19,28 @@ namespace KestrelEpollTransport.Connections;
 /// <remarks>
 /// <para><b>Readiness</b> comes from the loop (<see cref="OnReady"/>) and only sets bits and resumes; receiving is the
 /// <see cref="ConnectionReader"/>'s work and sending the <see cref="ConnectionWriter"/>'s.</para>
-/// <para><b>A dispatch</b> is the time from the completion of a read to the application's next wait, or to the return of
-/// the completion, on one thread: flushes on that thread meanwhile may be gathered.</para>
+/// <para><b>A dispatch</b> is <see cref="OwnDispatch"/>'s: flushes on its thread may be gathered.</para>
 /// <para><b>The end</b> is <see cref="Ending"/>'s. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no
 /// call is in flight.</para>
 /// </remarks>
-internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe
+internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe, IThreadPoolWorkItem
 {
     // Immutable.
     private readonly EventLoop _loop;
-    private readonly ClosedSignal _closed;
     private readonly int _descriptor;
     private readonly bool _isTcp;
 
     // Any thread.
     private DescriptorGuard _guard;
     private Ending _ending;
+    private ClosedSignal _closed;
     private DuplicateSocket _socket;
     private int _finSeen;
-    private int _dispatchThread;
-    private DispatchProfile _profile;
+    private OwnDispatch _dispatch;
     private int _takingErrors;
 
-    // The thread of the present dispatch.
-    private long _dispatchBegan;
-
     // The application, one thread at a time.
-    private CancellationToken? _replacedConnectionClosed;
+    private object? _replacedConnectionClosed;
 
     private EpollConnection(ConnectionShared shared, EventLoop loop, BlockSource blocks, int descriptor, bool isTcp)
     {
@@ -54,15 +49,15 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         _loop = loop;
         _descriptor = descriptor;
         _isTcp = isTcp;
-        _closed = new ClosedSignal(shared.Logger);
-        _ending = new Ending(this, loop);
-        _profile = new DispatchProfile(shared.History);
+        _dispatch = new OwnDispatch(shared.History);
         Reader = new ConnectionReader(this);
         Writer = new ConnectionWriter(this);
         Transport = this;
     }
 
     public ConnectionShared Shared { get; }
+
+    public EventLoop Loop => _loop;
 
     public BlockSource Blocks { get; }
 
@@ -82,7 +77,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public override CancellationToken ConnectionClosed
     {
-        get => _replacedConnectionClosed ?? _closed.Token;
+        get => _replacedConnectionClosed is CancellationToken replaced ? replaced : _closed.Token;
         set => _replacedConnectionClosed = value;
     }
 
@@ -95,10 +90,10 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public bool IsClosing => _guard.IsClosing;
 
     /// <summary>Where this connection's dispatches run. A hint, and so for any thread.</summary>
-    public ref DispatchProfile Profile => ref _profile;
+    public ref DispatchProfile Profile => ref _dispatch.Profile;
 
     /// <summary>Whether the calling thread runs this connection's dispatch.</summary>
-    public bool InOwnDispatch => Volatile.Read(ref _dispatchThread) == Environment.CurrentManagedThreadId;
+    public bool InOwnDispatch => _dispatch.IsMine;
 
     /// <summary>
     /// Puts a connected, non-blocking descriptor onto a loop, and owns it from here on. Null: it could not be
@@ -159,12 +154,12 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public void OnFault(Exception exception)
     {
         ConnectionLog.Faulted(Shared.Logger, ConnectionId, exception);
-        _ending.Begin(new ConnectionAbortedException("The transport met an unexpected exception.", exception));
+        _ending.Begin(this, new ConnectionAbortedException("The transport met an unexpected exception.", exception));
     }
 
     public void Abandon()
     {
-        _ending.Begin(new ConnectionAbortedException("The transport was disposed."));
+        _ending.Begin(this, new ConnectionAbortedException("The transport was disposed."));
         CloseDescriptor();
     }
 
@@ -174,7 +169,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
     public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, _loop);
 
-    public void OnHandedOff() => _profile.HandedOff();
+    public void OnHandedOff() => _dispatch.Profile.HandedOff();
 
     public bool TryLogHandOff(int loop, TimeSpan blocked)
     {
@@ -186,7 +181,22 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public void OnEnded()
     {
         _socket.Dispose();
-        _closed.Fire();
+        FireClosed();
+    }
+
+    /// <summary>Runs the callbacks of <see cref="ConnectionClosed"/>, which is the only thing of a connection that the pool is given.</summary>
+    void IThreadPoolWorkItem.Execute()
+    {
+        try
+        {
+            _closed.RunCallbacks();
+        }
+#pragma warning disable CA1031 // A callback of the application threw: its error to know of, and not the end of the process.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            ConnectionLog.ClosedCallbackFailed(Shared.Logger, exception);
+        }
     }
 
     /// <summary>Makes the peer read a reset, and drops what is queued in the kernel.</summary>
@@ -241,52 +251,21 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    /// <param name="began">What <see cref="DispatchProfile.Begin"/> returned.</param>
-    public void BeginDispatch(long began)
-    {
-        _dispatchBegan = began;
-        Volatile.Write(ref _dispatchThread, Environment.CurrentManagedThreadId);
-    }
+    /// <inheritdoc cref="OwnDispatch.Begin"/>
+    public void BeginDispatch(long began) => _dispatch.Begin(began);
 
-    /// <summary>
-    /// The completion returned. The application may have gone on to its next wait, and another thread to the
-    /// next dispatch: then there is nothing for this one to end.
-    /// </summary>
-    public void EndDispatch()
-    {
-        long began = _dispatchBegan;
-        int served = Reader.Served;
-        int me = Environment.CurrentManagedThreadId;
-        if (Interlocked.CompareExchange(ref _dispatchThread, 0, me) == me)
-        {
-            Writer.SendMarked();
-            _profile.End(began, served);
-        }
-    }
+    /// <inheritdoc cref="OwnDispatch.End"/>
+    public void EndDispatch() => _dispatch.End(this);
 
-    /// <summary>The reader is about to publish that it waits, which ends the dispatch.</summary>
-    public void OnReaderWaits()
-    {
-        bool ends = InOwnDispatch;
-        if (ends)
-        {
-            Volatile.Write(ref _dispatchThread, 0);
-        }
-
-        Writer.SendMarked();
-        if (ends)
-        {
-            // Before the wait is published: from then on another thread may run the next dispatch.
-            _profile.End(_dispatchBegan, Reader.Served);
-        }
-    }
+    /// <inheritdoc cref="OwnDispatch.OnReaderWaits"/>
+    public void OnReaderWaits() => _dispatch.OnReaderWaits(this);
 
     /// <summary>A resumed reader has looked, and is about to complete a read or to wait on.</summary>
     public void OnReaderLooked()
     {
         if (Reader.HasHungUp)
         {
-            _closed.Fire();
+            FireClosed();
         }
     }
 
@@ -318,7 +297,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             NoteFin();
         }
 
-        _closed.Fire();
+        FireClosed();
     }
 
     public void OnReceiveError(int errno)
@@ -331,14 +310,14 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         Exception exception = Describe(errno);
         Reader.TryEnd(exception);
-        _closed.Fire();
+        FireClosed();
     }
 
     public void OnSendError(int errno)
     {
         if (!_ending.HasBegun)
         {
-            _ending.Begin(Describe(errno));
+            _ending.Begin(this, Describe(errno));
         }
 
         Writer.Close();
@@ -352,17 +331,17 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             ConnectionLog.Error(Shared.Logger, this, exception);
         }
 
-        _ending.Begin(exception);
+        _ending.Begin(this, exception);
     }
 
     /// <summary>The writer was completed and everything is sent.</summary>
-    public void OnAllSent() => _ending.Begin(null);
+    public void OnAllSent() => _ending.Begin(this, null);
 
     /// <summary>
     /// Ends the connection in both directions at once. With a reason: a reset. With null, as Kestrel does it on
     /// every end that is no error: what the kernel has not taken yet is dropped, and the peer reads a FIN.
     /// </summary>
-    public override void Abort(ConnectionAbortedException? abortReason) => _ending.Begin(abortReason);
+    public override void Abort(ConnectionAbortedException? abortReason) => _ending.Begin(this, abortReason);
 
     /// <summary>
     /// Completes both ends, waits without limit until everything is sent or the connection ends otherwise, and then for
@@ -413,7 +392,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         else if (HasEnded(readiness) || Reader.IsCompleted)
         {
             // The application does not read now, or never again: it learns of the end by the token.
-            _closed.Fire();
+            FireClosed();
         }
     }
 
@@ -474,6 +453,14 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         _loop.Deregister(this, _descriptor);
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
-        _ending.OnReleased();
+        _ending.OnReleased(this);
+    }
+
+    private void FireClosed()
+    {
+        if (_closed.TryFire())
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
     }
 }

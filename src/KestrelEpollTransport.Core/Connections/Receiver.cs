@@ -15,7 +15,6 @@ internal struct Receiver
     private const long BytesPerDispatch = 512 * 1024;
 
     private readonly EpollConnection _connection;
-    private readonly long _limit;
     private ReceiveBuffer _buffer;
     private int _receivesLeft;
     private long _bytesLeft;
@@ -24,7 +23,6 @@ internal struct Receiver
     public Receiver(EpollConnection connection)
     {
         _connection = connection;
-        _limit = connection.Shared.MaxReadBufferSize;
         _buffer = new ReceiveBuffer(connection.Blocks);
     }
 
@@ -53,9 +51,10 @@ internal struct Receiver
     /// </summary>
     public void ReceiveWhileReady(ref AwaitWord word, long minimum)
     {
+        long limit = _connection.Shared.MaxReadBufferSize;
         while (word.IsReady && !word.IsClosed && (!HasEnough(minimum) || word.HasHungUp))
         {
-            long room = _limit - _buffer.Unexamined;
+            long room = limit - _buffer.Unexamined;
             if (_buffer.Buffered < minimum)
             {
                 // The application has asked for this many: the bound must not become a deadlock.
@@ -76,7 +75,7 @@ internal struct Receiver
             ReceiveOnce(ref word, room);
         }
 
-        if (!_isPaused && _buffer.Unexamined >= _limit && word.IsReady)
+        if (!_isPaused && _buffer.Unexamined >= limit && word.IsReady)
         {
             _isPaused = true;
             ConnectionLog.Pause(_connection.Shared.Logger, _connection);

@@ -32,6 +32,7 @@ internal sealed class EpollListener : IConnectionListener
     private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
     private readonly AcceptBackOff _backOff = new();
+    private readonly LocalEndPoints _localEndPoints = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _descriptor;
@@ -194,7 +195,7 @@ internal sealed class EpollListener : IConnectionListener
         EndPoint? local = EndPoint;
         if (_isTcp)
         {
-            local = SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : SocketAddresses.ToEndPoint(address);
+            local = SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : _localEndPoints.Get(address);
         }
 
         EpollConnection? connection = _engine.TryStart(

@@ -21,7 +21,7 @@ internal struct CostScore
     /// <summary>What was dear for ever so long is cheap after so many cheap ones.</summary>
     private const int Max = 2 * HandOffWeight;
 
-    private int _score;
+    private short _score;
     private bool _isDear;
 
     /// <summary>Whether they are too dear for a loop.</summary>
@@ -45,7 +45,7 @@ internal struct CostScore
 
     private bool Add(int weight)
     {
-        _score = Math.Clamp(_score + weight, 0, Max);
+        _score = (short)Math.Clamp(_score + weight, 0, Max);
         bool isDear = _isDear ? _score > 0 : _score > DearWeight;
         bool changed = isDear != _isDear;
         _isDear = isDear;
