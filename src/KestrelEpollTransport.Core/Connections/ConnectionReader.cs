@@ -59,7 +59,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     public ConnectionReader(EpollConnection connection)
     {
         _connection = connection;
-        _receiver = new Receiver(connection);
+        _receiver = new Receiver();
     }
 
     /// <summary>The end of a stream whose every byte was received.</summary>
@@ -350,7 +350,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
         if (!_receiver.HasEnough(_minimum) && mayReceive)
         {
-            _receiver.ReceiveWhileReady(ref _word, _minimum);
+            _receiver.ReceiveWhileReady(_connection, ref _word, _minimum);
             ThrowIfFailed();
         }
 

@@ -9,7 +9,7 @@ namespace KestrelEpollTransport.Connections;
 internal struct FeatureTable
 {
     /// <summary>What Kestrel adds to a connection.</summary>
-    private const int UsualCount = 5;
+    private const int UsualCount = 4;
 
     private static readonly Type[] s_builtIn =
     [

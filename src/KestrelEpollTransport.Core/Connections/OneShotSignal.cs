@@ -2,37 +2,35 @@ namespace KestrelEpollTransport.Connections;
 
 /// <summary>Something that happens once and may be awaited; allocates only for who awaits it early. Thread-safe.</summary>
 /// <remarks>
-/// <see cref="Set"/> writes the flag, fences, reads the source; who awaits publishes the source (a fence) and then reads the
-/// flag: one of them sees the other.
+/// Who awaits puts its source there only if nothing is there; <see cref="Set"/> exchanges whatever is there for the mark. So every
+/// source that somebody awaits is seen by who sets.
 /// </remarks>
 internal struct OneShotSignal
 {
-    private TaskCompletionSource? _source;
-    private volatile bool _isSet;
+    /// <summary>Null, the source of who awaits, or <see cref="HasHappened"/>.</summary>
+    private object? _state;
 
-    public readonly bool IsSet => _isSet;
+    public readonly bool IsSet => ReferenceEquals(Volatile.Read(in _state), HasHappened);
+
+    private static object HasHappened { get; } = new();
 
     public void Set()
     {
-        _isSet = true;
-        Interlocked.MemoryBarrier();
-        Volatile.Read(ref _source)?.TrySetResult();
+        if (Interlocked.Exchange(ref _state, HasHappened) is TaskCompletionSource source)
+        {
+            source.TrySetResult();
+        }
     }
 
     public Task WaitAsync()
     {
-        if (_isSet)
+        object? state = Volatile.Read(ref _state);
+        if (state is null)
         {
-            return Task.CompletedTask;
+            TaskCompletionSource made = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            state = Interlocked.CompareExchange(ref _state, made, null) ?? made;
         }
 
-        TaskCompletionSource source = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        source = Interlocked.CompareExchange(ref _source, source, null) ?? source;
-        if (_isSet)
-        {
-            source.TrySetResult();
-        }
-
-        return source.Task;
+        return state is TaskCompletionSource source ? source.Task : Task.CompletedTask;
     }
 }

@@ -17,7 +17,6 @@ internal unsafe struct ReceiveBuffer
     /// <summary>Less room than this at the tail is not worth a receive of its own.</summary>
     private const int MinRoom = 512;
 
-    private readonly BlockSource _blocks;
     private BufferSegment? _head;
     private BufferSegment? _tail;
 
@@ -29,11 +28,7 @@ internal unsafe struct ReceiveBuffer
     // How many blocks the next receive offers: grows while they fill, shrinks while they don't.
     private int _blocksToOffer;
 
-    public ReceiveBuffer(BlockSource blocks)
-    {
-        _blocks = blocks;
-        _blocksToOffer = 1;
-    }
+    public ReceiveBuffer() => _blocksToOffer = 1;
 
     /// <summary>Bytes received and not consumed.</summary>
     public readonly long Buffered => _received - _consumed;
@@ -46,15 +41,16 @@ internal unsafe struct ReceiveBuffer
         : new ReadOnlySequence<byte>(_head, (int)(_consumed - _head.RunningIndex), _tail!, _tail!.Memory.Length);
 
     /// <summary>Receives at most <paramref name="limit"/> bytes.</summary>
+    /// <param name="blocks">Where to rent from.</param>
     /// <param name="descriptor">The socket.</param>
     /// <param name="limit">At least 1.</param>
     /// <param name="filled">Whether all room that was offered is used, so that there may be more.</param>
-    public IoResult Receive(int descriptor, long limit, out bool filled)
+    public IoResult Receive(BlockSource blocks, int descriptor, long limit, out bool filled)
     {
         int room = _tail is null ? 0 : _tail.Block.Length - _tail.Memory.Length;
         return _blocksToOffer == 1
-            ? ReceiveOne(descriptor, limit, room, out filled)
-            : ReceiveMany(descriptor, limit, room, out filled);
+            ? ReceiveOne(blocks, descriptor, limit, room, out filled)
+            : ReceiveMany(blocks, descriptor, limit, room, out filled);
     }
 
     /// <summary>Frees what is consumed and notes what is examined.</summary>
@@ -92,9 +88,9 @@ internal unsafe struct ReceiveBuffer
         _tail = null;
     }
 
-    private IoResult ReceiveOne(int descriptor, long limit, int room, out bool filled)
+    private IoResult ReceiveOne(BlockSource blocks, int descriptor, long limit, int room, out bool filled)
     {
-        BufferSegment? rented = room >= MinRoom ? null : _blocks.Rent();
+        BufferSegment? rented = room >= MinRoom ? null : blocks.Rent();
         Span<byte> target = rented is null ? _tail!.Block.Span[_tail.Memory.Length..] : rented.Block.Span;
         if (target.Length > limit)
         {
@@ -133,7 +129,7 @@ internal unsafe struct ReceiveBuffer
         return result;
     }
 
-    private IoResult ReceiveMany(int descriptor, long limit, int room, out bool filled)
+    private IoResult ReceiveMany(BlockSource blocks, int descriptor, long limit, int room, out bool filled)
     {
         SegmentList rented = default;
         HandleList handles = default;
@@ -151,7 +147,7 @@ internal unsafe struct ReceiveBuffer
 
             while (rentedCount < _blocksToOffer && offered < limit)
             {
-                BufferSegment segment = _blocks.Rent();
+                BufferSegment segment = blocks.Rent();
                 rented[rentedCount++] = segment;
                 offered += Offer(segment.Block, limit - offered, ref handles[count], ref vectors[count]);
                 count++;

@@ -14,17 +14,12 @@ internal struct Receiver
     private const int ReceivesPerDispatch = 16;
     private const long BytesPerDispatch = 512 * 1024;
 
-    private readonly EpollConnection _connection;
     private ReceiveBuffer _buffer;
     private int _receivesLeft;
     private long _bytesLeft;
     private bool _isPaused;
 
-    public Receiver(EpollConnection connection)
-    {
-        _connection = connection;
-        _buffer = new ReceiveBuffer(connection.Blocks);
-    }
+    public Receiver() => _buffer = new ReceiveBuffer();
 
     /// <summary>What was received and not consumed.</summary>
     public readonly ReadOnlySequence<byte> Sequence => _buffer.Sequence;
@@ -49,9 +44,9 @@ internal struct Receiver
     /// Receives until there is enough, or nothing is left to receive. After a hang-up it goes on to the end, so that the
     /// last bytes and the end of the stream come in one result, as they do from a pipe.
     /// </summary>
-    public void ReceiveWhileReady(ref AwaitWord word, long minimum)
+    public void ReceiveWhileReady(EpollConnection connection, ref AwaitWord word, long minimum)
     {
-        long limit = _connection.Shared.MaxReadBufferSize;
+        long limit = connection.Shared.MaxReadBufferSize;
         while (word.IsReady && !word.IsClosed && (!HasEnough(minimum) || word.HasHungUp))
         {
             long room = limit - _buffer.Unexamined;
@@ -69,24 +64,24 @@ internal struct Receiver
             if (_isPaused)
             {
                 _isPaused = false;
-                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
+                ConnectionLog.Resume(connection.Shared.Logger, connection);
             }
 
-            ReceiveOnce(ref word, room);
+            ReceiveOnce(connection, ref word, room);
         }
 
         if (!_isPaused && _buffer.Unexamined >= limit && word.IsReady)
         {
             _isPaused = true;
-            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+            ConnectionLog.Pause(connection.Shared.Logger, connection);
         }
     }
 
-    private void ReceiveOnce(ref AwaitWord word, long room)
+    private void ReceiveOnce(EpollConnection connection, ref AwaitWord word, long room)
     {
         // Before the receive: what arrives from here on sets it again.
         word.ClearReady();
-        if (!_connection.TryEnterDescriptor(out int descriptor))
+        if (!connection.TryEnterDescriptor(out int descriptor))
         {
             // Closed, and so ended, which the reader looks at next.
             return;
@@ -96,7 +91,7 @@ internal struct Receiver
         bool filled;
         try
         {
-            received = _buffer.Receive(descriptor, room, out filled);
+            received = _buffer.Receive(connection.Blocks, descriptor, room, out filled);
         }
         catch
         {
@@ -106,7 +101,7 @@ internal struct Receiver
         }
         finally
         {
-            _connection.LeaveDescriptor();
+            connection.LeaveDescriptor();
         }
 
         _receivesLeft--;
@@ -115,19 +110,19 @@ internal struct Receiver
             _bytesLeft -= received.Value;
 
             // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
-            if (filled || !_connection.ShortCountsProve || !word.TrustsShortCounts)
+            if (filled || !connection.ShortCountsProve || !word.TrustsShortCounts)
             {
                 word.SetReady();
-                _connection.OnUnreadLeft();
+                connection.OnUnreadLeft();
             }
         }
         else if (received.Value == 0)
         {
-            _connection.OnEndOfStream();
+            connection.OnEndOfStream();
         }
         else if (!received.WouldBlock)
         {
-            _connection.OnReceiveError(received.Errno);
+            connection.OnReceiveError(received.Errno);
         }
     }
 }

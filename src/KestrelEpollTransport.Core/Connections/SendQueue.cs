@@ -14,8 +14,6 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal unsafe struct SendQueue
 {
-    private readonly BlockSource _blocks;
-
     // Producer, while lent.
     private BufferSegment? _tail;
     private int _tailLength;
@@ -27,8 +25,6 @@ internal unsafe struct SendQueue
     // Sender. The producer sets the head of an empty chain, which no sender looks at: nothing of it is committed.
     private BufferSegment? _head;
     private long _sent;
-
-    public SendQueue(BlockSource blocks) => _blocks = blocks;
 
     /// <summary>Bytes written and not yet committed. Producer.</summary>
     public readonly long Uncommitted => _written - _committed;
@@ -45,18 +41,18 @@ internal unsafe struct SendQueue
     }
 
     /// <summary>Room for at least <paramref name="sizeHint"/> bytes, and at least one. Producer, lent.</summary>
-    public Memory<byte> GetRoom(int sizeHint)
+    public Memory<byte> GetRoom(BlockSource blocks, int sizeHint)
     {
         if (_tail is null)
         {
-            _tail = _blocks.Rent(sizeHint);
+            _tail = blocks.Rent(sizeHint);
             _tail.StartAt(_written);
             _tailLength = 0;
             _head = _tail;
         }
         else if (_tail.Block.Length - _tailLength < Math.Max(sizeHint, 1))
         {
-            BufferSegment following = _blocks.Rent(sizeHint);
+            BufferSegment following = blocks.Rent(sizeHint);
             _tail.Seal(_tailLength);
             _tail.Link(following);
             _tail = following;

@@ -19,7 +19,6 @@ internal struct Sender
     public Sender(EpollConnection connection)
     {
         _connection = connection;
-        _queue = new SendQueue(connection.Blocks);
     }
 
     /// <summary>Bytes written and not yet committed. The writer's caller.</summary>
@@ -35,7 +34,7 @@ internal struct Sender
     public void Lend() => _word.Lend();
 
     /// <inheritdoc cref="SendQueue.GetRoom"/>
-    public Memory<byte> GetRoom(int sizeHint) => _queue.GetRoom(sizeHint);
+    public Memory<byte> GetRoom(int sizeHint) => _queue.GetRoom(_connection.Blocks, sizeHint);
 
     /// <inheritdoc cref="SendQueue.Advance"/>
     public void Advance(int count) => _queue.Advance(count);

@@ -13,23 +13,21 @@ internal sealed class LocalEndPoints
 
     public EndPoint? Get(SocketAddress address)
     {
+        ReadOnlySpan<byte> bytes = address.Buffer.Span[..address.Size];
         Entry? last = Volatile.Read(ref _last);
-        if (last is not null && last.Address.Equals(address))
+        if (last is not null && bytes.SequenceEqual(last.Address))
         {
             return last.EndPoint;
         }
 
-        // The address is a buffer that the kernel will write into again.
-        SocketAddress copy = new(address.Family, address.Size);
-        address.Buffer.Span[..address.Size].CopyTo(copy.Buffer.Span);
-        EndPoint? endPoint = SocketAddresses.ToEndPoint(copy);
+        EndPoint? endPoint = SocketAddresses.ToEndPoint(address);
         if (endPoint is not null)
         {
-            Volatile.Write(ref _last, new Entry(copy, endPoint));
+            Volatile.Write(ref _last, new Entry(bytes.ToArray(), endPoint));
         }
 
         return endPoint;
     }
 
-    private sealed record Entry(SocketAddress Address, EndPoint EndPoint);
+    private sealed record Entry(byte[] Address, EndPoint EndPoint);
 }
