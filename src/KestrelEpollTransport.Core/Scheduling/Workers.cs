@@ -45,6 +45,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     // Under the lock.
     private readonly HashSet<Worker> _all = [];
     private readonly List<Worker> _resting = [];
+    private bool _callMissed;
     private bool _disposed;
 
     // Written under the lock.
@@ -93,7 +94,10 @@ internal sealed class Workers : ILoopDriver, IDisposable
         (worker ?? Start()).Give(loop);
     }
 
-    /// <summary>Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy.</summary>
+    /// <summary>
+    /// Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy. The thread pool, which is called
+    /// instead, may be long in coming, and until then nobody else is called: so the next worker that is done answers first.
+    /// </summary>
     public bool TryCall()
     {
         if (TryReserve(_maxBusy, out Worker? worker))
@@ -137,6 +141,14 @@ internal sealed class Workers : ILoopDriver, IDisposable
     {
         lock (_lock)
         {
+            if (wasBusy && _callMissed && !_disposed)
+            {
+                // Still busy: with the call that found nobody.
+                _callMissed = false;
+                worker.Wake();
+                return true;
+            }
+
             _busy -= wasBusy ? 1 : 0;
             if (_disposed)
             {
@@ -184,6 +196,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
         {
             if (_busy >= limit)
             {
+                _callMissed = true;
                 return false;
             }
 
@@ -202,6 +215,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
             lock (_lock)
             {
                 _busy--;
+                _callMissed = true;
             }
 
             return false;
