@@ -17,6 +17,12 @@ internal sealed class LoopWatch : IWatched
     /// </summary>
     private const int ComputingFactor = 5;
 
+    /// <summary>
+    /// What a look counts that proves nothing by itself. Not zero: where all of them are late, or the garbage collector always
+    /// runs, a stuck loop would never be handed over.
+    /// </summary>
+    private static readonly TimeSpan s_lateLook = WatchThread.Interval / 4;
+
     private readonly LoopGroup _group;
     private readonly Workers _workers;
     private readonly SchedulingCounters _counters;
@@ -80,7 +86,7 @@ internal sealed class LoopWatch : IWatched
             return;
         }
 
-        sighting = sighting with { Blocked = sighting.Blocked + elapsed };
+        sighting = sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
         if (sighting.Blocked >= _limit && (sighting.Blocked >= _limit * ComputingFactor || !loop.IsDriverRunnable))
         {
             HandOffNow(loop, sighting);

@@ -1,0 +1,71 @@
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Tests.Loops;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+/// <summary>What the watch of the loops does with what it is told; the test is its thread.</summary>
+public sealed class LoopWatchTests : IDisposable
+{
+    private readonly LogRecorder _log = new();
+    private readonly Workers _workers = new(maxBusy: 4, loopCount: 1);
+    private readonly SchedulingCounters _counters = new(loopCount: 1);
+    private readonly ManualResetEventSlim _release = new();
+    private readonly LoopGroup _group;
+    private readonly LoopWatch _watch;
+    private readonly EventLoop _loop;
+
+    public LoopWatchTests()
+    {
+        _group = new LoopGroup(1, _workers, _log);
+        _watch = new LoopWatch(_group, _workers, _counters, new WorkerAlarm(_log, 4), TimeSpan.FromMilliseconds(2));
+        _loop = _group.Loops[0];
+    }
+
+    public void Dispose()
+    {
+        _release.Set();
+        _group.Dispose();
+        _workers.Dispose();
+        _log.Dispose();
+        _release.Dispose();
+    }
+
+    [Fact]
+    public async Task Look_ThatIsAlwaysLate_HandsOverWhatIsStuckNevertheless()
+    {
+        await BlockAsync();
+
+        // As on a machine that wakes its threads late all the time: no look proves anything by itself.
+        for (int i = 0; i < 50 && _counters.HandOffs == 0; i++)
+        {
+            ((IWatched)_watch).Look(TimeSpan.Zero);
+        }
+
+        Assert.Equal(1, _counters.HandOffs);
+        TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(new TestWork(ran.SetResult));
+        await ran.Task.OrTimeout();
+    }
+
+    [Fact]
+    public async Task Look_ThatIsLateOnce_HandsNothingOver()
+    {
+        await BlockAsync();
+
+        ((IWatched)_watch).Look(TimeSpan.Zero);
+        ((IWatched)_watch).Look(TimeSpan.Zero);
+
+        Assert.Equal(0, _counters.HandOffs);
+        ((IWatched)_watch).Look(TimeSpan.FromMilliseconds(2));
+        Assert.Equal(1, _counters.HandOffs);
+    }
+
+    // The loop is in a dispatch, and its thread asleep there.
+    private async Task BlockAsync()
+    {
+        _loop.Post(new TestWork(() => _release.Wait(Timeouts.Limit + Timeouts.Limit)));
+        await Timeouts.UntilAsync(() => _loop.CurrentDispatch != 0 && !_loop.IsDriverRunnable);
+    }
+}
