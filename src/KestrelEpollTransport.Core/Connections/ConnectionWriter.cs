@@ -183,7 +183,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     /// <summary>The kernel has room again. The loop.</summary>
     public void OnWritable() => _sender.OnWritable();
 
-    public void OnWatchLook() => _sender.SendWatched();
+    public bool IsDue() => _sender.TryUnwatch();
+
+    public void SendDue() => _sender.SendMarked();
 
     /// <summary>
     /// Some bytes were sent. Called after the sender has left, which fenced: a flush that waits, or is about to, either

@@ -76,14 +76,8 @@ internal struct Sender
         }
     }
 
-    /// <summary>The watch looks: sends what is still marked.</summary>
-    public void SendWatched()
-    {
-        if (_word.Unwatch())
-        {
-            Send(returnsLoan: false);
-        }
-    }
+    /// <summary>The watch looks, and forgets this. True: something is still marked.</summary>
+    public bool TryUnwatch() => _word.Unwatch();
 
     /// <summary>The kernel has room again.</summary>
     public void OnWritable()

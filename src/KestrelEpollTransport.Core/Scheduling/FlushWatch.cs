@@ -7,23 +7,32 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>Something with marked, unsent bytes.</summary>
 internal interface IWatchedFlush
 {
-    /// <summary>The watch took this out of its queue: send what is still marked. On the watch's thread.</summary>
-    void OnWatchLook();
+    /// <summary>The watch took this out of its queue. True: something is still marked, and due. On the watch's thread.</summary>
+    bool IsDue();
+
+    /// <summary>Sends what is due, which may enter the application's memory pool and logger.</summary>
+    void SendDue();
 }
 
 /// <summary>
-/// Bounds how long flushed bytes may wait to be gathered: the watch looks at the connections with marked bytes and sends
-/// them, whatever their handlers do meanwhile. Thread-safe.
+/// Bounds how long flushed bytes may wait to be gathered: the watch looks at the connections with marked bytes and has them
+/// sent, whatever their handlers do meanwhile. Thread-safe.
 /// </summary>
+/// <remarks>
+/// By a worker, if there is one to be had: the watch must not block, and sending may. Otherwise by the watch itself, because
+/// the bytes must not wait longer.
+/// </remarks>
 internal sealed class FlushWatch : IWatched
 {
     private readonly WatchThread _thread;
+    private readonly Workers? _workers;
     private readonly ILogger _logger;
     private readonly ConcurrentQueue<IWatchedFlush> _queue = new();
 
-    public FlushWatch(WatchThread thread, ILogger logger)
+    public FlushWatch(WatchThread thread, Workers? workers, ILogger logger)
     {
         _thread = thread;
+        _workers = workers;
         _logger = logger;
         thread.Add(this);
     }
@@ -42,15 +51,36 @@ internal sealed class FlushWatch : IWatched
     {
         for (int i = _queue.Count; i > 0 && _queue.TryDequeue(out IWatchedFlush? flush); i--)
         {
+            if (!flush.IsDue())
+            {
+                continue;
+            }
+
+            DueFlush due = new(flush, _logger);
+            if (_workers is { IsExhausted: false })
+            {
+                _workers.OffLoop.Enqueue(due);
+            }
+            else
+            {
+                due.Execute();
+            }
+        }
+    }
+
+    private sealed class DueFlush(IWatchedFlush flush, ILogger logger) : IThreadPoolWorkItem
+    {
+        public void Execute()
+        {
             try
             {
-                flush.OnWatchLook();
+                flush.SendDue();
             }
 #pragma warning disable CA1031 // What the application gave us, such as a memory pool, may throw; the other connections' bytes wait here.
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                LoopLog.WatchFaulted(_logger, exception);
+                LoopLog.WatchFaulted(logger, exception);
             }
         }
     }

@@ -14,9 +14,9 @@ internal sealed class SchedulingParts : IDisposable
     {
         _watch = new WatchThread(logger);
         _demotionLimit = options.DemotionLimit;
-        Flushes = new FlushWatch(_watch, logger);
         if (options.Scheduling != ApplicationScheduling.Adaptive)
         {
+            Flushes = new FlushWatch(_watch, workers: null, logger);
             Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger);
             Scheduler = options.Scheduling == ApplicationScheduling.UnsafeInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             return;
@@ -24,6 +24,7 @@ internal sealed class SchedulingParts : IDisposable
 
         Counters = new SchedulingCounters(options.LoopCount);
         Workers = new Workers(options.MaxWorkers, options.LoopCount);
+        Flushes = new FlushWatch(_watch, Workers, logger);
         Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch);
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
