@@ -63,7 +63,7 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
 
         if (Volatile.Read(ref _started) == 0 && Interlocked.Exchange(ref _started, 1) == 0)
         {
-            new Thread(Run) { IsBackground = true, Name = "epoll watch" }.UnsafeStart();
+            Start();
         }
     }
 
@@ -74,6 +74,19 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
     {
         _disposed = true;
         _unpark.Release();
+    }
+
+    private void Start()
+    {
+        try
+        {
+            new Thread(Run) { IsBackground = true, Name = "epoll watch" }.UnsafeStart();
+        }
+        catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
+        {
+            // The system has no thread for us at the moment: neither a loop nor a flush is to fail for it. The next one tries again.
+            Volatile.Write(ref _started, 0);
+        }
     }
 
     private void Run()
