@@ -82,7 +82,7 @@ internal sealed class Worker
 
     private bool WaitToBeGiven()
     {
-        while (!_given.Wait(Workers.IdleTimeout))
+        while (!_given.Wait(_owner.IdleTimeout))
         {
             if (_owner.TryRetire(this))
             {

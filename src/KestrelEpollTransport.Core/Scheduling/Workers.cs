@@ -33,9 +33,6 @@ internal sealed class Workers : ILoopDriver, IDisposable
 {
     public const string ThreadName = "epoll worker";
 
-    /// <summary>How long a worker without work is kept.</summary>
-    public static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(5);
-
     private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
 
     private readonly int _maxBusy;
@@ -60,6 +57,12 @@ internal sealed class Workers : ILoopDriver, IDisposable
         OffLoop = new OffLoopQueue(this);
     }
 
+    /// <summary>How long a worker without work is kept. Settable for tests.</summary>
+    public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Starts a worker's thread. Settable for tests of a system that has none left.</summary>
+    public Action<Worker> StartThread { get; init; } = static worker => worker.Start();
+
     /// <summary>For what is too dear for the loops.</summary>
     public OffLoopQueue OffLoop { get; }
 
@@ -68,6 +71,9 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <summary>Whether dear work finds no worker any more.</summary>
     public bool IsExhausted => _busy >= _maxBusy;
+
+    /// <summary>How many are busy; see the remarks.</summary>
+    public int Busy => _busy;
 
     /// <summary>How many threads there are, those that drive loops included.</summary>
     public int Count
@@ -246,7 +252,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
         try
         {
-            worker.Start();
+            StartThread(worker);
             return worker;
         }
         catch
