@@ -45,5 +45,11 @@ internal readonly struct ThreadBaseline
         {
             _thread.Priority = ThreadPriority.Normal;
         }
+
+        // A foreground thread keeps its process from ending.
+        if (!_thread.IsBackground)
+        {
+            _thread.IsBackground = true;
+        }
     }
 }

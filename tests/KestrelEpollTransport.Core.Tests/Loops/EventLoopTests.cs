@@ -187,6 +187,7 @@ public sealed class EventLoopTests : IDisposable
             SynchronizationContext.SetSynchronizationContext(new SynchronizationContext());
             Thread.CurrentThread.Name = "changed";
             Thread.CurrentThread.Priority = ThreadPriority.BelowNormal;
+            Thread.CurrentThread.IsBackground = false;
         }
 
         async Task CheckAsync()
@@ -198,6 +199,7 @@ public sealed class EventLoopTests : IDisposable
             Assert.Null(seen.Context);
             Assert.Equal("epoll loop 5", seen.Name);
             Assert.Equal(ThreadPriority.Normal, seen.Priority);
+            Assert.True(await RunAsync(() => Thread.CurrentThread.IsBackground).OrTimeout());
         }
 
         await RunAsync(() =>
