@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
@@ -6,8 +7,6 @@ namespace KestrelEpollTransport.Loops;
 /// <summary>The loops of one transport: started together at first use, shared by all its listeners. Thread-safe.</summary>
 internal sealed class LoopGroup : IDisposable
 {
-    private static readonly TimeSpan s_endTimeout = TimeSpan.FromSeconds(5);
-
     private readonly int _count;
     private readonly ILoopDriver _driver;
     private readonly ILogger _logger;
@@ -28,6 +27,9 @@ internal sealed class LoopGroup : IDisposable
         _logger = logger;
         _observer = observer;
     }
+
+    /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
+    public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
@@ -91,10 +93,12 @@ internal sealed class LoopGroup : IDisposable
             loop.Stop();
         }
 
+        long began = Stopwatch.GetTimestamp();
         foreach (EventLoop loop in loops)
         {
             // One that application code holds ends, and closes its poller, when that code returns.
-            loop.WaitForEnd(s_endTimeout);
+            TimeSpan left = EndTimeout - Stopwatch.GetElapsedTime(began);
+            loop.WaitForEnd(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         }
     }
 

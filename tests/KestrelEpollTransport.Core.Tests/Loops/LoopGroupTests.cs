@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Loops;
@@ -154,6 +155,29 @@ public sealed class LoopGroupTests : IDisposable
         Assert.True(thread.Join(Timeouts.Limit));
         Assert.All(_group.Started.ToArray(), AssertPollerIsClosed);
         Assert.Empty(_log.All());
+    }
+
+    [Fact]
+    public async Task Dispose_WithEveryLoopHeldByApplicationCode_WaitsOnceForAll()
+    {
+        using ManualResetEventSlim release = new();
+        using CountdownEvent held = new(4);
+        LoopGroup group = new(4, new LoopThread(), _log) { EndTimeout = TimeSpan.FromSeconds(1) };
+        EventLoop[] loops = group.Loops.ToArray();
+        Array.ForEach(loops, loop => loop.Post(new TestWork(() =>
+        {
+            held.Signal();
+            release.Wait(Timeouts.Limit);
+        })));
+        Assert.True(held.Wait(Timeouts.Limit));
+        long began = Stopwatch.GetTimestamp();
+
+        await Task.Run(group.Dispose).OrTimeout();
+
+        Assert.True(Stopwatch.GetElapsedTime(began) < 3 * group.EndTimeout, "It waited for one after the other.");
+        Assert.All(loops, loop => Assert.False(loop.HasEnded));
+        release.Set();
+        Assert.All(loops, loop => Assert.True(loop.WaitForEnd(Timeouts.Limit)));
     }
 
     [Fact]
