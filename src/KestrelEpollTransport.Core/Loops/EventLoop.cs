@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
@@ -31,6 +32,7 @@ internal sealed class EventLoop : IDisposable
     private readonly Poller _poller;
     private readonly ILogger _logger;
     private readonly ILoopObserver? _observer;
+    private readonly long _spinTicks;
     private readonly HandlerTable _handlers = new();
 
     // Any thread.
@@ -53,13 +55,19 @@ internal sealed class EventLoop : IDisposable
     private volatile int _driver;
     private volatile KernelThread? _driverThread;
 
-    public EventLoop(int index, Poller poller, ILogger logger, ILoopObserver? observer = null)
+    /// <param name="index">Its position in its group.</param>
+    /// <param name="poller">Its own, to dispose.</param>
+    /// <param name="logger">For broken invariants.</param>
+    /// <param name="observer">Told whenever the loop wakes up.</param>
+    /// <param name="spin">How long to poll before sleeping.</param>
+    public EventLoop(int index, Poller poller, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default)
     {
         Index = index;
         Name = $"epoll loop {index}";
         _poller = poller;
         _logger = logger;
         _observer = observer;
+        _spinTicks = (long)(spin.TotalSeconds * Stopwatch.Frequency);
     }
 
     /// <summary>The position of this loop in its group.</summary>
@@ -233,6 +241,13 @@ internal sealed class EventLoop : IDisposable
     private void Wait()
     {
         _dispatched = null;
+        _eventCursor = 0;
+        _postedLeft = NotCounted;
+        if (_spinTicks > 0 && TrySpin())
+        {
+            return;
+        }
+
         int timeoutMs = 0;
         if (_posted.IsEmpty)
         {
@@ -241,11 +256,26 @@ internal sealed class EventLoop : IDisposable
             timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
         }
 
-        _eventCursor = 0;
         _eventCount = _poller.Wait(_events, timeoutMs);
         _gate.EndSleep();
         _observer?.OnLoopAwake();
-        _postedLeft = NotCounted;
+    }
+
+    // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
+    private bool TrySpin()
+    {
+        long start = Stopwatch.GetTimestamp();
+        do
+        {
+            _eventCount = _poller.Wait(_events, timeoutMs: 0);
+            if (_eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0)
+            {
+                return true;
+            }
+        }
+        while (Stopwatch.GetTimestamp() - start < _spinTicks);
+
+        return false;
     }
 
     // What the wait told, what was posted until that was done, and what is due. False: taken over.

@@ -11,6 +11,7 @@ internal sealed class LoopGroup : IDisposable
     private readonly ILoopDriver _driver;
     private readonly ILogger _logger;
     private readonly ILoopObserver? _observer;
+    private readonly TimeSpan _spin;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private volatile bool _disposed;
@@ -20,12 +21,16 @@ internal sealed class LoopGroup : IDisposable
     /// <param name="driver">Finds their threads.</param>
     /// <param name="logger">For broken invariants.</param>
     /// <param name="observer">Told whenever a loop wakes up.</param>
-    public LoopGroup(int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null)
+    /// <param name="spin">How long a loop polls before it sleeps, unless there are more loops than processors.</param>
+    public LoopGroup(int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default)
     {
         _count = count;
         _driver = driver;
         _logger = logger;
         _observer = observer;
+
+        // Who polls without a processor of its own keeps another loop from working.
+        _spin = count <= Environment.ProcessorCount ? spin : TimeSpan.Zero;
     }
 
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
@@ -149,7 +154,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, Poller.Create(), _logger, _observer));
+                loops.Add(new EventLoop(i, Poller.Create(), _logger, _observer, _spin));
             }
 
             return [.. loops];

@@ -17,7 +17,7 @@ internal sealed class SchedulingParts : IDisposable
         if (options.Scheduling != ApplicationScheduling.Adaptive)
         {
             Flushes = new FlushWatch(_watch, workers: null, logger);
-            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger);
+            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: options.SpinBeforeWait);
             Scheduler = options.Scheduling == ApplicationScheduling.UnsafeInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             return;
         }
@@ -25,7 +25,7 @@ internal sealed class SchedulingParts : IDisposable
         Counters = new SchedulingCounters(options.LoopCount);
         Workers = new Workers(options.MaxWorkers, options.LoopCount);
         Flushes = new FlushWatch(_watch, Workers, logger);
-        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch);
+        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait);
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
         _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, logger, options.HandOffLimit));

@@ -229,6 +229,31 @@ public sealed class EventLoopTests : IDisposable
     }
 
     [Fact]
+    public async Task LoopThatSpins_StillRunsWhatIsPostedToldAndDueAndStops()
+    {
+        EventLoop loop = new(6, Poller.Create(), _log, spin: TimeSpan.FromSeconds(1));
+        new LoopThread().Drive(loop);
+        TestHandler handler = new();
+        Assert.False(loop.Register(handler, Descriptor, Interest.Read).IsError);
+        TaskCompletionSource<bool> timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        loop.Schedule(new TestWork(() => timer.SetResult(loop.IsDriver)), 20);
+        for (int i = 0; i < 100; i++)
+        {
+            TaskCompletionSource posted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            loop.Post(new TestWork(posted.SetResult));
+            await posted.Task.OrTimeout();
+        }
+
+        _peer.Send([1]);
+        Assert.Equal(Readiness.Readable, await handler.Ready.Task.OrTimeout());
+        Assert.True(await timer.Task.OrTimeout());
+        loop.Deregister(handler, Descriptor);
+        loop.Stop();
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
+    [Fact]
     public async Task Deregister_OfAHandler_EndsWhatItIsTold()
     {
         TestHandler handler = new();
