@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using System.Net;
+
+namespace TransportBench.Client;
+
+/// <summary>A group while the load runs: opens its connections when they are due.</summary>
+internal sealed class GroupRun
+{
+    private readonly LoadLoop _loop;
+    private readonly Stack<LoadConnection> _idle = new();
+    private readonly long _start;
+    private int _opened;
+
+    public GroupRun(LoadLoop loop, LoadGroup group, PhaseClock clock)
+    {
+        _loop = loop;
+        Group = group;
+        Recorder = new Recorder(clock);
+        Server = new IPEndPoint(IPAddress.Loopback, group.Port).Serialize();
+        _start = clock.After(group.StartAfter);
+    }
+
+    public LoadGroup Group { get; }
+
+    public Recorder Recorder { get; }
+
+    public SocketAddress Server { get; }
+
+    /// <summary>Opens what is due by now; returns when the next one is.</summary>
+    public long StartWhatIsDue(long now)
+    {
+        long due;
+        while ((due = NextDue()) <= now)
+        {
+            _opened++;
+            Open(due);
+        }
+
+        return due;
+    }
+
+    /// <summary>A connection at a rate has had its answer.</summary>
+    public void OnIdle(LoadConnection connection) => _idle.Push(connection);
+
+    public GroupReport ToReport() => Recorder.ToReport(Group.Name);
+
+    private long NextDue()
+    {
+        if (Group.ConnectionsPerSecond > 0)
+        {
+            return _start + (long)(_opened / Group.ConnectionsPerSecond * Stopwatch.Frequency);
+        }
+
+        return _opened < Group.Connections ? _start : long.MaxValue;
+    }
+
+    private void Open(long due)
+    {
+        if (!_idle.TryPop(out LoadConnection? connection))
+        {
+            connection = new LoadConnection(_loop, this);
+        }
+
+        connection.Open(due);
+    }
+}

@@ -1,0 +1,102 @@
+using System.CommandLine;
+using TransportBench.Processes;
+using TransportBench.Running;
+using TransportBench.Scenarios;
+using TransportBench.Servers;
+
+namespace TransportBench.CommandLine;
+
+/// <summary>The command line: what it accepts, and what it starts.</summary>
+internal sealed class BenchCommand
+{
+    private const int FailedExitCode = 1;
+    private const int UsageExitCode = 2;
+
+    private readonly Option<string[]> _transports = ListOption(
+        "--transports", "What is compared with Sockets", [.. Transport.Choices.Select(static t => t.Name)]);
+
+    private readonly Option<string[]> _scenarios = ListOption(
+        "--scenarios", "What they are compared by; see --list", [.. Catalog.All.Select(static s => s.Name)]);
+
+    private readonly Option<int?> _pairs = new("--pairs") { Description = "Rounds, in each of which every transport has a turn [7; quick: 3]" };
+    private readonly Option<double?> _duration = new("--duration") { Description = "Seconds of a turn [4; quick: 1]" };
+    private readonly Option<double?> _warmUp = new("--warm-up") { Description = "Least seconds of warm-up of a server [15; quick: 2]" };
+    private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
+    private readonly Option<bool> _list = new("--list") { Description = "Lists transports and scenarios" };
+
+    /// <summary>Parses and runs; returns the exit code.</summary>
+    public static int Run(string[] args)
+    {
+        var command = new BenchCommand();
+        var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
+        {
+            command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick, command._list,
+        };
+        root.SetAction(command.Execute);
+        return root.Parse(args).Invoke();
+    }
+
+    private int Execute(ParseResult parsed)
+    {
+        if (parsed.GetValue(_list))
+        {
+            List();
+            return 0;
+        }
+
+        IReadOnlyList<string> missing = Programs.MissingPackages();
+        if (missing.Count > 0)
+        {
+            Console.Error.WriteLine($"Missing, as Debian packages: {string.Join(' ', missing)}. eng/bench.sh installs them first.");
+            return UsageExitCode;
+        }
+
+        RunResult result = new BenchRun(Settings(parsed)).Run();
+        return result.Scenarios.Any(static s => s.Failure is not null) ? FailedExitCode : 0;
+    }
+
+    private RunSettings Settings(ParseResult parsed)
+    {
+        bool quick = parsed.GetValue(_quick);
+        string[] transports = parsed.GetValue(_transports)!;
+        string[] scenarios = parsed.GetValue(_scenarios)!;
+        return new RunSettings(
+            [.. Transport.All.Where(t => t == Transport.Sockets || t == Transport.Control || transports.Contains(t.Name))],
+            [.. Catalog.All.Where(s => scenarios.Contains(s.Name))],
+            parsed.GetValue(_pairs) ?? (quick ? 3 : 7),
+            parsed.GetValue(_duration) ?? (quick ? 1 : 4),
+            parsed.GetValue(_warmUp) ?? (quick ? 2 : RunSettings.ThoroughWarmUpSeconds));
+    }
+
+    private static void List()
+    {
+        Console.WriteLine("Transports:");
+        foreach (Transport transport in Transport.Choices)
+        {
+            Console.WriteLine($"  {transport.Name,-22}{transport.Title}");
+        }
+
+        Console.WriteLine("Scenarios:");
+        foreach (Scenario scenario in Catalog.All)
+        {
+            Console.WriteLine($"  {scenario.Name,-22}{scenario.Title}");
+        }
+    }
+
+    private static Option<string[]> ListOption(string name, string description, string[] choices) => new(name)
+    {
+        Description = $"{description}, separated by commas [all]",
+        DefaultValueFactory = _ => choices,
+        AllowMultipleArgumentsPerToken = true,
+        CustomParser = parsed =>
+        {
+            string[] values = [.. parsed.Tokens.SelectMany(static t => t.Value.Split(',', StringSplitOptions.RemoveEmptyEntries))];
+            foreach (string wrong in values.Except(choices))
+            {
+                parsed.AddError($"{name}: there is no '{wrong}'; see --list.");
+            }
+
+            return values;
+        },
+    };
+}

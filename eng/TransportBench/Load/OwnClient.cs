@@ -1,0 +1,26 @@
+using System.Text.Json;
+using TransportBench.Client;
+using TransportBench.Processes;
+
+namespace TransportBench.Load;
+
+/// <summary>Load by this program in its role as a client: several kinds of connections at once, and phases.</summary>
+internal static class OwnClient
+{
+    private static readonly TimeSpan s_slack = TimeSpan.FromSeconds(30);
+
+    /// <exception cref="LoadFailedException">The client failed, or an answer was wrong.</exception>
+    public static LoadReport Run(LoadPlan plan, Processors processors)
+    {
+        string output = ChildProcess.Run(
+            [.. Programs.Self, "--role", "client"],
+            processors.Load,
+            TimeSpan.FromSeconds(plan.PhaseEnds[^1]) + s_slack,
+            JsonSerializer.Serialize(plan, ClientJsonContext.Default.LoadPlan));
+        LoadReport report = JsonSerializer.Deserialize(output, ClientJsonContext.Default.LoadReport)!;
+        GroupReport? failed = report.Groups.FirstOrDefault(static g => g.Errors > 0);
+        return failed is null
+            ? report
+            : throw new LoadFailedException($"{failed.Errors} errors of {failed.Name}, the first one: {failed.FirstError}");
+    }
+}

@@ -1,0 +1,117 @@
+using System.Globalization;
+using TransportBench.Processes;
+
+namespace TransportBench.Load;
+
+/// <summary>What wrk is to ask for.</summary>
+/// <param name="Path">The path and query.</param>
+/// <param name="Connections">How many at once.</param>
+internal sealed record WrkRequest(string Path, int Connections)
+{
+    /// <summary>How many requests are sent at once on each connection.</summary>
+    public int Depth { get; init; } = 1;
+
+    /// <summary>Every so many requests one asks that its connection be closed; 0: none does.</summary>
+    public int CloseEvery { get; init; }
+
+    /// <summary>Bytes that are sent with POST; 0: GET.</summary>
+    public int UploadBytes { get; init; }
+
+    /// <summary>Bytes of the body that is expected.</summary>
+    public int BodyBytes { get; init; }
+
+    public bool UsesTls { get; init; }
+}
+
+/// <summary>Load by wrk: HTTP/1.1 over TCP, each connection waiting for its answer.</summary>
+internal static class Wrk
+{
+    // An answer's headers are shorter.
+    private const int MostHeaderBytes = 512;
+    private const int TimeoutSeconds = 30;
+
+    /// <param name="port">On 127.0.0.1.</param>
+    /// <param name="request">What is asked.</param>
+    /// <param name="seconds">How long.</param>
+    /// <param name="processors">Where it runs.</param>
+    /// <exception cref="LoadFailedException">wrk failed, or an answer was wrong.</exception>
+    public static LoadResult Run(int port, WrkRequest request, double seconds, Processors processors)
+    {
+        string script = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(script, WrkOutput.Script + RequestScript(request));
+            string output = ChildProcess.Run(
+                [
+                    "wrk",
+                    "--threads", Text(Math.Min(Threads(processors), request.Connections)),
+                    "--connections", Text(request.Connections),
+                    "--duration", $"{Math.Max(1, Math.Round(seconds)):0}s",
+                    "--timeout", $"{TimeoutSeconds}s",
+                    "--script", script,
+                    $"{(request.UsesTls ? "https" : "http")}://127.0.0.1:{port}{request.Path}",
+                ],
+                processors.Load,
+                TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
+            return Check(WrkOutput.Parse(output), request, output);
+        }
+        finally
+        {
+            File.Delete(script);
+        }
+    }
+
+    /// <summary>The lua that makes the requests; empty if wrk's own will do.</summary>
+    internal static string RequestScript(WrkRequest request)
+    {
+        if (request.Depth > 1)
+        {
+            return $$"""
+                init = function()
+                  all = string.rep(wrk.format(), {{request.Depth}})
+                end
+                request = function()
+                  return all
+                end
+                """;
+        }
+
+        if (request.CloseEvery > 0)
+        {
+            return $$"""
+                local sent = 0
+                init = function()
+                  plain = wrk.format()
+                  closing = wrk.format(nil, nil, { ["Connection"] = "close" })
+                end
+                request = function()
+                  sent = sent + 1
+                  return sent % {{request.CloseEvery}} == 0 and closing or plain
+                end
+                """;
+        }
+
+        return request.UploadBytes > 0
+            ? $"""
+                wrk.method = "POST"
+                wrk.body = string.rep("x", {request.UploadBytes})
+                """
+            : "";
+    }
+
+    // wrk looks at the status of an answer and not at its body, so at least the length has to be right.
+    private static LoadResult Check(LoadResult result, WrkRequest request, string output)
+    {
+        long longestAnswer = request.BodyBytes + MostHeaderBytes;
+        long most = (result.Requests + ((long)request.Connections * request.Depth)) * longestAnswer;
+        bool isRight = result.Errors == 0 && result.Requests > 0
+            && result.Bytes >= result.Requests * request.BodyBytes && result.Bytes <= most;
+        return isRight ? result : throw new LoadFailedException($"wrk found errors, or answers of a wrong length:\n{output}");
+    }
+
+    // Where the server runs on the same processors, half of them are its.
+    private static int Threads(Processors processors) =>
+        processors == Processors.Shared ? Math.Max(1, processors.Load.Count / 2) : processors.Load.Count;
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
+}

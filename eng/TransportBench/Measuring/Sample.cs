@@ -1,0 +1,15 @@
+namespace TransportBench.Measuring;
+
+/// <summary>The figures of one turn.</summary>
+internal sealed class Sample
+{
+    private readonly Dictionary<string, double> _values = [];
+
+    public double this[Figure figure]
+    {
+        get => _values[figure.Key];
+        set => _values[figure.Key] = value;
+    }
+
+    public bool Has(Figure figure) => _values.ContainsKey(figure.Key);
+}

@@ -1,0 +1,50 @@
+using System.Diagnostics;
+using TransportBench.Processes;
+using TransportBench.Servers;
+
+namespace TransportBench.Measuring;
+
+/// <summary>What a load costs the server, and the generator.</summary>
+internal sealed class ServerCost
+{
+    private const double Mebibyte = 1024 * 1024;
+
+    private readonly ServerProcess _server;
+    private readonly RuntimeState _stateBefore;
+    private readonly CpuTime _serverBefore;
+    private readonly CpuTime _clientBefore;
+    private readonly long _start;
+
+    private ServerCost(ServerProcess server)
+    {
+        _server = server;
+        _stateBefore = server.GetState();
+        _clientBefore = ProcessFiles.GetEndedChildrenTime();
+        _serverBefore = ProcessFiles.GetCpuTime(server.Id);
+        _start = Stopwatch.GetTimestamp();
+    }
+
+    /// <summary>Begins to count. The load's processes have to begin and to end before <see cref="AddTo"/>.</summary>
+    public static ServerCost Begin(ServerProcess server) => new(server);
+
+    public void AddTo(Sample sample, long requests, Processors processors)
+    {
+        double seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
+        CpuTime server = ProcessFiles.GetCpuTime(_server.Id) - _serverBefore;
+        CpuTime client = ProcessFiles.GetEndedChildrenTime() - _clientBefore;
+        RuntimeState state = _server.GetState();
+
+        double perRequest = 1e6 / Math.Max(1, requests);
+        sample[Figures.ProcessorTime] = server.Total * perRequest;
+        sample[Figures.UserTime] = server.User * perRequest;
+        sample[Figures.SystemTime] = server.System * perRequest;
+        sample[Figures.ServerBusy] = 100 * server.Total / seconds / processors.Server.Count;
+        sample[Figures.ClientBusy] = 100 * client.Total / seconds / processors.Load.Count;
+        sample[Figures.Resident] = ProcessFiles.GetResidentBytes(_server.Id) / Mebibyte;
+        sample[Figures.Heap] = state.HeapBytes / Mebibyte;
+        sample[Figures.Allocated] = (state.AllocatedBytes - _stateBefore.AllocatedBytes) / (double)Math.Max(1, requests);
+        sample[Figures.Generation0] = state.Generation0 - _stateBefore.Generation0;
+        sample[Figures.Generation1] = state.Generation1 - _stateBefore.Generation1;
+        sample[Figures.Generation2] = state.Generation2 - _stateBefore.Generation2;
+    }
+}

@@ -1,0 +1,32 @@
+namespace TransportBench.Processes;
+
+/// <summary>How the programs that a run needs are started, and which Debian package has those that are missing.</summary>
+internal static class Programs
+{
+    private static readonly (string Program, string Package)[] s_needed =
+        [("wrk", "wrk"), ("h2load", "nghttp2-client"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
+
+    /// <summary>This program, in another role.</summary>
+    public static IReadOnlyList<string> Self { get; } = FindSelf();
+
+    /// <summary>The program of eng/ConnectionHolder.</summary>
+    public static IReadOnlyList<string> ConnectionHolder { get; } =
+        ["dotnet", Path.Combine(AppContext.BaseDirectory, "ConnectionHolder.dll")];
+
+    public static bool HasStrace { get; } = IsOnPath("strace");
+
+    /// <summary>The Debian packages that have to be installed before a run.</summary>
+    public static IReadOnlyList<string> MissingPackages() =>
+        [.. s_needed.Where(static n => !IsOnPath(n.Program)).Select(static n => n.Package).Distinct()];
+
+    private static bool IsOnPath(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, program)));
+
+    private static IReadOnlyList<string> FindSelf()
+    {
+        string program = Environment.ProcessPath!;
+        return Path.GetFileName(program) == "dotnet"
+            ? [program, Path.Combine(AppContext.BaseDirectory, "TransportBench.dll")]
+            : [program];
+    }
+}

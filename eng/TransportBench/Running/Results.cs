@@ -1,0 +1,34 @@
+using TransportBench.Measuring;
+
+namespace TransportBench.Running;
+
+/// <summary>All that a run found.</summary>
+internal sealed record RunResult(MachineInfo Machine, RunInfo Run, IReadOnlyList<ScenarioResult> Scenarios);
+
+/// <summary>Where a run took place.</summary>
+internal sealed record MachineInfo(string Processor, int Processors, string Kernel, string Runtime, string Revision);
+
+/// <summary>How thorough a run was.</summary>
+internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, double WarmUpSeconds);
+
+/// <summary>What a scenario yielded.</summary>
+/// <param name="Figures">In the order of the table.</param>
+/// <param name="Headlines">Keys of the figures that have ratios.</param>
+/// <param name="Contestants">In the order of the table.</param>
+/// <param name="Failure">Why there are no figures; null if there are.</param>
+internal sealed record ScenarioResult(
+    string Name,
+    string Title,
+    IReadOnlyList<Figure> Figures,
+    IReadOnlyList<string> Headlines,
+    IReadOnlyList<ContestantResult> Contestants,
+    string? Failure);
+
+/// <summary>A transport's figures, by key.</summary>
+internal sealed record ContestantResult(string Transport, string Title, IReadOnlyDictionary<string, FigureResult> Figures);
+
+/// <summary>A figure over all rounds.</summary>
+/// <param name="Values">By round.</param>
+/// <param name="Spread">Of the values.</param>
+/// <param name="Ratio">Of the ratios to Sockets, round by round; null for what isn't compared.</param>
+internal sealed record FigureResult(IReadOnlyList<double> Values, Spread Spread, Spread? Ratio);

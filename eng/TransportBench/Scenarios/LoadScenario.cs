@@ -1,0 +1,34 @@
+using TransportBench.Load;
+using TransportBench.Measuring;
+using TransportBench.Servers;
+using static TransportBench.Measuring.Figures;
+
+namespace TransportBench.Scenarios;
+
+/// <summary>One kind of load for the whole turn.</summary>
+internal abstract record LoadScenario(string Name, string Title) : Scenario(Name, Title)
+{
+    public override IReadOnlyList<Figure> Headlines => [ProcessorTime, RequestsPerSecond];
+
+    public override IReadOnlyList<Figure> Figures =>
+    [
+        ProcessorTime, RequestsPerSecond, P50, P90, P99, P999, UserTime, SystemTime, ServerBusy, ClientBusy,
+        Resident, Heap, Allocated, Generation0, Generation1, Generation2,
+    ];
+
+    public override Sample Run(ServerProcess server, double seconds)
+    {
+        ServerCost cost = ServerCost.Begin(server);
+        LoadResult result = RunLoad(server, seconds);
+        var sample = new Sample();
+        cost.AddTo(sample, result.Requests, Settings.Processors);
+        sample[RequestsPerSecond] = result.Requests / result.Seconds;
+        sample[P50] = result.Latency.P50;
+        sample[P90] = result.Latency.P90;
+        sample[P99] = result.Latency.P99;
+        sample[P999] = result.Latency.P999;
+        return sample;
+    }
+
+    protected abstract LoadResult RunLoad(ServerProcess server, double seconds);
+}

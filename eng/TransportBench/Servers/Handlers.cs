@@ -1,0 +1,94 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+
+namespace TransportBench.Servers;
+
+internal sealed record Greeting(string Message);
+
+[JsonSerializable(typeof(Greeting))]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+internal sealed partial class HandlersJsonContext : JsonSerializerContext;
+
+/// <summary>The application: what a request is answered with, over whichever transport.</summary>
+internal static class Handlers
+{
+    private static readonly byte[] s_chunk = new byte[64 * 1024];
+
+    public static void Map(WebApplication application)
+    {
+        application.MapGet(Paths.Plaintext, PlaintextAsync);
+        application.MapGet(Paths.Json, JsonAsync);
+        application.MapPost(Paths.Upload, UploadAsync);
+        application.MapGet(Paths.Download, DownloadAsync);
+        application.MapGet(Paths.Sleep, SleepAsync);
+        application.MapGet(Paths.Burn, BurnAsync);
+        application.Map(Paths.WebSocket, WebSocketEcho.Map);
+    }
+
+    private static Task PlaintextAsync(HttpContext context)
+    {
+        ReadOnlySpan<byte> body = "Hello, World!"u8;
+        context.Response.ContentType = "text/plain";
+        context.Response.ContentLength = body.Length;
+        context.Response.BodyWriter.Write(body);
+        return Task.CompletedTask;
+    }
+
+    private static Task JsonAsync(HttpContext context) => context.Response.WriteAsJsonAsync(
+        new Greeting("Hello, World!"), HandlersJsonContext.Default.Greeting, cancellationToken: context.RequestAborted);
+
+    /// <summary>Answers the number of bytes of the body.</summary>
+    private static async Task UploadAsync(HttpContext context)
+    {
+        PipeReader body = context.Request.BodyReader;
+        long bytes = 0;
+        ReadResult result;
+        do
+        {
+            result = await body.ReadAsync(context.RequestAborted);
+            bytes += result.Buffer.Length;
+            body.AdvanceTo(result.Buffer.End);
+        }
+        while (!result.IsCompleted);
+
+        await context.Response.WriteAsync(bytes.ToString(CultureInfo.InvariantCulture), context.RequestAborted);
+    }
+
+    private static async Task DownloadAsync(HttpContext context)
+    {
+        int left = Number(context);
+        context.Response.ContentLength = left;
+        PipeWriter body = context.Response.BodyWriter;
+        while (left > 0)
+        {
+            int size = Math.Min(left, s_chunk.Length);
+            body.Write(s_chunk.AsSpan(0, size));
+            left -= size;
+            if ((await body.FlushAsync(context.RequestAborted)).IsCompleted)
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Blocks its thread for ?n= milliseconds: the handler that nobody should write and everybody has.</summary>
+    private static Task SleepAsync(HttpContext context)
+    {
+        Thread.Sleep(Number(context));
+        return PlaintextAsync(context);
+    }
+
+    /// <summary>Keeps a processor busy for ?n= units of <see cref="ProcessorWork"/>.</summary>
+    private static Task BurnAsync(HttpContext context)
+    {
+        ProcessorWork.Do(Number(context));
+        return PlaintextAsync(context);
+    }
+
+    private static int Number(HttpContext context) =>
+        int.Parse(context.Request.Query["n"].ToString(), CultureInfo.InvariantCulture);
+}

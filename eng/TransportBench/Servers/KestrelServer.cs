@@ -1,0 +1,88 @@
+using System.Net;
+using KestrelEpollTransport;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace TransportBench.Servers;
+
+/// <summary>The application over one transport, with an endpoint of each kind.</summary>
+internal sealed class KestrelServer : IDisposable
+{
+    private readonly WebApplication _application;
+
+    private KestrelServer(WebApplication application, Endpoints endpoints)
+    {
+        _application = application;
+        Endpoints = endpoints;
+    }
+
+    public Endpoints Endpoints { get; }
+
+    public static KestrelServer Start(Transport transport, string unixSocket)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+
+        // Below Error, Kestrel tells that its clock stood still: it does whenever the server was stopped between turns.
+        builder.Logging.SetMinimumLevel(LogLevel.Error);
+        builder.Logging.AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        UseTransport(builder.WebHost, transport);
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, unixSocket));
+
+        WebApplication application = builder.Build();
+        Handlers.Map(application);
+        ((IHost)application).Start();
+        return new KestrelServer(application, FindEndpoints(application, unixSocket));
+    }
+
+    public void Dispose() => ((IDisposable)_application).Dispose();
+
+    private static void UseTransport(IWebHostBuilder host, Transport transport)
+    {
+        if (transport == Transport.Sockets || transport == Transport.Control)
+        {
+            host.UseSockets();
+        }
+        else if (transport == Transport.SocketsInline)
+        {
+            host.UseSockets(static options => options.UnsafePreferInlineScheduling = true);
+        }
+        else if (transport == Transport.Epoll)
+        {
+            host.UseEpollTransport();
+        }
+        else
+        {
+            host.UseEpollTransport(options => options.Scheduling =
+                transport == Transport.EpollInline ? ApplicationScheduling.UnsafeInline : ApplicationScheduling.ThreadPool);
+        }
+    }
+
+    // The order is that of FindEndpoints.
+    private static void Listen(KestrelServerOptions kestrel, string unixSocket)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.MaxRequestBodySize = null;
+        kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.Protocols = HttpProtocols.Http1);
+        kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.Protocols = HttpProtocols.Http2);
+        kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.UseHttps(Certificate.Create()));
+        kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.UseConnectionHandler<EchoHandler>());
+        kestrel.ListenUnixSocket(unixSocket);
+    }
+
+    private static Endpoints FindEndpoints(WebApplication application, string unixSocket)
+    {
+        var addresses = application.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>();
+        int[] ports = [.. addresses.Addresses.Take(4).Select(static a => BindingAddress.Parse(a).Port)];
+        return new Endpoints(ports[0], ports[1], ports[2], ports[3], unixSocket);
+    }
+}

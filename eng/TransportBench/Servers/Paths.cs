@@ -1,0 +1,13 @@
+namespace TransportBench.Servers;
+
+/// <summary>The paths of the application. Those with a number take it as ?n=.</summary>
+internal static class Paths
+{
+    public const string Plaintext = "/";
+    public const string Json = "/json";
+    public const string Upload = "/upload";
+    public const string Download = "/download";
+    public const string Sleep = "/sleep";
+    public const string Burn = "/burn";
+    public const string WebSocket = "/ws";
+}

@@ -1,0 +1,30 @@
+namespace TransportBench.Servers;
+
+/// <summary>One contestant: what serves, and how it is called.</summary>
+/// <param name="Name">As on the command line and in the results.</param>
+/// <param name="Title">As in tables.</param>
+internal sealed record Transport(string Name, string Title)
+{
+    /// <summary>What everything is compared with.</summary>
+    public static readonly Transport Sockets = new("sockets", "Sockets");
+
+    /// <summary>The reference once more: how far its ratio strays from 1 is noise.</summary>
+    public static readonly Transport Control = new("sockets-control", "Sockets again (control)");
+
+    public static readonly Transport SocketsInline = new("sockets-inline", "Sockets, inline");
+    public static readonly Transport Epoll = new("epoll", "epoll");
+    public static readonly Transport EpollPool = new("epoll-pool", "epoll, ThreadPool");
+    public static readonly Transport EpollInline = new("epoll-inline", "epoll, UnsafeInline");
+
+    /// <summary>What can be asked for on the command line.</summary>
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline];
+
+    /// <summary>All there are.</summary>
+    public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1)];
+
+    /// <summary>
+    /// Whether application code runs on the threads that do the I/O, so that a handler which blocks stops others by
+    /// design.
+    /// </summary>
+    public bool RunsHandlersInline => this == SocketsInline || this == EpollInline;
+}
