@@ -10,6 +10,11 @@ using System.Net.Sockets;
 const int ConnectionsPerSourceAddress = 5_000;
 const int AtATime = 64;
 
+// The port is chosen when the socket connects, ip(7): before that the kernel would have to find one that no connection of
+// the last minute has had with any server, and search for it long.
+const int IpLevel = 0;
+const int BindAddressNoPort = 24;
+
 if (args.Length < 2)
 {
     Console.Error.WriteLine("ConnectionHolder PORT COUNT [--silent]");
@@ -25,6 +30,7 @@ var sockets = new Socket[count];
 int connected = await CountAsync(async i =>
 {
     sockets[i] = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    sockets[i].SetRawSocketOption(IpLevel, BindAddressNoPort, BitConverter.GetBytes(1));
     sockets[i].Bind(new IPEndPoint(new IPAddress([127, 0, 1, (byte)(1 + (i / ConnectionsPerSourceAddress))]), 0));
     await sockets[i].ConnectAsync(server);
     return silent || await AskAsync(sockets[i]);

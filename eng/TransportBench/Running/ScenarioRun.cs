@@ -25,11 +25,17 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
 
     private readonly Transport[] _transports = [.. settings.Transports.Where(scenario.Includes)];
 
-    private double WarmUpSeconds =>
-        scenario.NeedsFreshServer ? Math.Min(MostFreshWarmUp, settings.WarmUpSeconds) : settings.WarmUpSeconds;
+    private readonly int _rounds = scenario.RoundsOf(settings.Pairs);
+
+    private double WarmUpSeconds => scenario switch
+    {
+        { WarmsUp: false } => 0,
+        { NeedsFreshServer: true } => Math.Min(MostFreshWarmUp, settings.WarmUpSeconds),
+        _ => settings.WarmUpSeconds,
+    };
 
     /// <summary>How long <see cref="Run"/> is expected to take.</summary>
-    public double ExpectedSeconds => _transports.Length * ((TurnSeconds * settings.Pairs) + (scenario.NeedsFreshServer ? 0 : ReadySeconds));
+    public double ExpectedSeconds => _transports.Length * ((TurnSeconds * _rounds) + (scenario.NeedsFreshServer ? 0 : ReadySeconds));
 
     private double ReadySeconds => StartOverhead + WarmUpSeconds;
 
@@ -89,12 +95,12 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
 
     private Sample[][] TakeTurns(Func<int, Sample> take)
     {
-        Sample[][] samples = [.. _transports.Select(_ => new Sample[settings.Pairs])];
-        for (int round = 0; round < settings.Pairs; round++)
+        Sample[][] samples = [.. _transports.Select(_ => new Sample[_rounds])];
+        for (int round = 0; round < _rounds; round++)
         {
             foreach (int contestant in TurnOrder.OfRound(round, _transports.Length))
             {
-                Say($"round {round + 1} of {settings.Pairs}, {_transports[contestant].Title}");
+                Say($"round {round + 1} of {_rounds}, {_transports[contestant].Title}");
                 samples[contestant][round] = take(contestant);
                 progress.Complete(TurnSeconds);
             }

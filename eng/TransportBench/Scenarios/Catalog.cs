@@ -1,5 +1,6 @@
 using TransportBench.Client;
 using TransportBench.Load;
+using TransportBench.Processes;
 using TransportBench.Servers;
 
 namespace TransportBench.Scenarios;
@@ -7,17 +8,67 @@ namespace TransportBench.Scenarios;
 /// <summary>All scenarios, in the order in which they are run and told.</summary>
 internal static class Catalog
 {
-    public static IReadOnlyList<Scenario> All { get; } = [.. Http(), .. Blocking()];
+    private const int Mebibyte = 1024 * 1024;
+
+    public static IReadOnlyList<Scenario> All { get; } =
+        [.. Http(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
 
     private static IEnumerable<Scenario> Http()
     {
+        yield return new WrkScenario("json-1", "JSON, keep-alive, 1 connection", Json(1));
         yield return new WrkScenario("json-64", "JSON, keep-alive, 64 connections", Json(64));
         yield return new WrkScenario("json-512", "JSON, keep-alive, 512 connections", Json(512));
+        yield return new WrkScenario("json-10000", "JSON, keep-alive, 10,000 connections", Json(10_000)) { Settings = ServerSettings.Shared };
         yield return new WrkScenario(
             "pipelined", "Plaintext, pipelined 16 deep, 64 connections",
             new WrkRequest(Paths.Plaintext, 64) { Depth = 16, BodyBytes = Exchanges.PlaintextBody.Length });
         yield return new WrkScenario("close", "JSON, a connection for each request, 64 at once", Json(64) with { CloseEvery = 1 });
+        yield return new WrkScenario("reconnect-10", "JSON, a connection for every 10 requests, 64 at once", Json(64) with { CloseEvery = 10 });
+        yield return new H2loadScenario(
+            "unix", "JSON over a unix socket, 64 connections",
+            new H2loadRequest(Paths.Json, 64, Streams: 1) { BodyBytes = Exchanges.JsonBody.Length, UsesUnixSocket = true });
+    }
+
+    private static IEnumerable<Scenario> TlsAndHttp2()
+    {
         yield return new WrkScenario("https-64", "HTTPS JSON, keep-alive, 64 connections", Json(64) with { UsesTls = true });
+        yield return new WrkScenario(
+            "https-close", "HTTPS JSON, a handshake for each request, 64 at once", Json(64) with { UsesTls = true, CloseEvery = 1 });
+        var streams = new H2loadRequest(Paths.Json, 16, Streams: 32) { BodyBytes = Exchanges.JsonBody.Length };
+        yield return new H2loadScenario("h2", "HTTP/2 over TLS, JSON, 16 connections × 32 streams", streams with { UsesTls = true });
+        yield return new H2loadScenario("h2c", "HTTP/2 without TLS, JSON, 16 connections × 32 streams", streams);
+    }
+
+    private static IEnumerable<Scenario> Transfers()
+    {
+        yield return new WrkScenario(
+            "upload-1m", "Uploads of 1 MiB, 16 connections",
+            new WrkRequest(Paths.Upload, 16) { UploadBytes = Mebibyte, BodyBytes = $"{Mebibyte}".Length });
+        yield return new WrkScenario("download-64k", "Downloads of 64 KiB, 16 connections", Download(64 * 1024));
+        yield return new WrkScenario("download-1m", "Downloads of 1 MiB, 16 connections", Download(Mebibyte));
+    }
+
+    private static IEnumerable<Scenario> WithoutHttp()
+    {
+        yield return new OwnClientScenario(
+            "raw-echo", "Echo without HTTP, 32 bytes, 64 connections",
+            static endpoints => new LoadGroup("echo", endpoints.Raw, [Exchanges.Echo]) { Connections = 64 });
+        yield return new OwnClientScenario(
+            "websocket", "WebSocket echo, 32 bytes, 64 connections",
+            static endpoints => new LoadGroup("echo", endpoints.Http, [Exchanges.WebSocketEcho]) { Connections = 64, Opening = Exchanges.Upgrade });
+    }
+
+    private static IEnumerable<Scenario> Idle()
+    {
+        yield return new BesideIdleScenario("beside-idle", "JSON on 64 connections beside 15,000 idle ones", 15_000, Json(64));
+        var settings = new ServerSettings(Processors.Shared, UsesServerCollector: false);
+        yield return new IdleMemoryScenario("idle-raw", "Memory of an idle connection without HTTP", IsRaw: true) { Settings = settings };
+        yield return new IdleMemoryScenario("idle-http", "Memory of an idle HTTP connection after one request", IsRaw: false) { Settings = settings };
+    }
+
+    private static IEnumerable<Scenario> StartUp()
+    {
+        yield return new StartUpScenario("start-up", "Start-up of a server process") { Settings = ServerSettings.Shared };
     }
 
     private static IEnumerable<Scenario> Blocking()
@@ -26,6 +77,8 @@ internal static class Catalog
         yield return Isolation("isolation-1000", "64 cheap connections beside 1,000 that sleep 50 ms", 1000, reconnects: false);
         yield return Isolation(
             "isolation-reconnect", "64 cheap connections beside 100 that sleep 50 ms, each time on a new connection", 100, reconnects: true);
+        yield return new BlockingSweepScenario(
+            "blocking-sweep", "64 cheap connections beside 0 to 200 that sleep 50 ms: cheap requests/s") { Settings = ServerSettings.Shared };
         yield return new WrkScenario(
             "sleep-1ms", "Handlers that sleep 1 ms, 64 connections",
             new WrkRequest($"{Paths.Sleep}?n=1", 64) { BodyBytes = Exchanges.PlaintextBody.Length })
@@ -49,6 +102,8 @@ internal static class Catalog
 
     private static MixedScenario Beside(string name, string title, Func<Endpoints, LoadGroup> disturber) =>
         new(name, title, endpoints => [disturber(endpoints)]) { Settings = ServerSettings.Shared };
+
+    private static WrkRequest Download(int bytes) => new($"{Paths.Download}?n={bytes}", 16) { BodyBytes = bytes };
 
     private static WrkRequest Json(int connections) =>
         new(Paths.Json, connections) { BodyBytes = Exchanges.JsonBody.Length };

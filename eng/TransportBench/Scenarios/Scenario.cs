@@ -23,8 +23,14 @@ internal abstract record Scenario(string Name, string Title)
     /// </summary>
     public virtual bool NeedsFreshServer => false;
 
+    /// <summary>Whether its servers are asked before turns count.</summary>
+    public virtual bool WarmsUp => true;
+
+    /// <summary>How many rounds there are where so many are asked for: what takes long and strays little has fewer.</summary>
+    public virtual int RoundsOf(int asked) => asked;
+
     /// <summary>Whether the transport can take part.</summary>
-    public virtual bool Includes(Transport transport) => true;
+    public virtual bool Includes(Transport transport) => transport != Transport.Floor;
 
     /// <summary>About how long a turn takes.</summary>
     public virtual double SecondsOfTurn(double seconds) => seconds;

@@ -9,8 +9,18 @@ internal sealed class EchoHandler : ConnectionHandler
 {
     public override async Task OnConnectedAsync(ConnectionContext connection)
     {
-        PipeReader input = connection.Transport.Input;
-        PipeWriter output = connection.Transport.Output;
+        try
+        {
+            await EchoAsync(connection.Transport.Input, connection.Transport.Output);
+        }
+        catch (ConnectionResetException)
+        {
+            // The load ends by closing its connections, with answers on their way.
+        }
+    }
+
+    private static async Task EchoAsync(PipeReader input, PipeWriter output)
+    {
         while (true)
         {
             ReadResult result = await input.ReadAsync();

@@ -15,7 +15,7 @@ using Microsoft.Extensions.Logging;
 namespace TransportBench.Servers;
 
 /// <summary>The application over one transport, with an endpoint of each kind.</summary>
-internal sealed class KestrelServer : IDisposable
+internal sealed class KestrelServer : IBenchServer
 {
     private readonly WebApplication _application;
 

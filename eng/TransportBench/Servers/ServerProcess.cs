@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using TransportBench.Processes;
 
@@ -36,6 +37,9 @@ internal sealed class ServerProcess : IDisposable
 
     public int Id => _process.Id;
 
+    /// <summary>From the start of the process until it listened on all endpoints.</summary>
+    public TimeSpan StartUpTime { get; private init; }
+
     /// <summary>What it has logged: nothing, if all is well.</summary>
     public string Errors => _process.Errors;
 
@@ -44,6 +48,7 @@ internal sealed class ServerProcess : IDisposable
     public static ServerProcess Start(Transport transport, ServerSettings settings)
     {
         string socket = Path.Combine(Path.GetTempPath(), $"transport-bench-{Environment.ProcessId}-{s_count++}.sock");
+        long start = Stopwatch.GetTimestamp();
         ChildProcess process = ChildProcess.Start(
             [.. Programs.Self, "--role", "server", transport.Name, socket],
             settings.Processors.Server,
@@ -51,7 +56,9 @@ internal sealed class ServerProcess : IDisposable
         try
         {
             string line = ReadLine(process);
-            return new ServerProcess(transport, process, JsonSerializer.Deserialize(line, ServerJsonContext.Default.Endpoints)!);
+            TimeSpan startUpTime = Stopwatch.GetElapsedTime(start);
+            Endpoints endpoints = JsonSerializer.Deserialize(line, ServerJsonContext.Default.Endpoints)!;
+            return new ServerProcess(transport, process, endpoints) { StartUpTime = startUpTime };
         }
         catch
         {
@@ -73,7 +80,10 @@ internal sealed class ServerProcess : IDisposable
     public void Dispose()
     {
         _process.Dispose();
-        File.Delete(Endpoints.UnixSocket);
+        if (Endpoints.UnixSocket.Length > 0)
+        {
+            File.Delete(Endpoints.UnixSocket);
+        }
     }
 
     private RuntimeState Ask(string command)

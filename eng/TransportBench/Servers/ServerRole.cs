@@ -1,4 +1,5 @@
 using System.Text.Json;
+using TransportBench.Servers.Floor;
 
 namespace TransportBench.Servers;
 
@@ -10,7 +11,7 @@ internal static class ServerRole
     {
         (string name, string unixSocket) = (args[0], args[1]);
         Transport transport = Transport.All.First(t => t.Name == name);
-        using var server = KestrelServer.Start(transport, unixSocket);
+        using IBenchServer server = transport == Transport.Floor ? FloorServer.Start() : KestrelServer.Start(transport, unixSocket);
         Say(JsonSerializer.Serialize(server.Endpoints, ServerJsonContext.Default.Endpoints));
         while (Console.ReadLine() is { } command)
         {

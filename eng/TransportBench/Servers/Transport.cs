@@ -16,15 +16,12 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport EpollPool = new("epoll-pool", "epoll, ThreadPool");
     public static readonly Transport EpollInline = new("epoll-inline", "epoll, UnsafeInline");
 
+    /// <summary>What the kernel and the loops cost, without Kestrel: what no transport can come below.</summary>
+    public static readonly Transport Floor = new("floor", "no Kestrel (the floor)");
+
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1)];
-
-    /// <summary>
-    /// Whether application code runs on the threads that do the I/O, so that a handler which blocks stops others by
-    /// design.
-    /// </summary>
-    public bool RunsHandlersInline => this == SocketsInline || this == EpollInline;
 }

@@ -1,0 +1,11 @@
+using TransportBench.Load;
+using TransportBench.Servers;
+
+namespace TransportBench.Scenarios;
+
+/// <summary>HTTP/2, and HTTP/1.1 over a unix socket, by h2load.</summary>
+internal sealed record H2loadScenario(string Name, string Title, H2loadRequest Request) : LoadScenario(Name, Title)
+{
+    protected override LoadResult RunLoad(ServerProcess server, double seconds) =>
+        H2load.Run(server.Endpoints, Request, seconds, Settings.Processors);
+}
