@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Globalization;
 using TransportBench.Processes;
+using TransportBench.Reports;
 using TransportBench.Running;
 using TransportBench.Scenarios;
 using TransportBench.Servers;
@@ -22,6 +24,9 @@ internal sealed class BenchCommand
     private readonly Option<double?> _duration = new("--duration") { Description = "Seconds of a turn [4; quick: 1]" };
     private readonly Option<double?> _warmUp = new("--warm-up") { Description = "Least seconds of warm-up of a server [15; quick: 2]" };
     private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
+    private readonly Option<bool> _systemCalls = new("--system-calls") { Description = "Also counts system calls a request, with strace" };
+    private readonly Option<string?> _baseline = new("--baseline") { Description = "The results.json of an earlier run, to compare with" };
+    private readonly Option<string?> _output = new("--output") { Description = "The folder for the results [artifacts/TransportBench/TIME]" };
     private readonly Option<bool> _list = new("--list") { Description = "Lists transports and scenarios" };
 
     /// <summary>Parses and runs; returns the exit code.</summary>
@@ -30,7 +35,8 @@ internal sealed class BenchCommand
         var command = new BenchCommand();
         var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
         {
-            command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick, command._list,
+            command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick,
+            command._systemCalls, command._baseline, command._output, command._list,
         };
         root.SetAction(command.Execute);
         return root.Parse(args).Invoke();
@@ -44,15 +50,47 @@ internal sealed class BenchCommand
             return 0;
         }
 
-        IReadOnlyList<string> missing = Programs.MissingPackages();
-        if (missing.Count > 0)
+        if (FindObstacle(parsed) is { } obstacle)
         {
-            Console.Error.WriteLine($"Missing, as Debian packages: {string.Join(' ', missing)}. eng/bench.sh installs them first.");
+            Console.Error.WriteLine(obstacle);
             return UsageExitCode;
         }
 
-        RunResult result = new BenchRun(Settings(parsed)).Run();
+        RunResult? baseline = parsed.GetValue(_baseline) is { } path ? JsonReport.Read(path) : null;
+        var folder = new ReportFolder(parsed.GetValue(_output) ?? DefaultOutput(), baseline);
+        RunResult result = new BenchRun(Settings(parsed), r => folder.Write(r, charts: [])).Run();
+        if (baseline is not null)
+        {
+            Console.WriteLine(TextTable.Aligned(BaselineTable.Rows(baseline, result), wordColumns: 3));
+        }
+
+        Console.WriteLine($"Written: {folder.MarkdownPath} and {Path.GetFileName(folder.JsonPath)}");
         return result.Scenarios.Any(static s => s.Failure is not null) ? FailedExitCode : 0;
+    }
+
+    private static string DefaultOutput() =>
+        Path.Combine("artifacts", "TransportBench", DateTime.Now.ToString("yyyyMMdd-HHmmss", CultureInfo.InvariantCulture));
+
+    /// <summary>Why a run can't begin; null if it can.</summary>
+    private string? FindObstacle(ParseResult parsed)
+    {
+        IReadOnlyList<string> missing = Programs.MissingPackages();
+        if (missing.Count > 0)
+        {
+            return $"Missing, as Debian packages: {string.Join(' ', missing)}. eng/bench.sh installs them first.";
+        }
+
+        if (parsed.GetValue(_systemCalls) && !Programs.HasStrace)
+        {
+            return "--system-calls needs the Debian package strace. eng/bench.sh installs it first.";
+        }
+
+        if (parsed.GetValue(_baseline) is { } baseline && !File.Exists(baseline))
+        {
+            return $"--baseline: there is no file {baseline}.";
+        }
+
+        return null;
     }
 
     private RunSettings Settings(ParseResult parsed)
@@ -65,7 +103,8 @@ internal sealed class BenchCommand
             [.. Catalog.All.Where(s => scenarios.Contains(s.Name))],
             parsed.GetValue(_pairs) ?? (quick ? 3 : 7),
             parsed.GetValue(_duration) ?? (quick ? 1 : 4),
-            parsed.GetValue(_warmUp) ?? (quick ? 2 : RunSettings.ThoroughWarmUpSeconds));
+            parsed.GetValue(_warmUp) ?? (quick ? 2 : RunSettings.ThoroughWarmUpSeconds),
+            parsed.GetValue(_systemCalls));
     }
 
     private static void List()

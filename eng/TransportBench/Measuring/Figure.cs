@@ -23,6 +23,9 @@ internal sealed record Figure(string Key, string Title, Better Better)
 /// <summary>The figures that most scenarios have.</summary>
 internal static class Figures
 {
+    /// <summary>How many requests the others are about. Not in any table.</summary>
+    public static readonly Figure Requests = new("requests", "requests", Better.Neither);
+
     public static readonly Figure ProcessorTime = new("cpu-us", "CPU µs a request", Better.Lower);
     public static readonly Figure RequestsPerSecond = new("rps", "requests/s", Better.Higher);
     public static readonly Figure P50 = new("p50-ms", "p50 ms", Better.Lower);

@@ -1,7 +1,7 @@
 namespace TransportBench.Measuring;
 
 /// <summary>The middle of several values, and how far they stray.</summary>
-internal readonly record struct Spread(double Median, double Min, double Max)
+internal sealed record Spread(double Median, double Min, double Max)
 {
     /// <exception cref="ArgumentException">There are none.</exception>
     public static Spread Of(IEnumerable<double> values)
@@ -22,4 +22,7 @@ internal readonly record struct Spread(double Median, double Min, double Max)
     /// </summary>
     public static Spread? OfRatios(IReadOnlyList<double> values, IReadOnlyList<double> reference) =>
         reference.Any(static r => r == 0) ? null : Of(values.Zip(reference, static (value, r) => value / r));
+
+    /// <summary>Whether some value may be of either: then a difference of the two may be noise.</summary>
+    public bool Overlaps(Spread other) => Min <= other.Max && other.Min <= Max;
 }

@@ -6,6 +6,8 @@ namespace TransportBench.Reports;
 /// <summary>A scenario's figures as rows of text: the first one has the titles, the first column the transports.</summary>
 internal static class ScenarioTable
 {
+    private const int MostCalls = 8;
+
     public static IReadOnlyList<IReadOnlyList<string>> Rows(ScenarioResult result, bool withDetails)
     {
         Figure[] figures = [.. result.Figures.Where(f => withDetails || !f.IsDetail)];
@@ -17,6 +19,14 @@ internal static class ScenarioTable
 
         return rows;
     }
+
+    /// <summary>A line for each transport whose system calls were counted.</summary>
+    public static IEnumerable<string> SystemCallLines(ScenarioResult result) =>
+        from contestant in result.Contestants
+        let calls = contestant.SystemCalls ?? new Dictionary<string, double>()
+        where calls.Count > 0
+        let most = calls.Take(MostCalls).Select(static c => $"{c.Key} {Format.Number(c.Value)}")
+        select $"{contestant.Title}: {Format.Number(calls.Values.Sum())} system calls a request: {string.Join(", ", most)}";
 
     private static IEnumerable<string> Titles(ScenarioResult result, Figure figure) =>
         result.Headlines.Contains(figure.Key) ? [figure.Title, "× Sockets"] : [figure.Title];

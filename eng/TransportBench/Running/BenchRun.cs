@@ -6,7 +6,9 @@ using TransportBench.Scenarios;
 namespace TransportBench.Running;
 
 /// <summary>A whole run: one scenario after the other, each told when it is done.</summary>
-internal sealed class BenchRun(RunSettings settings)
+/// <param name="settings">What is compared.</param>
+/// <param name="onResult">Called after each scenario with all that is known by then.</param>
+internal sealed class BenchRun(RunSettings settings, Action<RunResult> onResult)
 {
     public RunResult Run()
     {
@@ -14,19 +16,19 @@ internal sealed class BenchRun(RunSettings settings)
         using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, EndAtOnce);
         using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, EndAtOnce);
 
-        DateTimeOffset began = DateTimeOffset.Now;
+        var result = new RunResult(
+            Machine.Describe(), new RunInfo(DateTimeOffset.Now, settings.Pairs, settings.Seconds, settings.WarmUpSeconds), []);
         var progress = new Progress(settings.Scenarios.Sum(s => new ScenarioRun(s, settings, new Progress(0)).ExpectedSeconds));
-        var results = new List<ScenarioResult>();
         foreach (Scenario scenario in settings.Scenarios)
         {
-            ScenarioResult result = new ScenarioRun(scenario, settings, progress).Run();
-            results.Add(result);
+            ScenarioResult scenarioResult = new ScenarioRun(scenario, settings, progress).Run();
+            result = result with { Scenarios = [.. result.Scenarios, scenarioResult] };
             Progress.Clear();
-            Console.WriteLine(TerminalTable.Format(result));
+            Console.WriteLine(TerminalReport.Format(scenarioResult));
+            onResult(result);
         }
 
-        return new RunResult(
-            Machine.Describe(), new RunInfo(began, settings.Pairs, settings.Seconds, settings.WarmUpSeconds), results);
+        return result;
     }
 
     private static void EndAtOnce(PosixSignalContext context)

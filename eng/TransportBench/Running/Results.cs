@@ -24,8 +24,16 @@ internal sealed record ScenarioResult(
     IReadOnlyList<ContestantResult> Contestants,
     string? Failure);
 
-/// <summary>A transport's figures, by key.</summary>
-internal sealed record ContestantResult(string Transport, string Title, IReadOnlyDictionary<string, FigureResult> Figures);
+/// <summary>What one transport did in a scenario.</summary>
+/// <param name="Transport">Its name.</param>
+/// <param name="Title">As in tables.</param>
+/// <param name="Figures">By key.</param>
+/// <param name="SystemCalls">Calls a request, by name; null if they were not counted.</param>
+internal sealed record ContestantResult(
+    string Transport,
+    string Title,
+    IReadOnlyDictionary<string, FigureResult> Figures,
+    IReadOnlyDictionary<string, double>? SystemCalls);
 
 /// <summary>A figure over all rounds.</summary>
 /// <param name="Values">By round.</param>

@@ -9,8 +9,10 @@ namespace TransportBench.Running;
 /// <param name="Pairs">Rounds: in each, every transport has a turn.</param>
 /// <param name="Seconds">How long a turn is.</param>
 /// <param name="WarmUpSeconds">The least that a server is asked before its turns count.</param>
+/// <param name="CountsSystemCalls">Whether a turn more is traced.</param>
 internal sealed record RunSettings(
-    IReadOnlyList<Transport> Transports, IReadOnlyList<Scenario> Scenarios, int Pairs, double Seconds, double WarmUpSeconds)
+    IReadOnlyList<Transport> Transports, IReadOnlyList<Scenario> Scenarios, int Pairs, double Seconds, double WarmUpSeconds,
+    bool CountsSystemCalls)
 {
     /// <summary>Where the JIT has had so long, two windows in succession have to agree.</summary>
     public const double ThoroughWarmUpSeconds = 15;

@@ -25,6 +25,7 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
 
     private readonly Transport[] _transports = [.. settings.Transports.Where(scenario.Includes)];
 
+    private readonly Dictionary<Transport, IReadOnlyDictionary<string, double>> _systemCalls = [];
     private readonly int _rounds = scenario.RoundsOf(settings.Pairs);
 
     private double WarmUpSeconds => scenario switch
@@ -35,7 +36,13 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
     };
 
     /// <summary>How long <see cref="Run"/> is expected to take.</summary>
-    public double ExpectedSeconds => _transports.Length * ((TurnSeconds * _rounds) + (scenario.NeedsFreshServer ? 0 : ReadySeconds));
+    public double ExpectedSeconds =>
+        _transports.Length * ((TurnSeconds * _rounds) + (scenario.NeedsFreshServer ? 0 : ReadySeconds) + TraceSeconds);
+
+    // Where each turn has a server of its own, what is asked is of several kinds.
+    private bool IsTraced => settings.CountsSystemCalls && !scenario.NeedsFreshServer;
+
+    private double TraceSeconds => IsTraced ? SystemCallCount.Seconds : 0;
 
     private double ReadySeconds => StartOverhead + WarmUpSeconds;
 
@@ -69,16 +76,13 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
                 progress.Complete(ReadySeconds);
             }
 
-            return TakeTurns(contestant =>
+            Sample[][] samples = TakeTurns(contestant => WhileRunning(servers[contestant], RunTurn));
+            if (IsTraced)
             {
-                servers[contestant].Resume();
-                Sample sample = RunTurn(servers[contestant]);
+                servers.ForEach(TraceTurn);
+            }
 
-                // The end of the load's connections belongs to nobody's turn.
-                Thread.Sleep(s_rest);
-                servers[contestant].Pause();
-                return sample;
-            });
+            return samples;
         }
         finally
         {
@@ -107,6 +111,24 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
         }
 
         return samples;
+    }
+
+    private void TraceTurn(ServerProcess server)
+    {
+        Say($"counting system calls, {server.Transport.Title}");
+        _systemCalls[server.Transport] = WhileRunning(server, s => SystemCallCount.Take(scenario, s));
+        progress.Complete(TraceSeconds);
+    }
+
+    private static T WhileRunning<T>(ServerProcess server, Func<ServerProcess, T> ask)
+    {
+        server.Resume();
+        T answer = ask(server);
+
+        // The end of the load's connections belongs to nobody's turn.
+        Thread.Sleep(s_rest);
+        server.Pause();
+        return answer;
     }
 
     private Sample RunTurn(ServerProcess server)
@@ -162,7 +184,7 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
                 figures.Add(figure.Key, new FigureResult(values, Spread.Of(values), ratio));
             }
 
-            contestants.Add(new ContestantResult(_transports[i].Name, _transports[i].Title, figures));
+            contestants.Add(new ContestantResult(_transports[i].Name, _transports[i].Title, figures, _systemCalls.GetValueOrDefault(_transports[i])));
         }
 
         return contestants;

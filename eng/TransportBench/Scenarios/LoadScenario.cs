@@ -22,6 +22,7 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
         LoadResult result = RunLoad(server, seconds);
         var sample = new Sample();
         cost.AddTo(sample, result.Requests, Settings.Processors);
+        sample[Requests] = result.Requests;
         sample[RequestsPerSecond] = result.Requests / result.Seconds;
         sample[P50] = result.Latency.P50;
         sample[P90] = result.Latency.P90;

@@ -1,0 +1,62 @@
+using System.Globalization;
+using System.Text;
+using TransportBench.Measuring;
+using TransportBench.Running;
+
+namespace TransportBench.Reports;
+
+/// <summary>A whole run as a page of Markdown: how it was measured, one line a scenario, then every figure.</summary>
+internal static class MarkdownReport
+{
+    /// <param name="result">The run.</param>
+    /// <param name="charts">Files beside the page.</param>
+    /// <param name="comparison">A table about an earlier run; empty if there is none.</param>
+    public static string Format(RunResult result, IReadOnlyList<string> charts, string comparison)
+    {
+        var text = new StringBuilder();
+        (MachineInfo machine, RunInfo run) = (result.Machine, result.Run);
+        text.AppendLine("# Transports compared").AppendLine();
+        text.AppendLine(CultureInfo.InvariantCulture,
+            $"{run.Began:yyyy-MM-dd HH:mm}, {machine.Processor}, {machine.Processors} processors, Linux {machine.Kernel}, {machine.Runtime}, commit {machine.Revision}.").AppendLine();
+        text.AppendLine(CultureInfo.InvariantCulture,
+            $"Medians of {run.Pairs} turns of {run.Seconds:0.#} s after at least {run.WarmUpSeconds:0.#} s of warm-up, the transports in turns. × Sockets is the median of the ratios of each round, with (least..most); the control row is Sockets against itself, and tells what is noise.").AppendLine();
+
+        text.AppendLine("## Ratio to Sockets").AppendLine();
+        text.AppendLine(TextTable.Markdown(SummaryTable.Rows(result), wordColumns: 2));
+        foreach (string chart in charts)
+        {
+            text.AppendLine($"![{Path.GetFileNameWithoutExtension(chart)}]({chart})").AppendLine();
+        }
+
+        if (comparison.Length > 0)
+        {
+            text.AppendLine("## Compared with an earlier run").AppendLine().AppendLine(comparison);
+        }
+
+        text.AppendLine("## Every figure").AppendLine();
+        foreach (ScenarioResult scenario in result.Scenarios)
+        {
+            AppendScenario(text, scenario);
+        }
+
+        return text.ToString().TrimEnd() + "\n";
+    }
+
+    private static void AppendScenario(StringBuilder text, ScenarioResult scenario)
+    {
+        text.AppendLine($"### {scenario.Title}").AppendLine().AppendLine($"`{scenario.Name}`").AppendLine();
+        if (scenario.Failure is not null)
+        {
+            text.AppendLine("```text").AppendLine($"FAILED: {scenario.Failure}").AppendLine("```").AppendLine();
+            return;
+        }
+
+        text.AppendLine(TextTable.Markdown(ScenarioTable.Rows(scenario, withDetails: true)));
+        foreach (string line in ScenarioTable.SystemCallLines(scenario))
+        {
+            text.AppendLine($"* {line}");
+        }
+
+        text.AppendLine();
+    }
+}
