@@ -26,6 +26,7 @@ internal sealed class BenchCommand
     private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
     private readonly Option<bool> _systemCalls = new("--system-calls") { Description = "Also counts system calls a request, with strace" };
     private readonly Option<string?> _baseline = new("--baseline") { Description = "The results.json of an earlier run, to compare with" };
+    private readonly Option<string?> _report = new("--report") { Description = "Writes the page and the charts of a results.json again, and runs nothing" };
     private readonly Option<string?> _output = new("--output") { Description = "The folder for the results [artifacts/TransportBench/TIME]" };
     private readonly Option<bool> _list = new("--list") { Description = "Lists transports and scenarios" };
 
@@ -36,7 +37,7 @@ internal sealed class BenchCommand
         var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
         {
             command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick,
-            command._systemCalls, command._baseline, command._output, command._list,
+            command._systemCalls, command._baseline, command._output, command._report, command._list,
         };
         root.SetAction(command.Execute);
         return root.Parse(args).Invoke();
@@ -50,6 +51,12 @@ internal sealed class BenchCommand
             return 0;
         }
 
+        if (parsed.GetValue(_report) is { } earlier)
+        {
+            new ReportFolder(Path.GetDirectoryName(Path.GetFullPath(earlier))!, baseline: null).WriteWithCharts(JsonReport.Read(earlier));
+            return 0;
+        }
+
         if (FindObstacle(parsed) is { } obstacle)
         {
             Console.Error.WriteLine(obstacle);
@@ -58,7 +65,8 @@ internal sealed class BenchCommand
 
         RunResult? baseline = parsed.GetValue(_baseline) is { } path ? JsonReport.Read(path) : null;
         var folder = new ReportFolder(parsed.GetValue(_output) ?? DefaultOutput(), baseline);
-        RunResult result = new BenchRun(Settings(parsed), r => folder.Write(r, charts: [])).Run();
+        RunResult result = new BenchRun(Settings(parsed), folder.Write).Run();
+        folder.WriteWithCharts(result);
         if (baseline is not null)
         {
             Console.WriteLine(TextTable.Aligned(BaselineTable.Rows(baseline, result), wordColumns: 3));

@@ -26,7 +26,7 @@ internal static class H2load
     /// <exception cref="LoadFailedException">h2load failed, or an answer was wrong.</exception>
     public static LoadResult Run(Servers.Endpoints endpoints, H2loadRequest request, double seconds, Processors processors)
     {
-        string log = Path.GetTempFileName();
+        string log = WorkFolder.NewPath("log");
         try
         {
             string output = ChildProcess.Run(

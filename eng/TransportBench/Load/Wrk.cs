@@ -37,28 +37,21 @@ internal static class Wrk
     /// <exception cref="LoadFailedException">wrk failed, or an answer was wrong.</exception>
     public static LoadResult Run(int port, WrkRequest request, double seconds, Processors processors)
     {
-        string script = Path.GetTempFileName();
-        try
-        {
-            File.WriteAllText(script, WrkOutput.Script + RequestScript(request));
-            string output = ChildProcess.Run(
-                [
-                    "wrk",
-                    "--threads", Text(Math.Min(Threads(processors), request.Connections)),
-                    "--connections", Text(request.Connections),
-                    "--duration", $"{Math.Max(1, Math.Round(seconds)):0}s",
-                    "--timeout", $"{TimeoutSeconds}s",
-                    "--script", script,
-                    $"{(request.UsesTls ? "https" : "http")}://127.0.0.1:{port}{request.Path}",
-                ],
-                processors.Load,
-                TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
-            return Check(WrkOutput.Parse(output), request, output);
-        }
-        finally
-        {
-            File.Delete(script);
-        }
+        string script = WorkFolder.NewPath("lua");
+        File.WriteAllText(script, WrkOutput.Script + RequestScript(request));
+        string output = ChildProcess.Run(
+            [
+                "wrk",
+                "--threads", Text(Math.Min(Threads(processors), request.Connections)),
+                "--connections", Text(request.Connections),
+                "--duration", $"{Math.Max(1, Math.Round(seconds)):0}s",
+                "--timeout", $"{TimeoutSeconds}s",
+                "--script", script,
+                $"{(request.UsesTls ? "https" : "http")}://127.0.0.1:{port}{request.Path}",
+            ],
+            processors.Load,
+            TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
+        return Check(WrkOutput.Parse(output), request, output);
     }
 
     /// <summary>The lua that makes the requests; empty if wrk's own will do.</summary>

@@ -8,7 +8,7 @@ internal sealed class SystemCallTrace : IDisposable
     private static readonly TimeSpan s_attaching = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(20);
 
-    private readonly string _table = Path.GetTempFileName();
+    private readonly string _table = WorkFolder.NewPath("strace");
     private readonly ChildProcess _strace;
 
     public SystemCallTrace(int process)
@@ -31,9 +31,5 @@ internal sealed class SystemCallTrace : IDisposable
         return calls.Count > 0 ? calls : throw new LoadFailedException($"strace counted nothing\n{_strace.Errors}");
     }
 
-    public void Dispose()
-    {
-        _strace.Dispose();
-        File.Delete(_table);
-    }
+    public void Dispose() => _strace.Dispose();
 }

@@ -1,3 +1,4 @@
+using TransportBench.Reports.Charts;
 using TransportBench.Running;
 
 namespace TransportBench.Reports;
@@ -11,7 +12,16 @@ internal sealed class ReportFolder(string path, RunResult? baseline)
 
     public string JsonPath => Path.Combine(path, "results.json");
 
-    public void Write(RunResult result, IReadOnlyList<string> charts)
+    public void Write(RunResult result) => Write(result, charts: []);
+
+    /// <summary>As <see cref="Write(RunResult)"/>, with charts, which take a few seconds to draw.</summary>
+    public void WriteWithCharts(RunResult result)
+    {
+        Directory.CreateDirectory(path);
+        Write(result, ChartFiles.Write(result, path));
+    }
+
+    private void Write(RunResult result, IReadOnlyList<string> charts)
     {
         Directory.CreateDirectory(path);
         File.WriteAllText(JsonPath, JsonReport.Format(result));

@@ -78,7 +78,8 @@ internal static class Catalog
         yield return Isolation(
             "isolation-reconnect", "64 cheap connections beside 100 that sleep 50 ms, each time on a new connection", 100, reconnects: true);
         yield return new BlockingSweepScenario(
-            "blocking-sweep", "64 cheap connections beside 0 to 200 that sleep 50 ms: cheap requests/s") { Settings = ServerSettings.Shared };
+            "blocking-sweep", "64 cheap connections beside 0 to 200 that sleep 50 ms: cheap requests/s")
+        { Settings = ServerSettings.Shared };
         yield return new WrkScenario(
             "sleep-1ms", "Handlers that sleep 1 ms, 64 connections",
             new WrkRequest($"{Paths.Sleep}?n=1", 64) { BodyBytes = Exchanges.PlaintextBody.Length })

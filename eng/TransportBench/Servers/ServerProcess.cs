@@ -20,7 +20,6 @@ internal sealed record ServerSettings(Processors Processors, bool UsesServerColl
 internal sealed class ServerProcess : IDisposable
 {
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
-    private static int s_count;
 
     private readonly ChildProcess _process;
 
@@ -47,7 +46,7 @@ internal sealed class ServerProcess : IDisposable
     /// <exception cref="LoadFailedException">It ended, or took too long.</exception>
     public static ServerProcess Start(Transport transport, ServerSettings settings)
     {
-        string socket = Path.Combine(Path.GetTempPath(), $"transport-bench-{Environment.ProcessId}-{s_count++}.sock");
+        string socket = WorkFolder.NewPath("sock");
         long start = Stopwatch.GetTimestamp();
         ChildProcess process = ChildProcess.Start(
             [.. Programs.Self, "--role", "server", transport.Name, socket],
@@ -77,14 +76,7 @@ internal sealed class ServerProcess : IDisposable
     /// <summary>The state after everything that nobody refers to was collected.</summary>
     public RuntimeState CollectAndGetState() => Ask(ServerCommands.Collect);
 
-    public void Dispose()
-    {
-        _process.Dispose();
-        if (Endpoints.UnixSocket.Length > 0)
-        {
-            File.Delete(Endpoints.UnixSocket);
-        }
-    }
+    public void Dispose() => _process.Dispose();
 
     private RuntimeState Ask(string command)
     {

@@ -1,0 +1,77 @@
+using System.Globalization;
+using ScottPlot;
+using ScottPlot.TickGenerators;
+
+namespace TransportBench.Reports.Charts;
+
+/// <summary>What all charts look like.</summary>
+internal static class ChartStyle
+{
+    public const float LineWidth = 2;
+    public const float MarkerSize = 9;
+
+    private const int TitleSize = 18;
+    private const int LabelSize = 14;
+    private const int TickSize = 13;
+
+    // A transport has its colour in every chart: greys for what is there today, blues and green for ours.
+    private static readonly Dictionary<string, string> s_colors = new()
+    {
+        ["sockets"] = "#4b5563",
+        ["sockets-control"] = "#b4bac4",
+        ["sockets-inline"] = "#d98a29",
+        ["epoll"] = "#1d5fd0",
+        ["epoll-pool"] = "#4fb0e8",
+        ["epoll-inline"] = "#129b73",
+        ["floor"] = "#8a63b8",
+    };
+
+    public static Color Background { get; } = Colors.White;
+
+    public static Color Noise { get; } = Color.FromHex("#e6e8ec");
+
+    public static Color Reference { get; } = Color.FromHex("#4b5563");
+
+    public static Color ColorOf(string transport) => Color.FromHex(s_colors.GetValueOrDefault(transport, "#000000"));
+
+    /// <summary>An empty chart.</summary>
+    public static Plot New(string title, string xLabel, string yLabel)
+    {
+        var plot = new Plot();
+        plot.Font.Set("DejaVu Sans");
+        plot.FigureBackground.Color = Background;
+        plot.Title(title, TitleSize);
+        plot.XLabel(xLabel, LabelSize);
+        plot.YLabel(yLabel, LabelSize);
+        plot.Axes.Title.Label.Bold = true;
+        plot.Axes.Bottom.Label.Bold = false;
+        plot.Axes.Left.Label.Bold = false;
+        plot.Axes.Bottom.TickLabelStyle.FontSize = TickSize;
+        plot.Axes.Left.TickLabelStyle.FontSize = TickSize;
+        plot.Axes.Right.FrameLineStyle.Width = 0;
+        plot.Axes.Top.FrameLineStyle.Width = 0;
+        plot.Grid.MajorLineColor = Color.FromHex("#eceef1");
+        plot.Legend.FontSize = TickSize;
+        plot.Legend.OutlineColor = Color.FromHex("#d5d9df");
+        plot.Legend.ShadowColor = Colors.Transparent;
+        return plot;
+    }
+
+    /// <summary>Puts words where there would be numbers.</summary>
+    public static void SetWords(IAxis axis, IEnumerable<string> words)
+    {
+        axis.SetTicks([.. words.Select(static (_, i) => (double)i)], [.. words]);
+        axis.MajorTickStyle.Length = 0;
+    }
+
+    /// <summary>Shows an axis on which decimal logarithms are drawn with the numbers themselves.</summary>
+    public static void SetPowersOfTen(IAxis axis)
+    {
+        axis.TickGenerator = new NumericAutomatic
+        {
+            MinorTickGenerator = new LogMinorTickGenerator(),
+            IntegerTicksOnly = true,
+            LabelFormatter = static power => Math.Pow(10, power).ToString(power < 0 ? "0.###" : "#,0", CultureInfo.InvariantCulture),
+        };
+    }
+}
