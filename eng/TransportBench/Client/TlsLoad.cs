@@ -21,6 +21,7 @@ internal sealed class TlsLoad(LoadGroup group, PhaseClock clock)
     };
 
     private readonly Recorder _recorder = new(clock);
+    private readonly HashSet<long> _waiting = [];
     private readonly Lock _lock = new();
 
     public void Start() => new Thread(Pace) { IsBackground = true, Name = "TLS connections" }.Start();
@@ -29,6 +30,11 @@ internal sealed class TlsLoad(LoadGroup group, PhaseClock clock)
     {
         lock (_lock)
         {
+            foreach (long due in _waiting)
+            {
+                _recorder.OnStillWaiting(due, clock.PhaseCount - 1);
+            }
+
             return _recorder.ToReport(group.Name);
         }
     }
@@ -47,6 +53,11 @@ internal sealed class TlsLoad(LoadGroup group, PhaseClock clock)
             if (left > TimeSpan.Zero)
             {
                 Thread.Sleep(left);
+            }
+
+            lock (_lock)
+            {
+                _waiting.Add(due);
             }
 
             _ = AskAsync(due);
@@ -94,6 +105,7 @@ internal sealed class TlsLoad(LoadGroup group, PhaseClock clock)
         long now = Stopwatch.GetTimestamp();
         lock (_lock)
         {
+            _waiting.Remove(due);
             if (error is null)
             {
                 _recorder.OnAnswer(due, now);

@@ -20,9 +20,9 @@ internal sealed class BenchCommand
     private readonly Option<string[]> _scenarios = ListOption(
         "--scenarios", "What they are compared by; see --list", [.. Catalog.All.Select(static s => s.Name)]);
 
-    private readonly Option<int?> _pairs = new("--pairs") { Description = "Rounds, in each of which every transport has a turn [7; quick: 3]" };
+    private readonly Option<int?> _pairs = new("--pairs") { Description = "Rounds, in each of which every transport has a turn [7; quick: 2]" };
     private readonly Option<double?> _duration = new("--duration") { Description = "Seconds of a turn [4; quick: 1]" };
-    private readonly Option<double?> _warmUp = new("--warm-up") { Description = "Least seconds of warm-up of a server [15; quick: 2]" };
+    private readonly Option<double?> _warmUp = new("--warm-up") { Description = "Least seconds of warm-up of a server [15; quick: 1]" };
     private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
     private readonly Option<bool> _systemCalls = new("--system-calls") { Description = "Also counts system calls a request, with strace" };
     private readonly Option<string?> _baseline = new("--baseline") { Description = "The results.json of an earlier run, to compare with" };
@@ -39,6 +39,9 @@ internal sealed class BenchCommand
             command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick,
             command._systemCalls, command._baseline, command._output, command._report, command._list,
         };
+        RequireAtLeast(command._pairs, 1);
+        RequireAtLeast(command._duration, 1);
+        RequireAtLeast(command._warmUp, 0);
         root.SetAction(command.Execute);
         return root.Parse(args).Invoke();
     }
@@ -104,16 +107,18 @@ internal sealed class BenchCommand
     private RunSettings Settings(ParseResult parsed)
     {
         bool quick = parsed.GetValue(_quick);
-        string[] transports = parsed.GetValue(_transports)!;
-        string[] scenarios = parsed.GetValue(_scenarios)!;
+        string[] transports = parsed.GetValue(_transports) ?? [];
+        string[] scenarios = parsed.GetValue(_scenarios) ?? [];
         return new RunSettings(
-            [.. Transport.All.Where(t => t == Transport.Sockets || t == Transport.Control || transports.Contains(t.Name))],
-            [.. Catalog.All.Where(s => scenarios.Contains(s.Name))],
-            parsed.GetValue(_pairs) ?? (quick ? 3 : 7),
+            [.. Transport.All.Where(t => t == Transport.Sockets || t == Transport.Control || IsAskedFor(t.Name, transports))],
+            [.. Catalog.All.Where(s => IsAskedFor(s.Name, scenarios))],
+            parsed.GetValue(_pairs) ?? (quick ? 2 : 7),
             parsed.GetValue(_duration) ?? (quick ? 1 : 4),
-            parsed.GetValue(_warmUp) ?? (quick ? 2 : RunSettings.ThoroughWarmUpSeconds),
+            parsed.GetValue(_warmUp) ?? (quick ? 1 : RunSettings.ThoroughWarmUpSeconds),
             parsed.GetValue(_systemCalls));
     }
+
+    private static bool IsAskedFor(string name, string[] names) => names.Length == 0 || names.Contains(name);
 
     private static void List()
     {
@@ -130,10 +135,19 @@ internal sealed class BenchCommand
         }
     }
 
+    private static void RequireAtLeast<T>(Option<T?> option, T least)
+        where T : struct, IComparable<T> =>
+        option.Validators.Add(parsed =>
+        {
+            if (parsed.GetValueOrDefault<T?>() is { } value && value.CompareTo(least) < 0)
+            {
+                parsed.AddError($"{option.Name} is {least} at least.");
+            }
+        });
+
     private static Option<string[]> ListOption(string name, string description, string[] choices) => new(name)
     {
         Description = $"{description}, separated by commas [all]",
-        DefaultValueFactory = _ => choices,
         AllowMultipleArgumentsPerToken = true,
         CustomParser = parsed =>
         {

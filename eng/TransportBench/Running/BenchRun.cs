@@ -18,7 +18,7 @@ internal sealed class BenchRun(RunSettings settings, Action<RunResult> onResult)
 
         var result = new RunResult(
             Machine.Describe(), new RunInfo(DateTimeOffset.Now, settings.Pairs, settings.Seconds, settings.WarmUpSeconds), []);
-        var progress = new Progress(settings.Scenarios.Sum(s => new ScenarioRun(s, settings, new Progress(0)).ExpectedSeconds));
+        var progress = new Progress(settings.Scenarios.Sum(s => new ScenarioTimes(s, settings).Total));
         foreach (Scenario scenario in settings.Scenarios)
         {
             ScenarioResult scenarioResult = new ScenarioRun(scenario, settings, progress).Run();

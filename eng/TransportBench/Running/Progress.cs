@@ -7,10 +7,12 @@ namespace TransportBench.Running;
 internal sealed class Progress(double totalSeconds)
 {
     private readonly long _start = Stopwatch.GetTimestamp();
-    private double _done;
+
+    /// <summary>What is done, in seconds that it was expected to take.</summary>
+    public double Done { get; private set; }
 
     /// <summary>Counts work as done, in seconds that it was expected to take.</summary>
-    public void Complete(double expectedSeconds) => _done += expectedSeconds;
+    public void Complete(double expectedSeconds) => Done += expectedSeconds;
 
     public void Say(string what)
     {
@@ -38,8 +40,8 @@ internal sealed class Progress(double totalSeconds)
     private string Remaining()
     {
         double elapsed = Stopwatch.GetElapsedTime(_start).TotalSeconds;
-        double pace = _done > 0 ? elapsed / _done : 1;
-        TimeSpan left = TimeSpan.FromSeconds(Math.Max(0, (totalSeconds - _done) * pace));
+        double pace = Done > 0 ? elapsed / Done : 1;
+        TimeSpan left = TimeSpan.FromSeconds(Math.Max(0, (totalSeconds - Done) * pace));
         return left.TotalMinutes >= 1 ? $"about {left.TotalMinutes:0} min" : $"about {left.TotalSeconds:0} s";
     }
 }

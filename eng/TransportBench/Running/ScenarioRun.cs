@@ -9,56 +9,44 @@ namespace TransportBench.Running;
 /// One scenario: warms the servers up, and has the transports take turns. Servers that aren't asked are stopped, so that
 /// they take no processor time from the one that is.
 /// </summary>
-internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progress progress)
+internal sealed class ScenarioRun
 {
-    private const double WarmUpWindow = 5;
-    private const double Agreement = 0.05;
-    private const int MostWindows = 8;
-
-    // A server of one turn: what is seen here differs by more than the last optimization.
-    private const double MostFreshWarmUp = 5;
-
-    // What a turn takes besides the load: starting processes, checking, waiting for the ends of connections.
-    private const double TurnOverhead = 0.5;
-    private const double StartOverhead = 0.7;
     private static readonly TimeSpan s_rest = TimeSpan.FromMilliseconds(200);
 
-    private readonly Transport[] _transports = [.. settings.Transports.Where(scenario.Includes)];
-
+    private readonly Scenario _scenario;
+    private readonly Progress _progress;
+    private readonly ScenarioTimes _times;
+    private readonly Transport[] _transports;
+    private readonly double _seconds;
+    private readonly bool _isTraced;
     private readonly Dictionary<Transport, IReadOnlyDictionary<string, double>> _systemCalls = [];
-    private readonly int _rounds = scenario.RoundsOf(settings.Pairs);
 
-    private double WarmUpSeconds => scenario switch
+    public ScenarioRun(Scenario scenario, RunSettings settings, Progress progress)
     {
-        { WarmsUp: false } => 0,
-        { NeedsFreshServer: true } => Math.Min(MostFreshWarmUp, settings.WarmUpSeconds),
-        _ => settings.WarmUpSeconds,
-    };
-
-    /// <summary>How long <see cref="Run"/> is expected to take.</summary>
-    public double ExpectedSeconds =>
-        _transports.Length * ((TurnSeconds * _rounds) + (scenario.NeedsFreshServer ? 0 : ReadySeconds) + TraceSeconds);
-
-    // Where each turn has a server of its own, what is asked is of several kinds.
-    private bool IsTraced => settings.CountsSystemCalls && !scenario.NeedsFreshServer;
-
-    private double TraceSeconds => IsTraced ? SystemCallCount.Seconds : 0;
-
-    private double ReadySeconds => StartOverhead + WarmUpSeconds;
-
-    private double TurnSeconds =>
-        scenario.SecondsOfTurn(settings.Seconds) + TurnOverhead + (scenario.NeedsFreshServer ? ReadySeconds : 0);
+        _scenario = scenario;
+        _progress = progress;
+        _times = new ScenarioTimes(scenario, settings);
+        _transports = [.. settings.Transports.Where(scenario.Includes)];
+        _seconds = settings.Seconds;
+        _isTraced = ScenarioTimes.IsTraced(scenario, settings);
+    }
 
     public ScenarioResult Run()
     {
+        double doneBefore = _progress.Done;
         try
         {
-            Sample[][] samples = scenario.NeedsFreshServer ? RunOnFreshServers() : RunInTurns();
-            return Result(ToContestants(samples), failure: null);
+            Sample[][] samples = _scenario.NeedsFreshServer ? RunOnFreshServers() : RunInTurns();
+            return ScenarioResult.Of(_scenario, _transports, samples, _systemCalls);
         }
         catch (LoadFailedException e)
         {
-            return Result([], e.Message);
+            return ScenarioResult.Failed(_scenario, e.Message);
+        }
+        finally
+        {
+            // What a failure leaves undone takes no time any more.
+            _progress.Complete(_times.Total - (_progress.Done - doneBefore));
         }
     }
 
@@ -70,14 +58,14 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
             foreach (Transport transport in _transports)
             {
                 Say($"warming up {transport.Title}");
-                servers.Add(ServerProcess.Start(transport, scenario.Settings));
+                servers.Add(ServerProcess.Start(transport, _scenario.Settings));
                 WarmUp(servers[^1]);
                 servers[^1].Pause();
-                progress.Complete(ReadySeconds);
+                _progress.Complete(_times.Ready);
             }
 
             Sample[][] samples = TakeTurns(contestant => WhileRunning(servers[contestant], RunTurn));
-            if (IsTraced)
+            if (_isTraced)
             {
                 servers.ForEach(TraceTurn);
             }
@@ -92,32 +80,25 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
 
     private Sample[][] RunOnFreshServers() => TakeTurns(contestant =>
     {
-        using ServerProcess server = ServerProcess.Start(_transports[contestant], scenario.Settings);
+        using ServerProcess server = ServerProcess.Start(_transports[contestant], _scenario.Settings);
         WarmUp(server);
         return RunTurn(server);
     });
 
     private Sample[][] TakeTurns(Func<int, Sample> take)
     {
-        Sample[][] samples = [.. _transports.Select(_ => new Sample[_rounds])];
-        for (int round = 0; round < _rounds; round++)
+        Sample[][] samples = [.. _transports.Select(_ => new Sample[_times.Rounds])];
+        for (int round = 0; round < _times.Rounds; round++)
         {
             foreach (int contestant in TurnOrder.OfRound(round, _transports.Length))
             {
-                Say($"round {round + 1} of {_rounds}, {_transports[contestant].Title}");
+                Say($"round {round + 1} of {_times.Rounds}, {_transports[contestant].Title}");
                 samples[contestant][round] = take(contestant);
-                progress.Complete(TurnSeconds);
+                _progress.Complete(_times.Turn);
             }
         }
 
         return samples;
-    }
-
-    private void TraceTurn(ServerProcess server)
-    {
-        Say($"counting system calls, {server.Transport.Title}");
-        _systemCalls[server.Transport] = WhileRunning(server, s => SystemCallCount.Take(scenario, s));
-        progress.Complete(TraceSeconds);
     }
 
     private static T WhileRunning<T>(ServerProcess server, Func<ServerProcess, T> ask)
@@ -131,31 +112,25 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
         return answer;
     }
 
-    private Sample RunTurn(ServerProcess server)
+    private Sample RunTurn(ServerProcess server) => Ask(server, () => _scenario.Run(server, _seconds));
+
+    private void TraceTurn(ServerProcess server)
     {
-        try
-        {
-            Sample sample = scenario.Run(server, settings.Seconds);
-            return server.Errors.Length == 0 ? sample : throw new LoadFailedException($"the server logged:\n{server.Errors}");
-        }
-        catch (LoadFailedException e)
-        {
-            throw new LoadFailedException($"{server.Transport.Title}: {e.Message}", e);
-        }
+        Say($"counting system calls, {server.Transport.Title}");
+        _systemCalls[server.Transport] = WhileRunning(server, s => Ask(s, () => SystemCallCount.Take(_scenario, s)));
+        _progress.Complete(SystemCallCount.Seconds);
     }
 
     /// <summary>For as long as was asked at least, and until two windows in succession agree.</summary>
     private void WarmUp(ServerProcess server)
     {
-        double window = Math.Min(WarmUpWindow, WarmUpSeconds);
         double last = 0;
         double spent = 0;
-        for (int i = 0; i < MostWindows && WarmUpSeconds > 0; i++)
+        for (int i = 0; i < ScenarioTimes.MostWindows && spent < _times.MostWarmUp; i++)
         {
-            double now = scenario.WarmUp(server, window);
-            spent += window;
-            bool agrees = Math.Abs((now / last) - 1) <= Agreement || WarmUpSeconds < RunSettings.ThoroughWarmUpSeconds;
-            if (spent >= WarmUpSeconds && agrees)
+            double now = Ask(server, () => _scenario.WarmUp(server, _times.Window));
+            spent += _times.Window;
+            if (spent >= _times.WarmUp && (!_times.HasToAgree || ScenarioTimes.Agree(last, now)))
             {
                 return;
             }
@@ -164,29 +139,19 @@ internal sealed class ScenarioRun(Scenario scenario, RunSettings settings, Progr
         }
     }
 
-    private void Say(string what) => progress.Say($"{scenario.Name}: {what}");
-
-    private ScenarioResult Result(IReadOnlyList<ContestantResult> contestants, string? failure) => new(
-        scenario.Name, scenario.Title, scenario.Figures, [.. scenario.Headlines.Select(static h => h.Key)], contestants, failure);
-
-    private List<ContestantResult> ToContestants(Sample[][] samples)
+    /// <summary>A failure says whose it is, and so does what a server has logged.</summary>
+    private static T Ask<T>(ServerProcess server, Func<T> ask)
     {
-        var contestants = new List<ContestantResult>();
-        for (int i = 0; i < _transports.Length; i++)
+        try
         {
-            var figures = new Dictionary<string, FigureResult>();
-            foreach (Figure figure in scenario.Figures.Where(samples[i][0].Has))
-            {
-                double[] values = [.. samples[i].Select(s => s[figure])];
-                Spread? ratio = scenario.Headlines.Contains(figure)
-                    ? Spread.OfRatios(values, [.. samples[0].Select(s => s[figure])])
-                    : null;
-                figures.Add(figure.Key, new FigureResult(values, Spread.Of(values), ratio));
-            }
-
-            contestants.Add(new ContestantResult(_transports[i].Name, _transports[i].Title, figures, _systemCalls.GetValueOrDefault(_transports[i])));
+            T answer = ask();
+            return server.Errors.Length == 0 ? answer : throw new LoadFailedException($"the server logged:\n{server.Errors}");
         }
-
-        return contestants;
+        catch (LoadFailedException e)
+        {
+            throw new LoadFailedException($"{server.Transport.Title}: {e.Message}", e);
+        }
     }
+
+    private void Say(string what) => _progress.Say($"{_scenario.Name}: {what}");
 }

@@ -11,14 +11,17 @@ internal static class Catalog
     private const int Mebibyte = 1024 * 1024;
 
     public static IReadOnlyList<Scenario> All { get; } =
-        [.. Http(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
+        [.. Http(), .. Latency(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
 
     private static IEnumerable<Scenario> Http()
     {
         yield return new WrkScenario("json-1", "JSON, keep-alive, 1 connection", Json(1));
         yield return new WrkScenario("json-64", "JSON, keep-alive, 64 connections", Json(64));
         yield return new WrkScenario("json-512", "JSON, keep-alive, 512 connections", Json(512));
-        yield return new WrkScenario("json-10000", "JSON, keep-alive, 10,000 connections", Json(10_000)) { Settings = ServerSettings.Shared };
+        yield return new WrkScenario("json-10000", "JSON, keep-alive, 10,000 connections", Json(10_000))
+        {
+            Settings = ServerSettings.Shared,
+        };
         yield return new WrkScenario(
             "pipelined", "Plaintext, pipelined 16 deep, 64 connections",
             new WrkRequest(Paths.Plaintext, 64) { Depth = 16, BodyBytes = Exchanges.PlaintextBody.Length });
@@ -27,6 +30,18 @@ internal static class Catalog
         yield return new H2loadScenario(
             "unix", "JSON over a unix socket, 64 connections",
             new H2loadRequest(Paths.Json, 64, Streams: 1) { BodyBytes = Exchanges.JsonBody.Length, UsesUnixSocket = true });
+    }
+
+    private static IEnumerable<Scenario> Latency()
+    {
+        foreach (int connections in (int[])[1, 64, 512])
+        {
+            yield return new WrkScenario($"latency-{connections}", $"JSON, keep-alive, {connections} connection{(connections == 1 ? "" : "s")}, not pinned", Json(connections))
+            {
+                Settings = ServerSettings.Shared,
+                IsAboutLatency = true,
+            };
+        }
     }
 
     private static IEnumerable<Scenario> TlsAndHttp2()
@@ -62,8 +77,8 @@ internal static class Catalog
     {
         yield return new BesideIdleScenario("beside-idle", "JSON on 64 connections beside 15,000 idle ones", 15_000, Json(64));
         var settings = new ServerSettings(Processors.Shared, UsesServerCollector: false);
-        yield return new IdleMemoryScenario("idle-raw", "Memory of an idle connection without HTTP", IsRaw: true) { Settings = settings };
-        yield return new IdleMemoryScenario("idle-http", "Memory of an idle HTTP connection after one request", IsRaw: false) { Settings = settings };
+        yield return new IdleMemoryScenario("idle-raw", "An idle connection without HTTP: memory", IsRaw: true) { Settings = settings };
+        yield return new IdleMemoryScenario("idle-http", "An idle HTTP connection: memory", IsRaw: false) { Settings = settings };
     }
 
     private static IEnumerable<Scenario> StartUp()

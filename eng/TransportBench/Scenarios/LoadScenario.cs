@@ -8,7 +8,10 @@ namespace TransportBench.Scenarios;
 /// <summary>One kind of load for the whole turn.</summary>
 internal abstract record LoadScenario(string Name, string Title) : Scenario(Name, Title)
 {
-    public override IReadOnlyList<Figure> Headlines => [ProcessorTime, RequestsPerSecond];
+    /// <summary>Whether the time of a request is what is compared, and not what it costs.</summary>
+    public bool IsAboutLatency { get; init; }
+
+    public override IReadOnlyList<Figure> Headlines => IsAboutLatency ? [P50, P99] : [ProcessorTime, RequestsPerSecond];
 
     public override IReadOnlyList<Figure> Figures =>
     [

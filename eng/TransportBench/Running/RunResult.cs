@@ -11,19 +11,6 @@ internal sealed record MachineInfo(string Processor, int Processors, string Kern
 /// <summary>How thorough a run was.</summary>
 internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, double WarmUpSeconds);
 
-/// <summary>What a scenario yielded.</summary>
-/// <param name="Figures">In the order of the table.</param>
-/// <param name="Headlines">Keys of the figures that have ratios.</param>
-/// <param name="Contestants">In the order of the table.</param>
-/// <param name="Failure">Why there are no figures; null if there are.</param>
-internal sealed record ScenarioResult(
-    string Name,
-    string Title,
-    IReadOnlyList<Figure> Figures,
-    IReadOnlyList<string> Headlines,
-    IReadOnlyList<ContestantResult> Contestants,
-    string? Failure);
-
 /// <summary>What one transport did in a scenario.</summary>
 /// <param name="Transport">Its name.</param>
 /// <param name="Title">As in tables.</param>
