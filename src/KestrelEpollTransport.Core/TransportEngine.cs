@@ -47,7 +47,7 @@ internal sealed class TransportEngine : IDisposable
         }
 
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
@@ -69,7 +69,7 @@ internal sealed class TransportEngine : IDisposable
     public bool IsPlatformSupported { get; init; } = Poller.IsSupported;
 
     /// <summary>For the connections of one endpoint.</summary>
-    public ConnectionShared CreateSide() => AdoptedSide with { History = _scheduling.CreateHistory() };
+    public ConnectionShared CreateSide() => AdoptedSide with { History = _scheduling.CreateHistory(), MayBeDuplicated = false };
 
     /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
     public EpollConnection? TryStart(

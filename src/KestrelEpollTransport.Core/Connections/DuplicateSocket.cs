@@ -17,6 +17,9 @@ internal struct DuplicateSocket
     private Socket? _socket;
     private volatile bool _isOver;
 
+    /// <summary>Whether somebody has asked. Certain once no more descriptor can be entered.</summary>
+    public readonly bool WasMade => Volatile.Read(in _socket) is not null;
+
     /// <exception cref="ObjectDisposedException">The connection has ended, and nobody had asked before.</exception>
     /// <exception cref="SocketException">The process has no descriptor left.</exception>
     public Socket Get(EpollConnection connection)
@@ -27,15 +30,22 @@ internal struct DuplicateSocket
         }
 
         ObjectDisposedException.ThrowIf(!connection.TryEnterDescriptor(out int descriptor), connection);
-        IoResult duplicate = SystemCalls.Duplicate(descriptor);
-        connection.LeaveDescriptor();
-        if (duplicate.IsError)
+        Socket made;
+        Socket? other;
+        try
         {
-            throw Errno.ToException(duplicate.Errno);
+            IoResult duplicate = SystemCalls.Duplicate(descriptor);
+            made = duplicate.IsError
+                ? throw Errno.ToException(duplicate.Errno)
+                : new Socket(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
+            other = Interlocked.CompareExchange(ref _socket, made, null);
+        }
+        finally
+        {
+            // After it shows: who closes the descriptor asks whether there was a duplicate.
+            connection.LeaveDescriptor();
         }
 
-        Socket made = new(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
-        Socket? other = Interlocked.CompareExchange(ref _socket, made, null);
         if (other is not null || _isOver)
         {
             // Lost to another caller, or the connection ended meanwhile and will not look again.

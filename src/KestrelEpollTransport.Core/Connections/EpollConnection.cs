@@ -450,7 +450,15 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     // By the one party that the guard chose.
     private void Release()
     {
-        _loop.Deregister(this, _descriptor);
+        if (Shared.MayBeDuplicated || _socket.WasMade)
+        {
+            _loop.Deregister(this, _descriptor);
+        }
+        else
+        {
+            _loop.Retire(this);
+        }
+
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
         _ending.OnReleased(this);

@@ -185,12 +185,6 @@ internal sealed class EpollListener : IConnectionListener
 
     private bool TryStart(EventLoop loop, int descriptor, SocketAddress address)
     {
-        // An error here is the connection's own: the first read will tell. The stock transport goes on too.
-        if (_isTcp && _engine.Options.NoDelay)
-        {
-            _ = SystemCalls.SetNoDelay(descriptor);
-        }
-
         EndPoint? remote = SocketAddresses.ToEndPoint(address);
         EndPoint? local = EndPoint;
         if (_isTcp)

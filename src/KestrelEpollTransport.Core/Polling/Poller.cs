@@ -19,7 +19,8 @@ namespace KestrelEpollTransport.Polling;
 /// errors and urgent data are told whatever the interest is.</para>
 /// <para><b>Threads.</b> One thread at a time waits. Everything else may be called from any thread, also during a
 /// wait, and takes effect on that wait. Registering and deregistering one descriptor is for its owner to order.</para>
-/// <para><b>Ends.</b> Deregister before close(2): a registration lives as long as any duplicate of the descriptor.
+/// <para><b>Ends.</b> A registration lives as long as any duplicate of the descriptor: closing the only one ends it too,
+/// and where there may be more, deregister before close(2).
 /// Disposing while a thread waits is not allowed: wake it, let it leave, then dispose.</para>
 /// </remarks>
 internal abstract class Poller : IDisposable
