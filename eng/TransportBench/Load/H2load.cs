@@ -7,15 +7,20 @@ namespace TransportBench.Load;
 /// <param name="Path">The path and query.</param>
 /// <param name="Connections">How many at once.</param>
 /// <param name="Streams">Requests at once on each connection.</param>
-internal sealed record H2loadRequest(string Path, int Connections, int Streams)
+/// <param name="Body">The body that is expected.</param>
+internal sealed record H2loadRequest(string Path, int Connections, int Streams, byte[] Body)
 {
-    /// <summary>Bytes of the body that is expected.</summary>
-    public int BodyBytes { get; init; }
-
     public bool UsesTls { get; init; }
 
     /// <summary>Whether with HTTP/1.1, over the unix socket instead of TCP.</summary>
     public bool UsesUnixSocket { get; init; }
+
+    public Uri AddressOn(Servers.Endpoints endpoints) => this switch
+    {
+        { UsesUnixSocket: true } => new Uri($"http://localhost{Path}"),
+        { UsesTls: true } => new Uri($"https://127.0.0.1:{endpoints.Https}{Path}"),
+        _ => new Uri($"http://127.0.0.1:{endpoints.Http2}{Path}"),
+    };
 }
 
 /// <summary>Load by h2load: HTTP/2, and what else wrk can't speak.</summary>
@@ -37,7 +42,8 @@ internal static class H2load
                     $"--max-concurrent-streams={request.Streams}",
                     $"--duration={Math.Max(1, Math.Round(seconds)).ToString("0", CultureInfo.InvariantCulture)}",
                     $"--log-file={log}",
-                    .. Address(endpoints, request),
+                    .. request.UsesUnixSocket ? (string[])["--h1", $"--base-uri=unix:{endpoints.UnixSocket}"] : [],
+                    request.AddressOn(endpoints).ToString(),
                 ],
                 processors.Load,
                 TimeSpan.FromSeconds(seconds) + s_slack);
@@ -49,19 +55,17 @@ internal static class H2load
         }
     }
 
-    private static string[] Address(Servers.Endpoints endpoints, H2loadRequest request) => request switch
-    {
-        { UsesUnixSocket: true } => ["--h1", $"--base-uri=unix:{endpoints.UnixSocket}", $"http://localhost{request.Path}"],
-        { UsesTls: true } => [$"https://127.0.0.1:{endpoints.Https}{request.Path}"],
-        _ => [$"http://127.0.0.1:{endpoints.Http2}{request.Path}"],
-    };
-
     // The last bodies may be cut off when the time is over.
     private static LoadResult Check(LoadResult result, H2loadRequest request, string output)
     {
-        long most = (result.Requests + ((long)request.Connections * request.Streams)) * request.BodyBytes;
-        bool isRight = result.Errors == 0 && result.Requests > 0
-            && result.Bytes >= result.Requests * request.BodyBytes && result.Bytes <= most;
-        return isRight ? result : throw new LoadFailedException($"h2load found errors, or bodies of a wrong length:\n{output}");
+        long most = (result.Requests + ((long)request.Connections * request.Streams)) * request.Body.Length;
+        string? wrong = result switch
+        {
+            { Errors: > 0 } => "found errors",
+            { Requests: 0 } => "was never answered",
+            _ when result.Bytes < result.Requests * request.Body.Length || result.Bytes > most => "was given bodies of a wrong length",
+            _ => null,
+        };
+        return wrong is null ? result : throw new LoadFailedException($"h2load {wrong}:\n{output}");
     }
 }

@@ -6,7 +6,8 @@ namespace TransportBench.Load;
 /// <summary>What wrk is to ask for.</summary>
 /// <param name="Path">The path and query.</param>
 /// <param name="Connections">How many at once.</param>
-internal sealed record WrkRequest(string Path, int Connections)
+/// <param name="Body">The body that is expected.</param>
+internal sealed record WrkRequest(string Path, int Connections, byte[] Body)
 {
     /// <summary>How many requests are sent at once on each connection.</summary>
     public int Depth { get; init; } = 1;
@@ -17,10 +18,11 @@ internal sealed record WrkRequest(string Path, int Connections)
     /// <summary>Bytes that are sent with POST; 0: GET.</summary>
     public int UploadBytes { get; init; }
 
-    /// <summary>Bytes of the body that is expected.</summary>
-    public int BodyBytes { get; init; }
-
     public bool UsesTls { get; init; }
+
+    public Uri AddressOn(Servers.Endpoints endpoints) => UsesTls
+        ? new Uri($"https://127.0.0.1:{endpoints.Https}{Path}")
+        : new Uri($"http://127.0.0.1:{endpoints.Http}{Path}");
 }
 
 /// <summary>Load by wrk: HTTP/1.1 over TCP, each connection waiting for its answer.</summary>
@@ -30,12 +32,12 @@ internal static class Wrk
     private const int MostHeaderBytes = 512;
     private const int TimeoutSeconds = 30;
 
-    /// <param name="port">On 127.0.0.1.</param>
+    /// <param name="endpoints">Where the server listens.</param>
     /// <param name="request">What is asked.</param>
     /// <param name="seconds">How long.</param>
     /// <param name="processors">Where it runs.</param>
     /// <exception cref="LoadFailedException">wrk failed, or an answer was wrong.</exception>
-    public static LoadResult Run(int port, WrkRequest request, double seconds, Processors processors)
+    public static LoadResult Run(Servers.Endpoints endpoints, WrkRequest request, double seconds, Processors processors)
     {
         string script = WorkFolder.NewPath("lua");
         File.WriteAllText(script, WrkOutput.Script + RequestScript(request));
@@ -47,7 +49,7 @@ internal static class Wrk
                 "--duration", $"{Math.Max(1, Math.Round(seconds)):0}s",
                 "--timeout", $"{TimeoutSeconds}s",
                 "--script", script,
-                $"{(request.UsesTls ? "https" : "http")}://127.0.0.1:{port}{request.Path}",
+                request.AddressOn(endpoints).ToString(),
             ],
             processors.Load,
             TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
@@ -95,11 +97,16 @@ internal static class Wrk
     // wrk looks at the status of an answer and not at its body, so at least the length has to be right.
     private static LoadResult Check(LoadResult result, WrkRequest request, string output)
     {
-        long longestAnswer = request.BodyBytes + MostHeaderBytes;
+        long longestAnswer = request.Body.Length + MostHeaderBytes;
         long most = (result.Requests + ((long)request.Connections * request.Depth)) * longestAnswer;
-        bool isRight = result.Errors == 0 && result.Requests > 0
-            && result.Bytes >= result.Requests * request.BodyBytes && result.Bytes <= most;
-        return isRight ? result : throw new LoadFailedException($"wrk found errors, or answers of a wrong length:\n{output}");
+        string? wrong = result switch
+        {
+            { Errors: > 0 } => "found errors",
+            { Requests: 0 } => "was never answered",
+            _ when result.Bytes < result.Requests * request.Body.Length || result.Bytes > most => "was given answers of a wrong length",
+            _ => null,
+        };
+        return wrong is null ? result : throw new LoadFailedException($"wrk {wrong}:\n{output}");
     }
 
     // Where the server runs on the same processors, half of them are its.

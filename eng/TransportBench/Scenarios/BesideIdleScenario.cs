@@ -25,5 +25,5 @@ internal sealed record BesideIdleScenario(string Name, string Title, int IdleCou
     public override double WarmUp(ServerProcess server, double seconds) => base.Run(server, seconds)[Measuring.Figures.ProcessorTime];
 
     protected override LoadResult RunLoad(ServerProcess server, double seconds) =>
-        Wrk.Run(server.Endpoints.Http, Request, seconds, Settings.Processors);
+        Wrk.Run(server.Endpoints, Request, seconds, Settings.Processors);
 }

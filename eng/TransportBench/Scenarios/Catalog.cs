@@ -1,3 +1,4 @@
+using System.Text;
 using TransportBench.Client;
 using TransportBench.Load;
 using TransportBench.Processes;
@@ -9,6 +10,9 @@ namespace TransportBench.Scenarios;
 internal static class Catalog
 {
     private const int Mebibyte = 1024 * 1024;
+
+    private static readonly byte[] s_json = Encoding.ASCII.GetBytes(Exchanges.JsonBody);
+    private static readonly byte[] s_plaintext = Encoding.ASCII.GetBytes(Exchanges.PlaintextBody);
 
     public static IReadOnlyList<Scenario> All { get; } =
         [.. Http(), .. Latency(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
@@ -24,12 +28,12 @@ internal static class Catalog
         };
         yield return new WrkScenario(
             "pipelined", "Plaintext, pipelined 16 deep, 64 connections",
-            new WrkRequest(Paths.Plaintext, 64) { Depth = 16, BodyBytes = Exchanges.PlaintextBody.Length });
+            new WrkRequest(Paths.Plaintext, 64, s_plaintext) { Depth = 16 });
         yield return new WrkScenario("close", "JSON, a connection for each request, 64 at once", Json(64) with { CloseEvery = 1 });
         yield return new WrkScenario("reconnect-10", "JSON, a connection for every 10 requests, 64 at once", Json(64) with { CloseEvery = 10 });
         yield return new H2loadScenario(
             "unix", "JSON over a unix socket, 64 connections",
-            new H2loadRequest(Paths.Json, 64, Streams: 1) { BodyBytes = Exchanges.JsonBody.Length, UsesUnixSocket = true });
+            new H2loadRequest(Paths.Json, 64, Streams: 1, s_json) { UsesUnixSocket = true });
     }
 
     private static IEnumerable<Scenario> Latency()
@@ -49,7 +53,7 @@ internal static class Catalog
         yield return new WrkScenario("https-64", "HTTPS JSON, keep-alive, 64 connections", Json(64) with { UsesTls = true });
         yield return new WrkScenario(
             "https-close", "HTTPS JSON, a handshake for each request, 64 at once", Json(64) with { UsesTls = true, CloseEvery = 1 });
-        var streams = new H2loadRequest(Paths.Json, 16, Streams: 32) { BodyBytes = Exchanges.JsonBody.Length };
+        var streams = new H2loadRequest(Paths.Json, 16, Streams: 32, s_json);
         yield return new H2loadScenario("h2", "HTTP/2 over TLS, JSON, 16 connections × 32 streams", streams with { UsesTls = true });
         yield return new H2loadScenario("h2c", "HTTP/2 without TLS, JSON, 16 connections × 32 streams", streams);
     }
@@ -58,7 +62,7 @@ internal static class Catalog
     {
         yield return new WrkScenario(
             "upload-1m", "Uploads of 1 MiB, 16 connections",
-            new WrkRequest(Paths.Upload, 16) { UploadBytes = Mebibyte, BodyBytes = $"{Mebibyte}".Length });
+            new WrkRequest(Paths.Upload, 16, Encoding.ASCII.GetBytes($"{Mebibyte}")) { UploadBytes = Mebibyte });
         yield return new WrkScenario("download-64k", "Downloads of 64 KiB, 16 connections", Download(64 * 1024));
         yield return new WrkScenario("download-1m", "Downloads of 1 MiB, 16 connections", Download(Mebibyte));
     }
@@ -97,7 +101,7 @@ internal static class Catalog
         { Settings = ServerSettings.Shared };
         yield return new WrkScenario(
             "sleep-1ms", "Handlers that sleep 1 ms, 64 connections",
-            new WrkRequest($"{Paths.Sleep}?n=1", 64) { BodyBytes = Exchanges.PlaintextBody.Length })
+            new WrkRequest($"{Paths.Sleep}?n=1", 64, s_plaintext))
         { Settings = ServerSettings.Shared };
         yield return Beside(
             "cpu-bound", "32 cheap connections beside 4 of which every 20th request burns 5 ms",
@@ -119,8 +123,7 @@ internal static class Catalog
     private static MixedScenario Beside(string name, string title, Func<Endpoints, LoadGroup> disturber) =>
         new(name, title, endpoints => [disturber(endpoints)]) { Settings = ServerSettings.Shared };
 
-    private static WrkRequest Download(int bytes) => new($"{Paths.Download}?n={bytes}", 16) { BodyBytes = bytes };
+    private static WrkRequest Download(int bytes) => new($"{Paths.Download}?n={bytes}", 16, new byte[bytes]);
 
-    private static WrkRequest Json(int connections) =>
-        new(Paths.Json, connections) { BodyBytes = Exchanges.JsonBody.Length };
+    private static WrkRequest Json(int connections) => new(Paths.Json, connections, s_json);
 }

@@ -21,6 +21,7 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
 
     public override Sample Run(ServerProcess server, double seconds)
     {
+        Check(server);
         ServerCost cost = ServerCost.Begin(server);
         LoadResult result = RunLoad(server, seconds);
         var sample = new Sample();
@@ -32,6 +33,12 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
         sample[P99] = result.Latency.P99;
         sample[P999] = result.Latency.P999;
         return sample;
+    }
+
+    /// <summary>Asks once, and compares the answer with what it has to be; not needed where the load itself does.</summary>
+    /// <exception cref="Processes.LoadFailedException">It is another one.</exception>
+    protected virtual void Check(ServerProcess server)
+    {
     }
 
     protected abstract LoadResult RunLoad(ServerProcess server, double seconds);

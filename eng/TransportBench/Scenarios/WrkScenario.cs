@@ -17,6 +17,9 @@ internal sealed record WrkScenario(string Name, string Title, WrkRequest Request
     public override bool Includes(Transport transport) =>
         transport != Transport.Floor || (!Request.UsesTls && Request.Path is (Paths.Json or Paths.Plaintext));
 
+    protected override void Check(ServerProcess server) =>
+        new Probe(Request.AddressOn(server.Endpoints), Request.Body) { UploadBytes = Request.UploadBytes }.Check();
+
     protected override LoadResult RunLoad(ServerProcess server, double seconds) =>
-        Wrk.Run(Request.UsesTls ? server.Endpoints.Https : server.Endpoints.Http, Request, SecondsOfTurn(seconds), Settings.Processors);
+        Wrk.Run(server.Endpoints, Request, SecondsOfTurn(seconds), Settings.Processors);
 }
