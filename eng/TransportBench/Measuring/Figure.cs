@@ -39,6 +39,11 @@ internal static class Figures
     /// <summary>Of the processors that it may use. Near 100, the generator is what is slow.</summary>
     public static readonly Figure ClientBusy = new("client-busy", "client CPU %", Better.Neither);
 
+    /// <summary>
+    /// Of the whole machine, with what the host gives to other machines. Above a few, the turn was about them too.
+    /// </summary>
+    public static readonly Figure OthersBusy = new("others-busy", "others' CPU %", Better.Neither);
+
     public static readonly Figure Resident = new("rss-mib", "RSS MiB", Better.Lower) { IsDetail = true };
     public static readonly Figure Heap = new("heap-mib", "heap MiB", Better.Lower) { IsDetail = true };
     public static readonly Figure Allocated = new("allocated-bytes", "allocated B a request", Better.Lower) { IsDetail = true };

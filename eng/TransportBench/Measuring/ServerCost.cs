@@ -13,6 +13,7 @@ internal sealed class ServerCost
     private readonly RuntimeState _stateBefore;
     private readonly CpuTime _serverBefore;
     private readonly CpuTime _clientBefore;
+    private readonly double _machineBefore;
     private readonly long _start;
 
     private ServerCost(ServerProcess server)
@@ -21,6 +22,7 @@ internal sealed class ServerCost
         _stateBefore = server.GetState();
         _clientBefore = ProcessFiles.GetEndedChildrenTime();
         _serverBefore = ProcessFiles.GetCpuTime(server.Id);
+        _machineBefore = ProcessFiles.GetMachineSeconds();
         _start = Stopwatch.GetTimestamp();
     }
 
@@ -32,6 +34,7 @@ internal sealed class ServerCost
         double seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
         CpuTime server = ProcessFiles.GetCpuTime(_server.Id) - _serverBefore;
         CpuTime client = ProcessFiles.GetEndedChildrenTime() - _clientBefore;
+        double others = ProcessFiles.GetMachineSeconds() - _machineBefore - server.Total - client.Total;
         RuntimeState state = _server.GetState();
 
         double perRequest = 1e6 / Math.Max(1, requests);
@@ -40,6 +43,7 @@ internal sealed class ServerCost
         sample[Figures.SystemTime] = server.System * perRequest;
         sample[Figures.ServerBusy] = 100 * server.Total / seconds / processors.Server.Count;
         sample[Figures.ClientBusy] = 100 * client.Total / seconds / processors.Load.Count;
+        sample[Figures.OthersBusy] = 100 * Math.Max(0, others) / seconds / Environment.ProcessorCount;
         sample[Figures.Resident] = ProcessFiles.GetResidentBytes(_server.Id) / Mebibyte;
         sample[Figures.Heap] = state.HeapBytes / Mebibyte;
         sample[Figures.Allocated] = (state.AllocatedBytes - _stateBefore.AllocatedBytes) / (double)Math.Max(1, requests);

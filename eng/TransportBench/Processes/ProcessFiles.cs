@@ -27,6 +27,14 @@ internal static class ProcessFiles
     /// <summary>The processor time of all our children that have ended.</summary>
     public static CpuTime GetEndedChildrenTime() => Read(Environment.ProcessId, ChildrenUserField);
 
+    /// <summary>Seconds that all processors were busy with anything since the machine started, summed up.</summary>
+    public static double GetMachineSeconds()
+    {
+        // "cpu", user, nice, system, idle, waiting for input and output, interrupts, soft interrupts, stolen by the host.
+        string[] words = File.ReadLines("/proc/stat").First().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        return ((int[])[1, 2, 3, 6, 7, 8]).Sum(column => long.Parse(words[column], CultureInfo.InvariantCulture)) / TicksPerSecond;
+    }
+
     /// <summary>Resident memory in bytes.</summary>
     public static long GetResidentBytes(int process)
     {

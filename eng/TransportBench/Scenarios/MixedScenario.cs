@@ -44,7 +44,7 @@ internal sealed record MixedScenario(string Name, string Title, Func<Endpoints, 
     public override IReadOnlyList<Figure> Figures =>
     [
         s_share, s_disturbing, s_cheap, s_alone, s_aloneP99, s_firstP50, s_firstP99, s_laterP50, s_laterP99, s_newP99,
-        ServerBusy, ClientBusy, s_threads, Resident,
+        ServerBusy, ClientBusy, OthersBusy, s_threads, Resident,
     ];
 
     public override double SecondsOfTurn(double seconds) => (2 * seconds) + FirstSecond;
