@@ -27,12 +27,14 @@ internal sealed class TransportEngine : IDisposable
 
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
     public TransportEngine(
-        EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null)
+        EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null,
+        Func<Poller>? createPoller = null)
     {
         options.Validate();
         Options = options;
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
-        Loops = new LoopGroup(options.LoopCount, Logger);
+        Loops = new LoopGroup(options.LoopCount, Logger, createPoller);
+        IsPlatformSupported = createPoller is not null || Poller.IsSupported;
         Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
         _blocks = new BlockSource[options.LoopCount];
         for (int i = 0; i < _blocks.Length; i++)
@@ -62,7 +64,7 @@ internal sealed class TransportEngine : IDisposable
     public ConnectionShared ClientSide { get; }
 
     /// <summary>Whether this machine has a poller. Settable for tests of the fallback.</summary>
-    public bool IsPlatformSupported { get; init; } = Poller.IsSupported;
+    public bool IsPlatformSupported { get; init; }
 
     /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
     public EpollConnection? TryStart(

@@ -53,6 +53,9 @@ internal sealed class EventLoop : IDisposable
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
 
+    /// <summary>See <see cref="Poller.SharesListeners"/>.</summary>
+    public bool SharesListeners => _poller.SharesListeners;
+
     /// <summary>How many connections live here: what balancing compares. A hint.</summary>
     public int Load => Volatile.Read(ref _load);
 

@@ -10,16 +10,18 @@ internal sealed class LoopGroup : IDisposable
 
     private readonly int _count;
     private readonly ILogger _logger;
+    private readonly Func<Poller> _createPoller;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private LoopThread[] _threads = [];
     private volatile bool _disposed;
     private uint _next;
 
-    public LoopGroup(int count, ILogger logger)
+    public LoopGroup(int count, ILogger logger, Func<Poller>? createPoller = null)
     {
         _count = count;
         _logger = logger;
+        _createPoller = createPoller ?? Poller.Create;
     }
 
     /// <summary>The loops, started when they are first asked for.</summary>
@@ -44,6 +46,16 @@ internal sealed class LoopGroup : IDisposable
         EventLoop first = Sample(loops);
         EventLoop second = Sample(loops);
         return second.Load < first.Load ? second : first;
+    }
+
+    /// <summary>
+    /// The loops that are to register one listening descriptor: all of them where a connection wakes few, and else one, in
+    /// turn, from which <see cref="Balance"/> distributes. See <see cref="Poller.SharesListeners"/>.
+    /// </summary>
+    public ReadOnlySpan<EventLoop> ForListener()
+    {
+        ReadOnlySpan<EventLoop> loops = Loops;
+        return loops[0].SharesListeners ? loops : new EventLoop[] { Sample(loops) };
     }
 
     /// <summary>
@@ -123,7 +135,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, Poller.Create(), _logger));
+                loops.Add(new EventLoop(i, _createPoller(), _logger));
             }
 
             return [.. loops];
