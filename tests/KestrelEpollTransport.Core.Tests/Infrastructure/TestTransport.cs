@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -18,11 +19,11 @@ internal sealed class TestTransport : IDisposable
 {
     private readonly EpollConnectionContextFactory _factory;
 
-    public TestTransport(Action<EpollTransportOptions>? configure = null)
+    public TestTransport(Action<EpollTransportOptions>? configure = null, Func<Poller>? createPoller = null)
     {
         EpollTransportOptions options = new() { LoopCount = 2 };
         configure?.Invoke(options);
-        Engine = new TransportEngine(options, new QuietLoggers(), Pool);
+        Engine = new TransportEngine(options, new QuietLoggers(), Pool, createPoller: createPoller);
         _factory = new EpollConnectionContextFactory(Engine);
     }
 
