@@ -144,6 +144,13 @@ internal static class Descriptors
     /// <summary>How many are open; one more while it looks, every time.</summary>
     public static int Count() => Directory.GetFileSystemEntries("/proc/self/fd").Length;
 
+    /// <summary>Those that are no files of a file system: an assembly that the runner happens to load is none of a test's.</summary>
+    public static int CountWithoutFiles()
+    {
+        CountSettled();
+        return Directory.GetFileSystemEntries("/proc/self/fd").Count(one => !IsFile(one));
+    }
+
     /// <summary>The same, when what earlier tests forgot to dispose is gone.</summary>
     public static int CountSettled()
     {
@@ -151,5 +158,18 @@ internal static class Descriptors
         GC.WaitForPendingFinalizers();
         GC.Collect();
         return Count();
+    }
+
+    private static bool IsFile(string link)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(link, returnFinalTarget: false) is not { } target || File.Exists(target.FullName);
+        }
+        catch (IOException)
+        {
+            // The one that the listing itself had opened.
+            return true;
+        }
     }
 }

@@ -38,7 +38,8 @@ public abstract class SharedListenerTests
             }
 
             Assert.Equal(pollers[0].SharesListeners ? Loops : 1, pollers.Count(poller => poller.HasListener));
-            Assert.InRange(pollers.Sum(poller => poller.Told), Clients, 2 * Clients);
+            // A loop takes up to four connections a wake: the next one may come in time for the last one's.
+            Assert.InRange(pollers.Sum(poller => poller.Told), Clients / 4, 2 * Clients);
             foreach (EventLoop loop in transport.Engine.Loops.Started)
             {
                 Assert.InRange(loop.Load, Clients / Loops / 2, Clients / Loops * 2);
