@@ -64,8 +64,9 @@ internal sealed class TestTransport : IDisposable
 
     private static (Socket Ours, Socket Peer) CreatePair(Wire wire, int bufferSize)
     {
-        // A name in the abstract namespace, unix(7), which goes with the socket.
-        EndPoint endPoint = wire == Wire.Tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint($"\0{Guid.NewGuid():N}");
+        // A name in the abstract namespace, unix(7), which goes with the socket; a file where there is none.
+        string name = OperatingSystem.IsLinux() ? $"\0{Guid.NewGuid():N}" : Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        EndPoint endPoint = wire == Wire.Tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(name);
         using Socket listener = Create(wire);
         listener.Bind(endPoint);
         listener.Listen(1);

@@ -78,6 +78,3 @@ public abstract class SharedListenerTests
 
 [Collection(RunsAlone.Name)]
 public sealed class SystemSharedListenerTests() : SharedListenerTests(PollerBackend.System);
-
-[Collection(RunsAlone.Name)]
-public sealed class KqueueModelSharedListenerTests() : SharedListenerTests(PollerBackend.FreeBsdModel);

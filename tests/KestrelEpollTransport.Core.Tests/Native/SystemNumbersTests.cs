@@ -2,11 +2,10 @@ using System.Reflection;
 using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Native.Posix;
-using Tmds.Linux;
 
 namespace KestrelEpollTransport.Tests.Native;
 
-/// <summary>Numbers of systems: Linux's against the binding's, the BSDs' error numbers against their headers.</summary>
+/// <summary>The BSDs' error numbers against their headers.</summary>
 public class SystemNumbersTests
 {
     // Name, FreeBSD 14, macOS 13: sys/errno.h. Those up to 34 are the same and Linux's too.
@@ -59,24 +58,6 @@ public class SystemNumbersTests
 
         Assert.Equal(AcceptError.OneConnection, AcceptErrors.Classify(SystemNumbers.FreeBsd.ToErrno(11)));
         Assert.NotNull(Errno.ToException(SystemNumbers.FreeBsd.ToErrno(11)));
-    }
-
-    [Fact]
-    public void NumbersOfLinux_AreThoseOfTheBinding()
-    {
-        SystemNumbers linux = SystemNumbers.Linux;
-
-        Assert.Equal((int)(ushort)LibC.AF_INET6, linux.AF_INET6);
-        Assert.Equal(LibC.SOL_SOCKET, linux.SOL_SOCKET);
-        Assert.Equal(LibC.SO_ERROR, linux.SO_ERROR);
-        Assert.Equal(LibC.SO_LINGER, linux.SO_LINGER);
-        Assert.Equal(LibC.MSG_DONTWAIT, linux.MSG_DONTWAIT);
-        Assert.Equal(LibC.MSG_NOSIGNAL, linux.MSG_NOSIGNAL);
-        Assert.Equal(LibC.O_NONBLOCK, linux.O_NONBLOCK);
-        Assert.Equal(LibC.F_DUPFD_CLOEXEC, linux.F_DUPFD_CLOEXEC);
-        Assert.Equal((nuint)LibC.FIONREAD, linux.FIONREAD);
-        Assert.Equal(LibC.SOCK_NONBLOCK | LibC.SOCK_CLOEXEC, linux.CreationFlags);
-        Assert.Equal(s_known["EAGAIN"], LibC.EAGAIN);
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Native.Bsd;
+using KestrelEpollTransport.Polling;
 
 namespace KestrelEpollTransport.Tests.Polling;
 
@@ -121,6 +122,14 @@ public sealed unsafe class KqueueModelTests : IDisposable
     public void Flags_ThatAreNotModelled_AreRefused() =>
         Assert.Throws<NotSupportedException>(() => Apply(Change(Kevent.EVFILT_READ, Kevent.EV_ADD | 0x80)));
 
+    [Fact]
+    public void Probe_WhereTheStructureIsAnother_FindsOut()
+    {
+        Assert.True(KqueuePoller.Probe(new KqueueModel(KqueueNumbers.Darwin)));
+        Assert.True(KqueuePoller.Probe(new KqueueModel(KqueueNumbers.FreeBsd)));
+        Assert.False(KqueuePoller.Probe(new WrongSize(new KqueueModel(KqueueNumbers.FreeBsd))));
+    }
+
     private static void Put(byte* list, int index, Kevent source) => *(Kevent*)(list + (index * s_size)) = source;
 
     private Kevent Change(short filter, int flags) => new() { Identifier = (ulong)_socket.Handle, Filter = filter, Flags = (ushort)flags };
@@ -145,5 +154,33 @@ public sealed unsafe class KqueueModelTests : IDisposable
         }
 
         return told;
+    }
+
+    /// <summary>A kernel whose structure is longer than the poller's.</summary>
+    private sealed unsafe class WrongSize(KqueueModel inner) : KqueueCalls(KqueueNumbers.Darwin with { UserFilter = inner.Numbers.UserFilter })
+    {
+        public override IoResult Create() => inner.Create();
+
+        public override IoResult Change(int queue, byte* changes, int changeCount, byte* events, int eventCount, Timespec* timeout)
+        {
+            // Room for what such a kernel would write, and read, beyond the poller's lists.
+            byte* ownChanges = stackalloc byte[1024];
+            byte* ownEvents = stackalloc byte[300 * KqueueNumbers.MaxEventSize];
+            new Span<byte>(changes, changeCount * Numbers.EventSize).CopyTo(new Span<byte>(ownChanges, 1024));
+            IoResult result = IoResult.Failure(Errno.EINVAL);
+            try
+            {
+                result = inner.Change(queue, ownChanges, changeCount, ownEvents, eventCount, timeout);
+            }
+            catch (NotSupportedException)
+            {
+                // The model refuses flags and filters that were never meant; a kernel says EINVAL.
+            }
+
+            new Span<byte>(ownEvents, eventCount * Numbers.EventSize).CopyTo(new Span<byte>(events, eventCount * Numbers.EventSize));
+            return result;
+        }
+
+        public override void Close(int queue) => inner.Close(queue);
     }
 }

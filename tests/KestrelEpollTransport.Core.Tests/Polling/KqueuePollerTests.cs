@@ -153,14 +153,6 @@ public sealed class KqueuePollerTests : IDisposable
         Assert.All(_events[..2], one => Assert.Equal(Readiness.None, one.Readiness & Readiness.HangUp));
     }
 
-    [Fact]
-    public void Probe_WhereTheStructureIsAnother_FindsOut()
-    {
-        Assert.True(KqueuePoller.Probe(new KqueueModel(KqueueNumbers.Darwin)));
-        Assert.True(KqueuePoller.Probe(new KqueueModel(KqueueNumbers.FreeBsd)));
-        Assert.False(KqueuePoller.Probe(new WrongSize(new KqueueModel(KqueueNumbers.FreeBsd))));
-    }
-
     private static Kevent Event(short filter, int flags, uint error) =>
         new() { Identifier = 5, Filter = filter, Flags = (ushort)flags, FilterFlags = error, UserData = s_token.Value };
 
@@ -206,33 +198,5 @@ public sealed class KqueuePollerTests : IDisposable
         public override void Close(int queue)
         {
         }
-    }
-
-    /// <summary>A kernel whose structure is longer than the poller's.</summary>
-    private sealed unsafe class WrongSize(KqueueModel inner) : KqueueCalls(KqueueNumbers.Darwin with { UserFilter = inner.Numbers.UserFilter })
-    {
-        public override IoResult Create() => inner.Create();
-
-        public override IoResult Change(int queue, byte* changes, int changeCount, byte* events, int eventCount, Timespec* timeout)
-        {
-            // Room for what such a kernel would write, and read, beyond the poller's lists.
-            byte* ownChanges = stackalloc byte[1024];
-            byte* ownEvents = stackalloc byte[300 * KqueueNumbers.MaxEventSize];
-            new Span<byte>(changes, changeCount * Numbers.EventSize).CopyTo(new Span<byte>(ownChanges, 1024));
-            IoResult result = IoResult.Failure(Errno.EINVAL);
-            try
-            {
-                result = inner.Change(queue, ownChanges, changeCount, ownEvents, eventCount, timeout);
-            }
-            catch (NotSupportedException)
-            {
-                // The model refuses flags and filters that were never meant; a kernel says EINVAL.
-            }
-
-            new Span<byte>(ownEvents, eventCount * Numbers.EventSize).CopyTo(new Span<byte>(events, eventCount * Numbers.EventSize));
-            return result;
-        }
-
-        public override void Close(int queue) => inner.Close(queue);
     }
 }

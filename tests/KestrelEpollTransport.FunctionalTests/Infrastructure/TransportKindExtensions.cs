@@ -12,6 +12,10 @@ namespace KestrelEpollTransport.FunctionalTests;
 
 internal static class TransportKindExtensions
 {
+    /// <summary>The kinds that this machine can run: the model is one over Linux's epoll.</summary>
+    public static IEnumerable<TransportKind> All { get; } =
+        Enum.GetValues<TransportKind>().Where(static kind => kind != TransportKind.KqueueModel || OperatingSystem.IsLinux());
+
     public static bool IsOurs(this TransportKind kind) => kind != TransportKind.Sockets;
 
     /// <summary>What makes the loops' pollers; null: the system's own.</summary>
