@@ -21,7 +21,8 @@ internal static class SocketAddresses
     public static bool IsAbstract(EndPoint endPoint)
     {
         // Two bytes of family, or one of length and one of family: the path begins at the third everywhere.
-        ReadOnlySpan<byte> path = endPoint.Serialize() is { } address ? address.Buffer.Span[2..address.Size] : default;
+        SocketAddress address = endPoint.Serialize();
+        ReadOnlySpan<byte> path = address.Buffer.Span[2..address.Size];
         return path.Length > 1 && path[0] == 0;
     }
 
