@@ -32,7 +32,11 @@ public sealed class EpollConnectionContextFactory : IDisposable
         _ownsEngine = true;
     }
 
-    internal EpollConnectionContextFactory(TransportEngine engine) => _engine = engine;
+    internal EpollConnectionContextFactory(TransportEngine engine, bool ownsEngine = false)
+    {
+        _engine = engine;
+        _ownsEngine = ownsEngine;
+    }
 
     /// <summary>
     /// Makes a connection of a connected stream socket and takes ownership of it: <paramref name="socket"/> is disposed

@@ -31,7 +31,11 @@ public sealed class EpollConnectionFactory : IConnectionFactory, IDisposable
         _ownsEngine = true;
     }
 
-    internal EpollConnectionFactory(TransportEngine engine) => _engine = engine;
+    internal EpollConnectionFactory(TransportEngine engine, bool ownsEngine = false)
+    {
+        _engine = engine;
+        _ownsEngine = ownsEngine;
+    }
 
     /// <summary>Connects. There is no time limit but the kernel's (tcp_syn_retries, tcp(7)) and the token's.</summary>
     /// <param name="endpoint">An <see cref="IPEndPoint"/> or a <see cref="UnixDomainSocketEndPoint"/>.</param>

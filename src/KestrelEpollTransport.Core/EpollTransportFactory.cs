@@ -33,7 +33,11 @@ public sealed class EpollTransportFactory : IConnectionListenerFactory, IConnect
         _ownsEngine = true;
     }
 
-    internal EpollTransportFactory(TransportEngine engine) => _engine = engine;
+    internal EpollTransportFactory(TransportEngine engine, bool ownsEngine = false)
+    {
+        _engine = engine;
+        _ownsEngine = ownsEngine;
+    }
 
     /// <summary>
     /// Whether <see cref="BindAsync"/> can bind this kind of endpoint: an <see cref="IPEndPoint"/>, a

@@ -27,12 +27,14 @@ internal sealed class TransportEngine : IDisposable
 
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
     public TransportEngine(
-        EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null)
+        EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null,
+        Func<Poller>? createPoller = null)
     {
         options.Validate();
         Options = options;
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
-        _scheduling = new SchedulingParts(options, Logger);
+        _scheduling = new SchedulingParts(options, Logger, createPoller);
+        IsPlatformSupported = createPoller is not null || Poller.IsSupported;
         Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
         if (_scheduling is { Counters: { } counters, Workers: { } workers })
         {
@@ -66,7 +68,7 @@ internal sealed class TransportEngine : IDisposable
     public ConnectionShared ClientSide { get; }
 
     /// <summary>Whether this machine has a poller. Settable for tests of the fallback.</summary>
-    public bool IsPlatformSupported { get; init; } = Poller.IsSupported;
+    public bool IsPlatformSupported { get; init; }
 
     /// <summary>For the connections of one endpoint.</summary>
     public ConnectionShared CreateSide() => AdoptedSide with { History = _scheduling.CreateHistory(), MayBeDuplicated = false };

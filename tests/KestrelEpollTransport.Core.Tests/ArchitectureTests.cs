@@ -1,4 +1,6 @@
+using System.Reflection;
 using System.Text.RegularExpressions;
+using KestrelEpollTransport.Polling;
 
 namespace KestrelEpollTransport.Tests;
 
@@ -17,6 +19,9 @@ public partial class ArchitectureTests
     ];
 
     private static readonly string[] s_leaves = ["Buffers", "Diagnostics"];
+
+    // What may say which system this is, and name its calls.
+    private static readonly string[] s_systemFolders = ["Polling", "Native"];
 
     // A root type is in the parent namespace of every folder and so needs no using: these are named from below, and why.
     private static readonly Dictionary<(string Folder, string Type), string> s_rootTypesBelow = new()
@@ -79,7 +84,7 @@ public partial class ArchitectureTests
         Assert.All(
             SourceFiles().Where(file => file.Path != "EpollTransportServiceCollectionExtensions.cs"),
             file => Assert.Contains(
-                $"namespace KestrelEpollTransport{(file.Folder == Root ? "" : "." + file.Folder)};", file.Code, StringComparison.Ordinal));
+                $"namespace KestrelEpollTransport{(file.Directory == Root ? "" : "." + file.Directory.Replace('/', '.'))};", file.Code, StringComparison.Ordinal));
 
     [Fact]
     public void RootTypes_NamedFromBelow_AreThoseThatHaveAReason()
@@ -99,10 +104,10 @@ public partial class ArchitectureTests
     }
 
     [Fact]
-    public void SourceAbovePolling_NamesNeitherEpollNorABindingNorASystem()
+    public void SourceAbovePolling_NamesNeitherEpollNorKqueueNorABindingNorASystem()
     {
         List<string> wrong = [];
-        foreach (SourceFile file in SourceFiles().Where(file => file.Folder is not ("Polling" or "Native")))
+        foreach (SourceFile file in SourceFiles().Where(file => !s_systemFolders.Contains(file.Folder)))
         {
             foreach (Match match in SystemPattern().Matches(file.Code))
             {
@@ -112,8 +117,44 @@ public partial class ArchitectureTests
 
         Assert.Empty(wrong);
         Assert.Matches(SystemPattern(), SourceFiles().Single(file => file.Path == "Polling/EpollPoller.cs").Code);
+        Assert.Matches(SystemPattern(), SourceFiles().Single(file => file.Path == "Polling/KqueuePoller.cs").Code);
         Assert.Matches(SystemPattern(), SourceFiles().Single(file => file.Path == "Polling/Poller.cs").Code);
     }
+
+    [Fact]
+    public void Binding_IsNamedWhereLinuxAloneLoadsIt()
+    {
+        string[] naming = [.. SourceFiles().Where(file => file.Code.Contains("Tmds", StringComparison.Ordinal)).Select(file => file.Path).Order(StringComparer.Ordinal)];
+
+        Assert.Equal(["Native/Linux/LinuxBinding.cs", "Native/Linux/LinuxCalls.cs", "Polling/EpollPoller.cs"], naming);
+    }
+
+    [Fact]
+    public void Types_ThatAreLoadedEverywhere_HaveNoTypeOfTheBindingInAFieldOrASignature()
+    {
+        const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+        List<string> wrong = [];
+        foreach (Type type in typeof(Poller).Assembly.GetTypes())
+        {
+            IEnumerable<Type?> named =
+            [
+                type.BaseType,
+                .. type.GetInterfaces(),
+                .. type.GetFields(All).Select(field => field.FieldType),
+                .. type.GetMethods(All).Select(method => method.ReturnType),
+                .. type.GetMethods(All).SelectMany(method => method.GetParameters()).Select(parameter => parameter.ParameterType),
+                .. type.GetConstructors(All).SelectMany(constructor => constructor.GetParameters()).Select(parameter => parameter.ParameterType),
+            ];
+            wrong.AddRange(named.Where(IsOfBinding).Select(one => $"{type}: {one}"));
+        }
+
+        // The poller of Linux keeps its batch as the binding's structures; it is made on Linux only.
+        Assert.All(wrong, one => Assert.StartsWith(typeof(EpollPoller).FullName!, one, StringComparison.Ordinal));
+        Assert.NotEmpty(wrong);
+    }
+
+    private static bool IsOfBinding(Type? type) =>
+        type is not null && (type.HasElementType ? IsOfBinding(type.GetElementType()) : type.Namespace == "Tmds.Linux");
 
     [Fact]
     public void Files_AreOfReadableLength() =>
@@ -147,7 +188,7 @@ public partial class ArchitectureTests
 
             string text = File.ReadAllText(path);
             yield return new SourceFile(
-                relative, Path.GetDirectoryName(relative)!, CommentPattern().Replace(text, ""), text.AsSpan().Count('\n'));
+                relative, Path.GetDirectoryName(relative)!.Replace('\\', '/'), CommentPattern().Replace(text, ""), text.AsSpan().Count('\n'));
         }
     }
 
@@ -156,11 +197,15 @@ public partial class ArchitectureTests
     private static partial Regex NamespacePattern();
 
     // The product's name is no reason to object, as in the names of the instruments, epoll_transport.something.
-    [GeneratedRegex(@"\bEPOLL\w*|\bepoll_(?!transport\.)\w+|\bTmds\b|\bOperatingSystem\b|\bRuntimeInformation\b|\bOSPlatform\w*|\bSupportedOSPlatform\w*|(?i:\blinux\b|\bwindows\b|\bmacos\b|\bfreebsd\b)")]
+    [GeneratedRegex(@"\bEPOLL\w*|\bepoll_(?!transport\.)\w+|(?i:\w*kqueue\w*|\bkevent\b)|\bEVFILT_\w+|\bTmds\b|\bOperatingSystem\b|\bRuntimeInformation\b|\bOSPlatform\w*|\bSupportedOSPlatform\w*|(?i:\blinux\b|\bwindows\b|\bmacos\b|\bfreebsd\b)")]
     private static partial Regex SystemPattern();
 
     [GeneratedRegex(@"//.*")]
     private static partial Regex CommentPattern();
 
-    private sealed record SourceFile(string Path, string Folder, string Code, int Lines);
+    private sealed record SourceFile(string Path, string Directory, string Code, int Lines)
+    {
+        /// <summary>The folder of the map: the first one. Those within it are its own affair.</summary>
+        public string Folder => Directory.Split('/')[0];
+    }
 }

@@ -58,7 +58,7 @@ public class EpollConnectionContextFactoryTests
     [Theory, EpollTransports(Why)]
     public void Create_NotAConnectedStream_IsRefused(TransportKind kind)
     {
-        using var factory = new EpollConnectionContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
+        using var factory = kind.CreateContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
         using var unconnected = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         using var datagram = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
 
@@ -75,7 +75,7 @@ public class EpollConnectionContextFactoryTests
     public async Task Create_DisposedSocketOrFactory_ThrowsObjectDisposed(TransportKind kind)
     {
         (Socket given, Socket peer) = await CreatePairAsync();
-        var factory = new EpollConnectionContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
+        var factory = kind.CreateContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
         peer.Dispose();
         Assert.Throws<ObjectDisposedException>(() => factory.Create(peer));
 
@@ -88,9 +88,9 @@ public class EpollConnectionContextFactoryTests
 
     private static IDisposable CreateFactory(TransportKind kind, out Func<Socket, ConnectionContext> create)
     {
-        if (kind.IsEpoll())
+        if (kind.IsOurs())
         {
-            var ours = new EpollConnectionContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
+            var ours = kind.CreateContextFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
             create = ours.Create;
             return ours;
         }

@@ -173,5 +173,6 @@ public class EpollConnectionFactoryTests
         return Options.Create(options);
     }
 
-    private static EpollConnectionFactory Create(TransportKind kind, LogRecorder? logs = null) => new(OptionsOf(kind), logs ?? new LogRecorder());
+    private static EpollConnectionFactory Create(TransportKind kind, LogRecorder? logs = null) =>
+        kind.CreateConnectionFactory(OptionsOf(kind), logs ?? new LogRecorder());
 }

@@ -32,7 +32,7 @@ public class FactoryLifetimeTests
     [Theory, EpollTransports(Why)]
     public async Task Bind_OnADisposedFactory_ThrowsObjectDisposed(TransportKind kind)
     {
-        var factory = new EpollTransportFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
+        var factory = kind.CreateListenerFactory(EpollConnectionFactoryTests.OptionsOf(kind), new LogRecorder());
         factory.Dispose();
         factory.Dispose();
 

@@ -56,9 +56,9 @@ public class HostingTests
 
         IConnectionListenerFactory[] factories = [.. host.App.Services.GetServices<IConnectionListenerFactory>()];
 
-        Assert.Equal(kind.IsEpoll() ? 2 : 1, factories.Length);
+        Assert.Equal(kind.IsOurs() ? 2 : 1, factories.Length);
         Assert.IsType<SocketTransportFactory>(factories[0]);
-        Assert.Equal(kind.IsEpoll(), factories[^1] is EpollTransportFactory);
+        Assert.Equal(kind.IsOurs(), factories[^1] is EpollTransportFactory);
     }
 
     [Theory, EpollTransports("Sockets has TryAdd and so no duplicates of itself either way")]
@@ -78,7 +78,7 @@ public class HostingTests
     {
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Services.AddLogging();
-        builder.Services.AddEpollTransport(o => o.Scheduling = kind.Scheduling());
+        builder.Services.AddEpollTransport(o => o.Scheduling = kind.Scheduling()).UsePollerOf(kind);
         using IHost host = builder.Build();
         var listeners = host.Services.GetRequiredService<IConnectionListenerFactory>();
         var connections = host.Services.GetRequiredService<IConnectionFactory>();
@@ -230,5 +230,5 @@ public class HostingTests
     }
 
     private static TransportKind Other(TransportKind kind) =>
-        kind.IsEpoll() ? TransportKind.Sockets : TransportKind.EpollThreadPool;
+        kind.IsOurs() ? TransportKind.Sockets : TransportKind.EpollThreadPool;
 }

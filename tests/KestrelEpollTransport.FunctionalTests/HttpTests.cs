@@ -42,9 +42,9 @@ public class HttpTests
 
     [Theory]
     [AllTransports(Protocol.Http1), AllTransports(Protocol.H2C), AllTransports(Protocol.Http2Tls), AllTransports(Protocol.Http1Tls)]
-    public async Task Transfer_SixtyFourMegabytesUpAndDown_KeepsEveryByte(TransportKind kind, Protocol protocol)
+    public async Task Transfer_HundredMebibytesUpAndDown_KeepsEveryByte(TransportKind kind, Protocol protocol)
     {
-        const int Size = 64 * 1024 * 1024;
+        const int Size = 100 * 1024 * 1024;
         byte[] data = Net.Pattern(Size);
         string hash = Convert.ToHexString(SHA256.HashData(data));
         await using KestrelHost host = await KestrelHost.StartAsync(

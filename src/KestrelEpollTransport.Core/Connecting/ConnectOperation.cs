@@ -23,6 +23,7 @@ internal sealed class ConnectOperation : ILoopHandler
 
     public ConnectOperation(TransportEngine engine, EndPoint endPoint)
     {
+        SystemFeatureChecks.Check(endPoint);
         _engine = engine;
         _endPoint = endPoint;
         _address = endPoint.Serialize();

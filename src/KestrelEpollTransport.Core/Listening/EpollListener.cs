@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Connections;
 namespace KestrelEpollTransport.Listening;
 
 /// <summary>
-/// One bound endpoint: every loop accepts from its socket into one bounded queue, from which
+/// One bound endpoint: every loop, or one for all where the poller says so, accepts from its socket into one bounded queue, from which
 /// <see cref="AcceptAsync"/> takes. Thread-safe.
 /// </summary>
 /// <remarks>
@@ -48,7 +48,7 @@ internal sealed class EpollListener : IConnectionListener
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         EndPoint = socket.LocalEndPoint!;
         _isTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
-        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.Loops.ToArray(), loop => new AcceptHandler(this, loop)), _descriptor);
+        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.ForListener().ToArray(), loop => new AcceptHandler(this, loop)), _descriptor);
     }
 
     /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>

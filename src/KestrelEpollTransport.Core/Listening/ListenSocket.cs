@@ -9,9 +9,11 @@ namespace KestrelEpollTransport.Listening;
 internal static class ListenSocket
 {
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
+    /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
     /// <exception cref="SocketException">The socket can't be made, bound or listened on for another reason.</exception>
     public static Socket Create(EndPoint endPoint, EpollTransportOptions options)
     {
+        SystemFeatureChecks.Check(endPoint);
         Socket? socket = null;
         try
         {

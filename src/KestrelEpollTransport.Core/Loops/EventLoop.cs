@@ -76,6 +76,9 @@ internal sealed class EventLoop : IDisposable
     /// <summary>What the thread that drives the loop is called.</summary>
     public string Name { get; }
 
+    /// <summary>See <see cref="Poller.SharesListeners"/>.</summary>
+    public bool SharesListeners => _poller.SharesListeners;
+
     /// <summary>How many connections live here: what balancing compares. A hint.</summary>
     public int Load => Volatile.Read(ref _load);
 

@@ -12,6 +12,7 @@ internal sealed class LoopGroup : IDisposable
     private readonly ILogger _logger;
     private readonly ILoopObserver? _observer;
     private readonly TimeSpan _spin;
+    private readonly Func<Poller> _createPoller;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private volatile bool _disposed;
@@ -22,7 +23,9 @@ internal sealed class LoopGroup : IDisposable
     /// <param name="logger">For broken invariants.</param>
     /// <param name="observer">Told whenever a loop wakes up.</param>
     /// <param name="spin">How long a loop polls before it sleeps, unless there are more loops than processors.</param>
-    public LoopGroup(int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default)
+    /// <param name="createPoller">Null: the system's.</param>
+    public LoopGroup(
+        int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default, Func<Poller>? createPoller = null)
     {
         _count = count;
         _driver = driver;
@@ -31,6 +34,7 @@ internal sealed class LoopGroup : IDisposable
 
         // Who polls without a processor of its own keeps another loop from working.
         _spin = count <= Environment.ProcessorCount ? spin : TimeSpan.Zero;
+        _createPoller = createPoller ?? Poller.Create;
     }
 
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
@@ -58,6 +62,16 @@ internal sealed class LoopGroup : IDisposable
         EventLoop first = Sample(loops);
         EventLoop second = Sample(loops);
         return second.Load < first.Load ? second : first;
+    }
+
+    /// <summary>
+    /// The loops that are to register one listening descriptor: all of them where a connection wakes few, and else one, in
+    /// turn, from which <see cref="Balance"/> distributes. See <see cref="Poller.SharesListeners"/>.
+    /// </summary>
+    public ReadOnlySpan<EventLoop> ForListener()
+    {
+        ReadOnlySpan<EventLoop> loops = Loops;
+        return loops[0].SharesListeners ? loops : new EventLoop[] { Sample(loops) };
     }
 
     /// <summary>
@@ -154,7 +168,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, Poller.Create(), _logger, _observer, _spin));
+                loops.Add(new EventLoop(i, _createPoller(), _logger, _observer, _spin));
             }
 
             return [.. loops];

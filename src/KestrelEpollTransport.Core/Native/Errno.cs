@@ -5,10 +5,14 @@ namespace KestrelEpollTransport.Native;
 /// <summary>
 /// The error numbers that this code decides on, and the one place where an error number becomes an exception.
 /// </summary>
+/// <remarks>
+/// Above the system calls an error has one number on every system: Linux's. Where the system has other numbers (EAGAIN is
+/// 35 on the BSDs, and 11 is EDEADLK there) they are translated as a call returns, and only when it failed.
+/// </remarks>
 internal static class Errno
 {
     // asm-generic/errno-base.h and asm-generic/errno.h: the same on every architecture that Tmds.LibC serves.
-    // Constants, because LibC exposes them as properties, which patterns can't use.
+    // Constants, because LibC exposes them as properties, which patterns can't use, and loads on Linux only.
     public const int EPERM = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
@@ -44,6 +48,12 @@ internal static class Errno
     public const int EHOSTUNREACH = 113;
     public const int EALREADY = 114;
     public const int EINPROGRESS = 115;
+
+    // Above every error number of every system, as errno(3) and intro(2) list them.
+    private const int ForeignOffset = 10_000;
+
+    /// <summary>A system's own number that means none of the above, and must not be taken for one of them.</summary>
+    public static int Foreign(int native) => ForeignOffset + native;
 
     /// <summary>The exception that <see cref="Socket"/> would have thrown for the same error.</summary>
     public static SocketException ToException(int errno) => new((int)ToSocketError(errno));

@@ -16,10 +16,10 @@ internal readonly struct IoResult
     /// <summary>What a successful call returned.</summary>
     public long Value => _value;
 
-    /// <summary>The error number of a failed call, as in errno(3); 0 after success.</summary>
+    /// <summary>The error number of a failed call, one of <see cref="Native.Errno"/>; 0 after success.</summary>
     public int Errno => _value < 0 ? (int)-_value : 0;
 
-    /// <summary>The call would have had to wait: EAGAIN, which is EWOULDBLOCK on Linux.</summary>
+    /// <summary>The call would have had to wait: EAGAIN, which is EWOULDBLOCK on every system here.</summary>
     public bool WouldBlock => _value == -Native.Errno.EAGAIN;
 
     /// <summary>The peer reset the connection, or it is gone while we were sending (EPIPE).</summary>

@@ -17,6 +17,15 @@ internal static class SocketAddresses
     /// <summary>A buffer that the kernel can write an address of any family into.</summary>
     public static SocketAddress CreateBuffer() => new(AddressFamily.InterNetworkV6, StorageSize);
 
+    /// <summary>Whether a unix address is a name and no path: a zero follows the family, unix(7).</summary>
+    public static bool IsAbstract(EndPoint endPoint)
+    {
+        // Two bytes of family, or one of length and one of family: the path begins at the third everywhere.
+        SocketAddress address = endPoint.Serialize();
+        ReadOnlySpan<byte> path = address.Buffer.Span[2..address.Size];
+        return path.Length > 1 && path[0] == 0;
+    }
+
     /// <summary>The end point that <paramref name="address"/> says, or null for a family that is not ours.</summary>
     public static EndPoint? ToEndPoint(SocketAddress address) => address.Family switch
     {

@@ -46,15 +46,7 @@ internal sealed unsafe class EpollPoller : Poller
         }
     }
 
-    /// <summary>Throws if the native binding does not load on this machine.</summary>
-    public static void Probe()
-    {
-        int epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (epoll >= 0)
-        {
-            SystemCalls.Close(epoll);
-        }
-    }
+    public override bool SharesListeners => true;
 
     public override IoResult Register(int descriptor, Interest interest, Token token) =>
         Control(EPOLL_CTL_ADD, descriptor, EdgeEvents(interest), token);

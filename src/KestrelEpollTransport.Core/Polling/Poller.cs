@@ -1,6 +1,9 @@
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.Versioning;
 using KestrelEpollTransport.Native;
+using KestrelEpollTransport.Native.Bsd;
+using KestrelEpollTransport.Native.Linux;
 
 namespace KestrelEpollTransport.Polling;
 
@@ -12,32 +15,53 @@ namespace KestrelEpollTransport.Polling;
 /// ready at the time of registering is told too. After a hint the owner reads (or writes) until the call
 /// would block, or knows from a short count that it did; until then no further hint need come.</para>
 /// <para><b>Levels.</b> A listening descriptor of <see cref="RegisterShared"/> is told at every wait for as long as
-/// connections are waiting. Several pollers may share it; one connection wakes at least one of them, and
-/// not all.</para>
+/// connections are waiting. Several pollers may have it, and one connection wakes at least one of them. With
+/// <see cref="SharesListeners"/> (epoll, whose EPOLLEXCLUSIVE is for this) it does not wake all; without it (kqueue) it does,
+/// and so one poller is to have the descriptor.</para>
 /// <para><b>Hints.</b> Readiness may be told without need: the call that follows decides. An event may come for a
 /// registration that ended meanwhile, in the same batch or the next: its token is the old one. Hang-up,
-/// errors and urgent data are told whatever the interest is.</para>
+/// errors and urgent data are told whatever the interest is. A backend that can't see urgent data (kqueue) tells it with
+/// each readability, because a short count proves nothing after it.</para>
+/// <para><b>Ends.</b> The peer's end is told as <see cref="Readiness.PeerClosed"/>, an error as
+/// <see cref="Readiness.Error"/>. <see cref="Readiness.HangUp"/>, that both directions ended, comes with an error, and
+/// otherwise from epoll always and from kqueue when it learns of both ends at once. What arrived before an end is read
+/// first.</para>
 /// <para><b>Threads.</b> One thread at a time waits. Everything else may be called from any thread, also during a
-/// wait, and takes effect on that wait. Registering and deregistering one descriptor is for its owner to order.</para>
-/// <para><b>Ends.</b> A registration lives as long as any duplicate of the descriptor: closing the only one ends it too,
+/// wait, and takes effect on that wait. Registering and deregistering one descriptor is for its owner to order; registering
+/// it twice, or modifying it unregistered, is a mistake that epoll says and kqueue does not.</para>
+/// <para><b>Closing.</b> A registration lives as long as any duplicate of the descriptor: closing the only one ends it too,
 /// and where there may be more, deregister before close(2).
 /// Disposing while a thread waits is not allowed: wake it, let it leave, then dispose.</para>
 /// </remarks>
 internal abstract class Poller : IDisposable
 {
-    /// <summary>Whether this machine has a multiplexer that we know, with a native binding that loads.</summary>
-    public static bool IsSupported { get; } = OperatingSystem.IsLinux() && CanLoadBinding();
+    /// <summary>The switch of <see cref="AppContext"/> that turns the transport on where it has kqueue.</summary>
+    public const string KqueueSwitch = "KestrelEpollTransport.UseKqueue";
+
+    /// <summary>Whether this machine has a multiplexer that we know, with native calls that work.</summary>
+    public static bool IsSupported { get; } = LinuxBinding.IsLoaded || HasKqueue();
+
+    /// <summary>
+    /// Whether one connection wakes few of the pollers that have a listening descriptor. Where it is false, register it with
+    /// one of them, which hands connections on.
+    /// </summary>
+    public abstract bool SharesListeners { get; }
 
     /// <exception cref="PlatformNotSupportedException">See <see cref="IsSupported"/>.</exception>
-    /// <exception cref="System.Net.Sockets.SocketException">The process has no descriptor or memory left.</exception>
+    /// <exception cref="SocketException">The process has no descriptor or memory left.</exception>
     public static Poller Create()
     {
-        if (!OperatingSystem.IsLinux() || !IsSupported)
+        if (LinuxBinding.IsLoaded)
         {
-            throw new PlatformNotSupportedException("The epoll transport needs Linux on x64, arm64 or arm.");
+            return CreateEpoll();
         }
 
-        return new EpollPoller();
+        if ((OperatingSystem.IsMacOS() || OperatingSystem.IsFreeBSD()) && IsSupported)
+        {
+            return new KqueuePoller(NativeKqueueCalls.Instance);
+        }
+
+        throw new PlatformNotSupportedException("The transport needs Linux on x64, arm64 or arm, macOS or FreeBSD.");
     }
 
     /// <summary>Begins to tell, by edges, what <paramref name="interest"/> asks.</summary>
@@ -65,24 +89,37 @@ internal abstract class Poller : IDisposable
 
     public abstract void Dispose();
 
+    // A method of its own: its types are resolved when the method is compiled, and are there on Linux only.
     [SupportedOSPlatform("linux")]
-    private static bool CanLoadBinding()
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static EpollPoller CreateEpoll() => new();
+
+    private static bool HasKqueue()
     {
+        if (!OperatingSystem.IsMacOS() && !OperatingSystem.IsFreeBSD())
+        {
+            return false;
+        }
+
+        // Asked for by name until it has run there: Sockets work on those systems.
+        if (!AppContext.TryGetSwitch(KqueueSwitch, out bool isWanted) || !isWanted)
+        {
+            return false;
+        }
+
+        // The structures are those of 64-bit, little-endian systems; .NET has no others here.
+        if (!Environment.Is64BitProcess || !BitConverter.IsLittleEndian)
+        {
+            return false;
+        }
+
         try
         {
-            ProbeBinding();
-            return true;
+            return KqueuePoller.Probe(NativeKqueueCalls.Instance);
         }
-        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or TypeLoadException
-            or FileNotFoundException or BadImageFormatException or PlatformNotSupportedException)
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException or SocketException)
         {
-            // The package has natives for linux-x64, arm64 and arm only: anywhere else the probe ends here.
             return false;
         }
     }
-
-    // A method of its own: the types of the binding are resolved when the method is compiled.
-    [SupportedOSPlatform("linux")]
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void ProbeBinding() => EpollPoller.Probe();
 }

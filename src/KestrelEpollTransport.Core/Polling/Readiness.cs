@@ -26,7 +26,7 @@ internal enum Readiness
     /// <summary>The peer sends nothing more (FIN). What it sent before may still be unread.</summary>
     PeerClosed = 4,
 
-    /// <summary>Both directions ended.</summary>
+    /// <summary>Both directions ended, as far as the backend can tell: see <see cref="Poller"/>.</summary>
     HangUp = 8,
 
     /// <summary>The socket has a pending error.</summary>

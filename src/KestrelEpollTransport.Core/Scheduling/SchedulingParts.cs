@@ -1,5 +1,6 @@
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -10,14 +11,14 @@ internal sealed class SchedulingParts : IDisposable
     private readonly WatchThread _watch;
     private readonly TimeSpan _demotionLimit;
 
-    public SchedulingParts(EpollTransportOptions options, ILogger logger)
+    public SchedulingParts(EpollTransportOptions options, ILogger logger, Func<Poller>? createPoller = null)
     {
         _watch = new WatchThread(logger);
         _demotionLimit = options.DemotionLimit;
         if (options.Scheduling != ApplicationScheduling.Adaptive)
         {
             Flushes = new FlushWatch(_watch, workers: null, logger);
-            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: options.SpinBeforeWait);
+            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: options.SpinBeforeWait, createPoller: createPoller);
             Scheduler = options.Scheduling == ApplicationScheduling.UnsafeInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             return;
         }
@@ -25,7 +26,7 @@ internal sealed class SchedulingParts : IDisposable
         Counters = new SchedulingCounters(options.LoopCount);
         Workers = new Workers(options.MaxWorkers, options.LoopCount);
         Flushes = new FlushWatch(_watch, Workers, logger);
-        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait);
+        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller);
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
         _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, logger, options.HandOffLimit));

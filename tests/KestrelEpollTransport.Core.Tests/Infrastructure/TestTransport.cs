@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -18,11 +19,11 @@ internal sealed class TestTransport : IDisposable
 {
     private readonly EpollConnectionContextFactory _factory;
 
-    public TestTransport(Action<EpollTransportOptions>? configure = null)
+    public TestTransport(Action<EpollTransportOptions>? configure = null, Func<Poller>? createPoller = null)
     {
         EpollTransportOptions options = new() { LoopCount = 2 };
         configure?.Invoke(options);
-        Engine = new TransportEngine(options, new QuietLoggers(), Pool);
+        Engine = new TransportEngine(options, new QuietLoggers(), Pool, createPoller: createPoller);
         _factory = new EpollConnectionContextFactory(Engine);
     }
 
@@ -63,8 +64,9 @@ internal sealed class TestTransport : IDisposable
 
     private static (Socket Ours, Socket Peer) CreatePair(Wire wire, int bufferSize)
     {
-        // A name in the abstract namespace, unix(7), which goes with the socket.
-        EndPoint endPoint = wire == Wire.Tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint($"\0{Guid.NewGuid():N}");
+        // A name in the abstract namespace, unix(7), which goes with the socket; a file where there is none.
+        string name = OperatingSystem.IsLinux() ? $"\0{Guid.NewGuid():N}" : Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        EndPoint endPoint = wire == Wire.Tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(name);
         using Socket listener = Create(wire);
         listener.Bind(endPoint);
         listener.Listen(1);
@@ -143,6 +145,13 @@ internal static class Descriptors
     /// <summary>How many are open; one more while it looks, every time.</summary>
     public static int Count() => Directory.GetFileSystemEntries("/proc/self/fd").Length;
 
+    /// <summary>Those that are no files of a file system: an assembly that the runner happens to load is none of a test's.</summary>
+    public static int CountWithoutFiles()
+    {
+        CountSettled();
+        return Directory.GetFileSystemEntries("/proc/self/fd").Count(one => !IsFile(one));
+    }
+
     /// <summary>The same, when what earlier tests forgot to dispose is gone.</summary>
     public static int CountSettled()
     {
@@ -150,5 +159,18 @@ internal static class Descriptors
         GC.WaitForPendingFinalizers();
         GC.Collect();
         return Count();
+    }
+
+    private static bool IsFile(string link)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(link, returnFinalTarget: false) is not { } target || File.Exists(target.FullName);
+        }
+        catch (IOException)
+        {
+            // The one that the listing itself had opened.
+            return true;
+        }
     }
 }

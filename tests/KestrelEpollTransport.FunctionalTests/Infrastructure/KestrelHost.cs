@@ -65,9 +65,10 @@ internal sealed class KestrelHost : IAsyncDisposable
 
     public static void Use(IWebHostBuilder builder, TransportKind kind)
     {
-        if (kind.IsEpoll())
+        if (kind.IsOurs())
         {
             builder.UseEpollTransport(options => new TransportSettings().ApplyTo(options, kind));
+            builder.ConfigureServices(services => services.UsePollerOf(kind));
         }
         else
         {
@@ -113,7 +114,13 @@ internal sealed class KestrelHost : IAsyncDisposable
     {
         IConnectionListenerFactory chosen = app.Services.GetServices<IConnectionListenerFactory>()
             .Last(f => f is not IConnectionListenerFactorySelector selector || selector.CanBind(Net.AnyLoopbackPort));
-        Assert.IsType(kind.IsEpoll() ? typeof(EpollTransportFactory) : typeof(SocketTransportFactory), chosen);
+        Assert.IsType(kind.IsOurs() ? typeof(EpollTransportFactory) : typeof(SocketTransportFactory), chosen);
+        if (kind.IsOurs())
+        {
+            // Only a kqueue does not share listeners.
+            bool isModel = !app.Services.GetRequiredService<TransportEngine>().Loops.Loops[0].SharesListeners;
+            Assert.Equal(kind == TransportKind.KqueueModel, isModel);
+        }
     }
 
     private static X509Certificate2 CreateCertificate()

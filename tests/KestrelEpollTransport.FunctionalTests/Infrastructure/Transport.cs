@@ -15,11 +15,11 @@ internal sealed class Transport : IAsyncDisposable
         Kind = kind;
         var settings = new TransportSettings();
         configure?.Invoke(settings);
-        if (kind.IsEpoll())
+        if (kind.IsOurs())
         {
             var options = new EpollTransportOptions();
             settings.ApplyTo(options, kind);
-            Factory = new EpollTransportFactory(Options.Create(options), Logs);
+            Factory = kind.CreateListenerFactory(Options.Create(options), Logs);
         }
         else
         {

@@ -8,7 +8,7 @@ namespace KestrelEpollTransport.FunctionalTests;
 public sealed class AllTransportsAttribute(params object?[] arguments) : DataAttribute
 {
     public override IEnumerable<object?[]> GetData(MethodInfo testMethod) =>
-        Enum.GetValues<TransportKind>().Select(kind => (object?[])[kind, .. arguments]);
+        TransportKindExtensions.All.Select(kind => (object?[])[kind, .. arguments]);
 }
 
 /// <summary>Runs a theory in each scheduling mode of ours, for behaviour that Sockets does not have.</summary>
@@ -18,5 +18,5 @@ public sealed class EpollTransportsAttribute(string whyNotSockets, params object
     public string WhyNotSockets { get; } = whyNotSockets;
 
     public override IEnumerable<object?[]> GetData(MethodInfo testMethod) =>
-        Enum.GetValues<TransportKind>().Where(kind => kind.IsEpoll()).Select(kind => (object?[])[kind, .. arguments]);
+        TransportKindExtensions.All.Where(kind => kind.IsOurs()).Select(kind => (object?[])[kind, .. arguments]);
 }

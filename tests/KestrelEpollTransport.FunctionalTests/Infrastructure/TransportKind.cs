@@ -7,4 +7,7 @@ public enum TransportKind
     EpollThreadPool,
     EpollInline,
     EpollAdaptive,
+
+    /// <summary>Ours over the model of kqueue, on the thread pool: what macOS and FreeBSD get, as far as Linux can show it.</summary>
+    KqueueModel,
 }

@@ -1,0 +1,269 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace KestrelEpollTransport.Native.Posix;
+
+/// <summary>
+/// <see cref="SystemCalls"/> over the C library of any system, with the <see cref="SystemNumbers"/> of this one: what serves
+/// macOS and FreeBSD, and Linux where the binding does not load.
+/// </summary>
+internal static unsafe class PosixCalls
+{
+    // The same on Linux, macOS and FreeBSD: sys/socket.h, netinet/in.h, netinet/tcp.h, sys/fcntl.h.
+    private const int AF_UNIX = 1;
+    private const int AF_INET = 2;
+    private const int SOCK_STREAM = 1;
+    private const int IPPROTO_TCP = 6;
+    private const int TCP_NODELAY = 1;
+    private const int SHUT_WR = 1;
+    private const int F_SETFD = 2;
+    private const int F_GETFL = 3;
+    private const int F_SETFL = 4;
+    private const int FD_CLOEXEC = 1;
+
+    private static readonly SystemNumbers s_numbers = SystemNumbers.Current;
+
+    // On each call, and EPIPE for SIGPIPE: see LinuxCalls.
+    private static readonly int s_receiveFlags = s_numbers.MSG_DONTWAIT;
+    private static readonly int s_sendFlags = s_numbers.MSG_DONTWAIT | s_numbers.MSG_NOSIGNAL;
+
+    public static IoResult Receive(int descriptor, byte* buffer, int length)
+    {
+        nint received;
+        do
+        {
+            received = LibraryCalls.Receive(descriptor, buffer, (nuint)length, s_receiveFlags);
+        }
+        while (received < 0 && WasInterrupted());
+
+        return Result(received);
+    }
+
+    public static IoResult Receive(int descriptor, IoVector* vectors, int count)
+    {
+        MessageHeader message = new() { Vectors = vectors, VectorCount = (ulong)count };
+        nint received;
+        do
+        {
+            received = LibraryCalls.ReceiveMessage(descriptor, &message, s_receiveFlags);
+        }
+        while (received < 0 && WasInterrupted());
+
+        return Result(received);
+    }
+
+    public static IoResult Send(int descriptor, byte* buffer, int length)
+    {
+        nint sent;
+        do
+        {
+            sent = LibraryCalls.Send(descriptor, buffer, (nuint)length, s_sendFlags);
+        }
+        while (sent < 0 && WasInterrupted());
+
+        return Result(sent);
+    }
+
+    public static IoResult Send(int descriptor, IoVector* vectors, int count)
+    {
+        MessageHeader message = new() { Vectors = vectors, VectorCount = (ulong)count };
+        nint sent;
+        do
+        {
+            sent = LibraryCalls.SendMessage(descriptor, &message, s_sendFlags);
+        }
+        while (sent < 0 && WasInterrupted());
+
+        return Result(sent);
+    }
+
+    public static IoResult Accept(int listener, SocketAddress peer)
+    {
+        int accepted;
+        uint length;
+        fixed (byte* address = peer.Buffer.Span)
+        {
+            do
+            {
+                length = (uint)peer.Buffer.Length;
+                accepted = s_numbers.CreationFlags != 0
+                    ? LibraryCalls.Accept4(listener, address, &length, s_numbers.CreationFlags)
+                    : LibraryCalls.Accept(listener, address, &length);
+            }
+            while (accepted < 0 && WasInterrupted());
+        }
+
+        if (accepted < 0)
+        {
+            return Result(accepted);
+        }
+
+        if (length == 0 && s_numbers.AcceptsTheDead)
+        {
+            Close(accepted);
+            return IoResult.Failure(Errno.ECONNABORTED);
+        }
+
+        peer.Size = (int)Math.Min(length, (uint)peer.Buffer.Length);
+        return Prepare(accepted);
+    }
+
+    public static IoResult GetLocalAddress(int descriptor, SocketAddress address)
+    {
+        fixed (byte* pointer = address.Buffer.Span)
+        {
+            uint length = (uint)address.Buffer.Length;
+            return SetSize(address, LibraryCalls.GetSocketName(descriptor, pointer, &length), length);
+        }
+    }
+
+    public static IoResult GetPeerAddress(int descriptor, SocketAddress address)
+    {
+        fixed (byte* pointer = address.Buffer.Span)
+        {
+            uint length = (uint)address.Buffer.Length;
+            return SetSize(address, LibraryCalls.GetPeerName(descriptor, pointer, &length), length);
+        }
+    }
+
+    public static IoResult CreateStream(SocketAddress address)
+    {
+        int family = address.Family switch
+        {
+            AddressFamily.InterNetwork => AF_INET,
+            AddressFamily.InterNetworkV6 => s_numbers.AF_INET6,
+            AddressFamily.Unix => AF_UNIX,
+            _ => -1,
+        };
+        int descriptor = LibraryCalls.Socket(family, SOCK_STREAM | s_numbers.CreationFlags, 0);
+        return descriptor < 0 ? Result(descriptor) : Prepare(descriptor);
+    }
+
+    public static IoResult Connect(int descriptor, SocketAddress address)
+    {
+        fixed (byte* pointer = address.Buffer.Span)
+        {
+            // Not repeated after EINTR: the attempt goes on by itself, connect(2). The length byte of a BSD's address is
+            // the kernel's to set.
+            IoResult result = Result(LibraryCalls.Connect(descriptor, pointer, (uint)address.Size));
+            return result.Errno == Errno.EINTR ? IoResult.Failure(Errno.EINPROGRESS) : result;
+        }
+    }
+
+    /// <summary>
+    /// Never can: connecting to AF_UNSPEC dissolves datagram associations only, connect(2) of macOS and FreeBSD. A table
+    /// for Linux does not change that, so that what follows the refusal is what follows it on a BSD.
+    /// </summary>
+#pragma warning disable IDE0060 // The signature of SystemCalls.
+    public static IoResult Reset(int descriptor) => IoResult.Failure(Errno.EAFNOSUPPORT);
+#pragma warning restore IDE0060
+
+    public static IoResult SetAbortiveClose(int descriptor)
+    {
+        // struct linger: on, and the time. macOS refuses (EINVAL) once both directions have ended: nothing is left to reset.
+        long* option = stackalloc long[1];
+        ((int*)option)[0] = 1;
+        ((int*)option)[1] = 0;
+        return Result(LibraryCalls.SetSocketOption(descriptor, s_numbers.SOL_SOCKET, s_numbers.SO_LINGER, option, 2 * sizeof(int)));
+    }
+
+    public static IoResult ShutdownWrite(int descriptor) => Result(LibraryCalls.Shutdown(descriptor, SHUT_WR));
+
+    public static int TakeSocketError(int descriptor)
+    {
+        int error = 0;
+        uint length = sizeof(int);
+        IoResult result = Result(LibraryCalls.GetSocketOption(descriptor, s_numbers.SOL_SOCKET, s_numbers.SO_ERROR, &error, &length));
+        return result.IsError ? result.Errno : s_numbers.ToErrno(error);
+    }
+
+    public static IoResult GetUnreadBytes(int descriptor)
+    {
+        int unread = 0;
+        IoResult result = Result(s_numbers.VariadicOnStack
+            ? LibraryCalls.DeviceControlOnStack(descriptor, s_numbers.FIONREAD, 0, 0, 0, 0, 0, 0, &unread)
+            : LibraryCalls.DeviceControl(descriptor, s_numbers.FIONREAD, &unread));
+        return result.IsError ? result : IoResult.Success(unread);
+    }
+
+    public static IoResult SetNoDelay(int descriptor)
+    {
+        int on = 1;
+        return Result(LibraryCalls.SetSocketOption(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int)));
+    }
+
+    public static IoResult SetNonBlocking(int descriptor)
+    {
+        IoResult flags = Control(descriptor, F_GETFL, 0);
+        return flags.IsError ? flags : Control(descriptor, F_SETFL, (int)flags.Value | s_numbers.O_NONBLOCK);
+    }
+
+    public static IoResult SetCloseOnExec(int descriptor) => Control(descriptor, F_SETFD, FD_CLOEXEC);
+
+    public static IoResult Duplicate(int descriptor)
+    {
+        IoResult duplicate = Control(descriptor, s_numbers.F_DUPFD_CLOEXEC, 0);
+        if (!duplicate.IsError)
+        {
+            SuppressSignals((int)duplicate.Value);
+        }
+
+        return duplicate;
+    }
+
+    public static void Close(int descriptor) => _ = LibraryCalls.Close(descriptor);
+
+    // What accept4 and the flags of socket(2) do in one call where they exist. A child process that another thread starts
+    // between the calls inherits the descriptor: nothing on macOS prevents that.
+    private static IoResult Prepare(int descriptor)
+    {
+        if (s_numbers.CreationFlags == 0)
+        {
+            IoResult closeOnExec = SetCloseOnExec(descriptor);
+            IoResult nonBlocking = SetNonBlocking(descriptor);
+            if (closeOnExec.IsError || nonBlocking.IsError)
+            {
+                Close(descriptor);
+                return closeOnExec.IsError ? closeOnExec : nonBlocking;
+            }
+        }
+
+        SuppressSignals(descriptor);
+        return IoResult.Success(descriptor);
+    }
+
+    private static void SuppressSignals(int descriptor)
+    {
+        if (s_numbers.SO_NOSIGPIPE != 0)
+        {
+            // Refused (EINVAL) where the peer is gone already. The runtime ignores the signal too: this is for an
+            // application that has taken the signal back.
+            int on = 1;
+            _ = LibraryCalls.SetSocketOption(descriptor, s_numbers.SOL_SOCKET, s_numbers.SO_NOSIGPIPE, &on, sizeof(int));
+        }
+    }
+
+    private static IoResult Control(int descriptor, int command, int argument) => Result(s_numbers.VariadicOnStack
+        ? LibraryCalls.ControlOnStack(descriptor, command, 0, 0, 0, 0, 0, 0, argument)
+        : LibraryCalls.Control(descriptor, command, argument));
+
+    private static IoResult SetSize(SocketAddress address, int result, uint length)
+    {
+        if (result < 0)
+        {
+            return Result(result);
+        }
+
+        address.Size = (int)Math.Min(length, (uint)address.Buffer.Length);
+        return IoResult.Success(0);
+    }
+
+    // EINTR is 4 on every system.
+    private static bool WasInterrupted() => Marshal.GetLastPInvokeError() == Errno.EINTR;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static IoResult Result(nint returned) =>
+        returned >= 0 ? IoResult.Success(returned) : IoResult.Failure(s_numbers.ToErrno(Marshal.GetLastPInvokeError()));
+}

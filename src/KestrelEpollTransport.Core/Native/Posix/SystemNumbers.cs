@@ -1,0 +1,116 @@
+using System.Runtime.InteropServices;
+
+namespace KestrelEpollTransport.Native.Posix;
+
+/// <summary>
+/// The numbers behind the names of POSIX, which differ from system to system. Immutable; one table a system.
+/// </summary>
+/// <remarks>
+/// Sources, for all values of a table. Darwin: sys/socket.h, sys/fcntl.h, sys/filio.h, netinet/tcp.h of xnu-8792 (macOS 13).
+/// FreeBSD: the same headers of FreeBSD 14. Linux: asm-generic/socket.h, asm-generic/fcntl.h, asm-generic/ioctls.h of
+/// Linux 6.1, which hold for x64 and arm64. What all of them share is a constant of <see cref="PosixCalls"/>.
+/// </remarks>
+internal sealed record SystemNumbers
+{
+    public static SystemNumbers Linux { get; } = new()
+    {
+        Name = "Linux",
+        Features = SystemFeatures.AbstractUnixSockets,
+        AF_INET6 = 10,
+        SOL_SOCKET = 1,
+        SO_ERROR = 4,
+        SO_LINGER = 13,
+        MSG_DONTWAIT = 0x40,
+        MSG_NOSIGNAL = 0x4000,
+        O_NONBLOCK = 0x800,
+        F_DUPFD_CLOEXEC = 1030,
+        FIONREAD = 0x541B,
+        CreationFlags = 0x800 | 0x80000,
+    };
+
+    public static SystemNumbers Darwin { get; } = new()
+    {
+        Name = "macOS",
+        AF_INET6 = 30,
+        SOL_SOCKET = 0xffff,
+        SO_ERROR = 0x1007,
+        // Its time is in ticks here, and in seconds as SO_LINGER_SEC: 0 is 0.
+        SO_LINGER = 0x0080,
+        SO_NOSIGPIPE = 0x1022,
+        MSG_DONTWAIT = 0x80,
+        O_NONBLOCK = 0x4,
+        F_DUPFD_CLOEXEC = 67,
+        FIONREAD = 0x4004667f,
+        Errors = ErrnoMap.Darwin,
+        VariadicOnStack = RuntimeInformation.ProcessArchitecture == Architecture.Arm64,
+        AcceptsTheDead = true,
+    };
+
+    public static SystemNumbers FreeBsd { get; } = new()
+    {
+        Name = "FreeBSD",
+        AF_INET6 = 28,
+        SOL_SOCKET = 0xffff,
+        SO_ERROR = 0x1007,
+        SO_LINGER = 0x0080,
+        MSG_DONTWAIT = 0x80,
+        MSG_NOSIGNAL = 0x20000,
+        O_NONBLOCK = 0x4,
+        F_DUPFD_CLOEXEC = 17,
+        FIONREAD = 0x4004667f,
+        CreationFlags = 0x20000000 | 0x10000000,
+        Errors = ErrnoMap.FreeBsd,
+    };
+
+    /// <summary>The table of the system that this process runs on.</summary>
+    public static SystemNumbers Current { get; } =
+        OperatingSystem.IsMacOS() ? Darwin : OperatingSystem.IsFreeBSD() ? FreeBsd : Linux;
+
+    /// <summary>The system, as its users call it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>What the transport offers and not every system has.</summary>
+    public SystemFeatures Features { get; init; }
+
+#pragma warning disable CA1707 // The names of the manual.
+    public required int AF_INET6 { get; init; }
+
+    public required int SOL_SOCKET { get; init; }
+
+    public required int SO_ERROR { get; init; }
+
+    public required int SO_LINGER { get; init; }
+
+    /// <summary>0: sending takes <see cref="MSG_NOSIGNAL"/> instead.</summary>
+    public int SO_NOSIGPIPE { get; init; }
+
+    public required int MSG_DONTWAIT { get; init; }
+
+    /// <summary>0: the socket has <see cref="SO_NOSIGPIPE"/> instead. One of the two is there.</summary>
+    public int MSG_NOSIGNAL { get; init; }
+
+    public required int O_NONBLOCK { get; init; }
+
+    public required int F_DUPFD_CLOEXEC { get; init; }
+
+    public required nuint FIONREAD { get; init; }
+#pragma warning restore CA1707
+
+    /// <summary>SOCK_NONBLOCK and SOCK_CLOEXEC for socket(2) and accept4(2). 0: there are none, and no accept4.</summary>
+    public int CreationFlags { get; init; }
+
+    /// <summary>Null: the numbers are those of <see cref="Errno"/>.</summary>
+    public ErrnoMap? Errors { get; init; }
+
+    /// <summary>Whether a variadic argument is on the stack and not in a register.</summary>
+    public bool VariadicOnStack { get; init; }
+
+    /// <summary>
+    /// Whether accept(2) may return a connection that was reset before, without an address, where others return
+    /// ECONNABORTED.
+    /// </summary>
+    public bool AcceptsTheDead { get; init; }
+
+    /// <summary>The <see cref="Errno"/> for an error number of this system.</summary>
+    public int ToErrno(int native) => Errors is null ? native : Errors.ToErrno(native);
+}
