@@ -3,26 +3,34 @@ using System.Runtime.CompilerServices;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Whether dispatches of one kind are too dear for a loop, by how many of them were: more than about one in 33 has to be. A
-/// hint: threads may overwrite each other's notes.
+/// Whether dispatches of one kind are too dear for a loop, by how many of them were: with a weight of w, more than about one in
+/// w + 1 has to be. A hint: threads may overwrite each other's notes.
 /// </summary>
 /// <remarks>
-/// A dear one adds <see cref="DearWeight"/>, a cheap one takes 1 away. It becomes dear above one dear dispatch's weight, so by the
+/// A dear one adds the weight, a cheap one takes 1 away. It becomes dear above one dear dispatch's weight, so by the
 /// second of two that are close to each other, and cheap again at 0. One by itself is most often none of the application's: the
 /// thread was preempted, the collector ran, or code was compiled.
 /// </remarks>
 internal struct CostScore
 {
-    private const int DearWeight = 32;
-
     /// <summary>A hand-over cost everyone on the loop some milliseconds: one in 129 is one too many.</summary>
-    private const int HandOffWeight = 4 * DearWeight;
+    private const int HandOffWeight = 128;
 
     /// <summary>What was dear for ever so long is cheap after so many cheap ones.</summary>
     private const int Max = 2 * HandOffWeight;
 
+    private readonly short _weight;
     private short _score;
     private bool _isDear;
+
+    /// <param name="weight">Of one dear dispatch against cheap ones.</param>
+    /// <param name="isDear">What to begin with: as soon as cheap ones outweigh one dear one, this is over.</param>
+    public CostScore(short weight, bool isDear = false)
+    {
+        _weight = weight;
+        _isDear = isDear;
+        _score = isDear ? weight : (short)0;
+    }
 
     /// <summary>Whether they are too dear for a loop.</summary>
     public readonly bool IsDear => _isDear;
@@ -37,7 +45,7 @@ internal struct CostScore
             return false;
         }
 
-        return Add(isDear ? DearWeight : -1);
+        return Add(isDear ? _weight : -1);
     }
 
     /// <summary>A dispatch was handed off. True: this has changed <see cref="IsDear"/>.</summary>
@@ -46,7 +54,7 @@ internal struct CostScore
     private bool Add(int weight)
     {
         _score = (short)Math.Clamp(_score + weight, 0, Max);
-        bool isDear = _isDear ? _score > 0 : _score > DearWeight;
+        bool isDear = _isDear ? _score > 0 : _score > _weight;
         bool changed = isDear != _isDear;
         _isDear = isDear;
         return changed;

@@ -10,8 +10,14 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 internal sealed class DispatchHistory
 {
+    /// <summary>
+    /// More than one dear start in 9: where many clients connect at once, starts are dear now and then because the threads
+    /// that start connections compete for the processor.
+    /// </summary>
+    private const short DearWeight = 8;
+
     // A hint: see there.
-    private CostScore _starts;
+    private CostScore _starts = new(DearWeight);
 
     public DispatchHistory(TimeSpan demotionLimit, SchedulingCounters counters)
     {

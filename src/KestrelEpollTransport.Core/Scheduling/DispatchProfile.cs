@@ -16,6 +16,9 @@ internal struct DispatchProfile
     /// <summary>The dispatches of a connection that tell what its endpoint's connections begin with.</summary>
     private const int Starts = 4;
 
+    /// <summary>More than one dear dispatch in 33 is too many.</summary>
+    private const short DearWeight = 32;
+
     private readonly DispatchHistory? _history;
     private CostScore _score;
     private byte _starts;
@@ -24,10 +27,7 @@ internal struct DispatchProfile
     public DispatchProfile(DispatchHistory? history)
     {
         _history = history;
-        if (history is { StartsInline: false })
-        {
-            _score.NoteHandOff();
-        }
+        _score = new CostScore(DearWeight, isDear: history is { StartsInline: false });
     }
 
     public readonly bool RunsInline => !_score.IsDear;

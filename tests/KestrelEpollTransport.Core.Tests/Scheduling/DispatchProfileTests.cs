@@ -111,7 +111,7 @@ public class DispatchProfileTests
 
         DispatchProfile next = new(_history);
         Assert.False(next.RunsInline);
-        Assert.Equal(128, CheapUntilInline(ref next));
+        Assert.Equal(32, CheapUntilInline(ref next));
 
         // It became cheap, as when the code was compiled: so do those that come.
         for (int i = 0; i < 20; i++)
@@ -124,8 +124,8 @@ public class DispatchProfileTests
     }
 
     [Theory]
-    [InlineData(100, true)]
-    [InlineData(20, false)]
+    [InlineData(20, true)]
+    [InlineData(6, false)]
     public void Endpoint_WithOneDearStartAmongMany_DecidesByTheirShare(int oneIn, bool startsInline)
     {
         for (int i = 0; i < 5_000; i++)
