@@ -16,6 +16,12 @@ internal struct DispatchProfile
     /// <summary>The dispatches of a connection that tell what its endpoint's connections begin with.</summary>
     private const int Starts = 4;
 
+    /// <summary>
+    /// How many times the limit they have: a server sets up a connection in them, in a moment when many begin at once. A TLS
+    /// handshake takes more than that, and so does whoever blocks.
+    /// </summary>
+    private const int StartFactor = 4;
+
     /// <summary>More than one dear dispatch in 33 is too many.</summary>
     private const short DearWeight = 32;
 
@@ -43,7 +49,8 @@ internal struct DispatchProfile
     {
         if (_history is not null)
         {
-            Note((Stopwatch.GetTimestamp() - began) / Math.Max(reads, 1) > _history.LimitTicks);
+            long cost = (Stopwatch.GetTimestamp() - began) / Math.Max(reads, 1);
+            Note(cost > _history.LimitTicks, cost > _history.LimitTicks * StartFactor);
         }
     }
 
@@ -62,12 +69,14 @@ internal struct DispatchProfile
     }
 
     /// <summary>A dispatch was dear, or cheap.</summary>
-    internal void Note(bool isDear)
+    /// <param name="isDear">For a connection.</param>
+    /// <param name="isDearStart">For the beginning of one.</param>
+    internal void Note(bool isDear, bool isDearStart)
     {
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(isDear);
+            _history!.NoteStart(isDearStart);
         }
 
         if (_score.Note(isDear))

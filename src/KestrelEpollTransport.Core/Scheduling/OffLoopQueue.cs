@@ -8,6 +8,8 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 internal sealed class OffLoopQueue(Workers workers) : WorkQueue
 {
+    private const long NoLimit = long.MaxValue;
+
     protected override void CallThread()
     {
         if (!workers.TryCall())
@@ -17,5 +19,8 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue
     }
 
     /// <summary>A worker that was called has come.</summary>
-    public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, long.MaxValue);
+    public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
+
+    // A worker too many goes back to the reserve.
+    protected override bool ShouldLeave(long untilMs) => untilMs == NoLimit ? !workers.HasReserve : base.ShouldLeave(untilMs);
 }

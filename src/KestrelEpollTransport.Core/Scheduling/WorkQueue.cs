@@ -34,6 +34,9 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
         Drain(ThreadBaseline.Capture(), Environment.TickCount64 + MaxPoolRunMs);
     }
 
+    /// <summary>Whether a thread is to leave what still waits to the next one.</summary>
+    protected virtual bool ShouldLeave(long untilMs) => Environment.TickCount64 >= untilMs;
+
     /// <summary>Has a thread call <see cref="Drain"/>, or the thread pool execute this.</summary>
     protected abstract void CallThread();
 
@@ -52,7 +55,7 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
 
             work.Execute();
             baseline.Restore();
-            if (Environment.TickCount64 >= untilMs)
+            if (ShouldLeave(untilMs))
             {
                 if (!_queue.IsEmpty)
                 {

@@ -148,9 +148,9 @@ internal sealed class Workers : ILoopDriver, IDisposable
     {
         lock (_lock)
         {
-            if (wasBusy && _callMissed && !_disposed)
+            if (wasBusy && _callMissed && !_disposed && HasReserve)
             {
-                // Still busy: with the call that found nobody.
+                // Still busy: with the call that found nobody. Unless it is one too many.
                 _callMissed = false;
                 worker.Wake();
                 return true;

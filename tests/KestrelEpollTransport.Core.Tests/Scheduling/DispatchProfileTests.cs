@@ -20,7 +20,7 @@ public class DispatchProfileTests
         DispatchProfile profile = new(_history);
         for (int i = 0; i < 20; i++)
         {
-            profile.Note(isDear: true);
+            profile.Note(isDear: true, isDearStart: true);
             NoteCheap(ref profile, 40);
             Assert.True(profile.RunsInline);
         }
@@ -32,10 +32,10 @@ public class DispatchProfileTests
     public void TwoDearDispatches_CloseToEachOther_Demote()
     {
         DispatchProfile profile = new(_history);
-        profile.Note(isDear: true);
+        profile.Note(isDear: true, isDearStart: true);
         NoteCheap(ref profile, 20);
 
-        profile.Note(isDear: true);
+        profile.Note(isDear: true, isDearStart: true);
 
         Assert.False(profile.RunsInline);
         Assert.Equal(1, _counters.Demotions);
@@ -56,8 +56,8 @@ public class DispatchProfileTests
     public void CheapDispatches_OffTheLoop_PromoteWhenTheyOutweighTheDear()
     {
         DispatchProfile dear = new(_history);
-        dear.Note(isDear: true);
-        dear.Note(isDear: true);
+        dear.Note(isDear: true, isDearStart: true);
+        dear.Note(isDear: true, isDearStart: true);
         Assert.Equal(64, CheapUntilInline(ref dear));
 
         // A hand-over weighs as four.
@@ -75,13 +75,13 @@ public class DispatchProfileTests
         DispatchProfile profile = new(_history);
         for (int i = 0; i < 100; i++)
         {
-            profile.Note(isDear: true);
+            profile.Note(isDear: true, isDearStart: true);
             NoteCheap(ref profile, oneIn - 1);
         }
 
         for (int i = 0; i < 200; i++)
         {
-            profile.Note(isDear: true);
+            profile.Note(isDear: true, isDearStart: true);
             NoteCheap(ref profile, oneIn - 1);
             Assert.Equal(staysOff, !profile.RunsInline);
         }
@@ -93,7 +93,7 @@ public class DispatchProfileTests
         DispatchProfile profile = new(_history);
         for (int i = 0; i < 10_000; i++)
         {
-            profile.Note(isDear: true);
+            profile.Note(isDear: true, isDearStart: true);
         }
 
         Assert.Equal(256, CheapUntilInline(ref profile));
@@ -106,7 +106,7 @@ public class DispatchProfileTests
         {
             DispatchProfile handshake = new(_history);
             Assert.True(handshake.RunsInline);
-            handshake.Note(isDear: true);
+            handshake.Note(isDear: true, isDearStart: true);
         }
 
         DispatchProfile next = new(_history);
@@ -143,7 +143,7 @@ public class DispatchProfileTests
         NoteCheap(ref profile, 10);
         for (int i = 0; i < 10; i++)
         {
-            profile.Note(isDear: true);
+            profile.Note(isDear: true, isDearStart: true);
         }
 
         Assert.False(profile.RunsInline);
@@ -168,6 +168,20 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void StartsThatAreDearForAConnectionOnly_KeepTheNextConnectionsInline()
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            DispatchProfile profile = new(_history);
+            profile.Note(isDear: true, isDearStart: false);
+            profile.Note(isDear: true, isDearStart: false);
+            Assert.False(profile.RunsInline);
+        }
+
+        Assert.True(_history.StartsInline);
+    }
+
+    [Fact]
     public void ProfileWithoutHistory_MeasuresNothing()
     {
         DispatchProfile profile = new(null);
@@ -183,7 +197,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < count; i++)
         {
-            profile.Note(isDear: false);
+            profile.Note(isDear: false, isDearStart: false);
         }
     }
 
@@ -191,7 +205,7 @@ public class DispatchProfileTests
     {
         for (int i = 1; i <= 10_000; i++)
         {
-            profile.Note(isDear: false);
+            profile.Note(isDear: false, isDearStart: false);
             if (profile.RunsInline)
             {
                 return i;
