@@ -54,6 +54,8 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
             counters.SentToWorkers();
         }
 
-        workers.OffLoop.Enqueue(work);
+        // Who proves to be cheap must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers
+        // that sleep.
+        workers.OffLoop.Enqueue(work, work.Profile.IsQuick);
     }
 }

@@ -28,6 +28,7 @@ internal struct DispatchProfile
     private readonly DispatchHistory? _history;
     private CostScore _score;
     private byte _starts;
+    private bool _lastWasDear;
 
     /// <param name="history">Of the endpoint; null: do not measure.</param>
     public DispatchProfile(DispatchHistory? history)
@@ -37,6 +38,9 @@ internal struct DispatchProfile
     }
 
     public readonly bool RunsInline => !_score.IsDear;
+
+    /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
+    public readonly bool IsQuick => !_lastWasDear;
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -62,6 +66,7 @@ internal struct DispatchProfile
             _history!.NoteHandOff();
         }
 
+        _lastWasDear = true;
         if (_score.NoteHandOff())
         {
             _history!.Counters.Demoted();
@@ -79,6 +84,7 @@ internal struct DispatchProfile
             _history!.NoteStart(isDearStart);
         }
 
+        _lastWasDear = isDear;
         if (_score.Note(isDear))
         {
             CountChange();

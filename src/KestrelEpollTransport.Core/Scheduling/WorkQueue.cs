@@ -19,12 +19,18 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
 
+    private readonly ConcurrentQueue<IThreadPoolWorkItem> _first = new();
     private readonly ConcurrentQueue<IThreadPoolWorkItem> _queue = new();
     private int _called;
 
-    public void Enqueue(IThreadPoolWorkItem work)
+    private bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
+
+    /// <summary>Has a thread run <paramref name="work"/>.</summary>
+    /// <param name="work">What to run.</param>
+    /// <param name="isQuick">Whether it comes before all work that is not.</param>
+    public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false)
     {
-        _queue.Enqueue(work);
+        (isQuick ? _first : _queue).Enqueue(work);
         CallOnce();
     }
 
@@ -46,9 +52,9 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     protected void Drain(in ThreadBaseline baseline, long untilMs)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (_queue.TryDequeue(out IThreadPoolWorkItem? work))
+        while (_first.TryDequeue(out IThreadPoolWorkItem? work) || _queue.TryDequeue(out work))
         {
-            if (!_queue.IsEmpty)
+            if (!IsEmpty)
             {
                 CallOnce();
             }
@@ -57,7 +63,7 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
             baseline.Restore();
             if (ShouldLeave(untilMs))
             {
-                if (!_queue.IsEmpty)
+                if (!IsEmpty)
                 {
                     CallOnce();
                 }

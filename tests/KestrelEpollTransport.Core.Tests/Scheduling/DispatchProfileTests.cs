@@ -111,6 +111,12 @@ public class DispatchProfileTests
 
         DispatchProfile next = new(_history);
         Assert.False(next.RunsInline);
+        Assert.True(next.IsQuick);
+        next.Note(isDear: true, isDearStart: true);
+        Assert.False(next.IsQuick);
+        NoteCheap(ref next, 1);
+        Assert.True(next.IsQuick);
+        next = new(_history);
         Assert.Equal(32, CheapUntilInline(ref next));
 
         // It became cheap, as when the code was compiled: so do those that come.

@@ -36,6 +36,28 @@ public class PoolQueueTests
     }
 
     [Fact]
+    public void Enqueue_OfQuickWork_RunsBeforeWhatWaited()
+    {
+        HeldQueue queue = new();
+        List<string> ran = [];
+        queue.Enqueue(new Work(() => ran.Add("slow 1")));
+        queue.Enqueue(new Work(() => ran.Add("slow 2")));
+        queue.Enqueue(new Work(() => ran.Add("quick")), isQuick: true);
+
+        ((IThreadPoolWorkItem)queue).Execute();
+
+        Assert.Equal(["quick", "slow 1", "slow 2"], ran);
+    }
+
+    /// <summary>Nobody comes when it calls: the test does.</summary>
+    private sealed class HeldQueue : WorkQueue
+    {
+        protected override void CallThread()
+        {
+        }
+    }
+
+    [Fact]
     public async Task Enqueue_FromManyThreads_RunsEachOnce()
     {
         const int Threads = 8;
