@@ -197,7 +197,7 @@ public partial class ArchitectureTests
     private static partial Regex NamespacePattern();
 
     // The product's name is no reason to object, as in the names of the instruments, epoll_transport.something.
-    [GeneratedRegex(@"\bEPOLL\w*|\bepoll_(?!transport\.)\w+|(?i:\w*kqueue\w*|\bkevent\b)|\bEVFILT_\w+|\bTmds\b|\bOperatingSystem\b|\bRuntimeInformation\b|\bOSPlatform\w*|\bSupportedOSPlatform\w*|(?i:\blinux\b|\bwindows\b|\bmacos\b|\bfreebsd\b)")]
+    [GeneratedRegex(@"\bEPOLL\w*|\bepoll_(?!transport\.)\w+|(?i:\w*(?<!wor)kqueue\w*|\bkevent\b)|\bEVFILT_\w+|\bTmds\b|\bOperatingSystem\b|\bRuntimeInformation\b|\bOSPlatform\w*|\bSupportedOSPlatform\w*|(?i:\blinux\b|\bwindows\b|\bmacos\b|\bfreebsd\b)")]
     private static partial Regex SystemPattern();
 
     [GeneratedRegex(@"//.*")]

@@ -247,8 +247,12 @@ public sealed class AdaptiveSchedulingTests : IDisposable
     [Fact]
     public async Task Metrics_TellHandOffsDispatchesDemotionsAndWorkers()
     {
-        // Nothing is dear by its cost, such as that of being compiled: connections start on their loop.
-        await using KestrelHost host = await StartAsync(options => options.DemotionLimit = TimeSpan.FromMinutes(1));
+        // Nothing is dear by its cost, such as that of being compiled: connections start on their loop until one was handed off.
+        await using KestrelHost host = await StartAsync(options =>
+        {
+            options.LoopCount = 1;
+            options.DemotionLimit = TimeSpan.FromMinutes(1);
+        });
         var values = new Dictionary<string, double>();
         using var listener = new MeterListener();
         var meters = host.App.Services.GetRequiredService<IMeterFactory>();

@@ -177,9 +177,7 @@ internal sealed class ModelQueue : IDisposable
                 return ModelCalls.IsOpen(descriptor) ? Errno.ENOENT : Errno.EBADF;
             }
 
-            _filters.Remove((change.Identifier, change.Filter));
-            _byKey.Remove(filter!.Key);
-            filter.IsDeleted = true;
+            Forget(filter!, change);
             return ModelCalls.Control(epoll, ModelCalls.Delete, descriptor, 0, 0);
         }
 
@@ -192,6 +190,14 @@ internal sealed class ModelQueue : IDisposable
         uint interest = (isRead ? ModelCalls.Readable | ModelCalls.PeerClosed : ModelCalls.Writable) | ModelCalls.EdgeTriggered;
         ulong key = isKnown ? filter!.Key : _lastKey + 1;
         int errno = ModelCalls.Control(epoll, isKnown ? ModelCalls.Modify : ModelCalls.Add, descriptor, interest, key);
+        if (isKnown && errno == Errno.ENOENT)
+        {
+            // It was closed, which removes its filters, kqueue(2), and its number is another file's: the first to notice.
+            Forget(filter!, change);
+            filter = null;
+            errno = ModelCalls.Control(epoll, ModelCalls.Add, descriptor, interest, _lastKey + 1);
+        }
+
         if (errno != 0)
         {
             return errno;
@@ -204,6 +210,13 @@ internal sealed class ModelQueue : IDisposable
 
     private bool TryFind(in Kevent change, [NotNullWhen(true)] out ModelFilter? filter) =>
         _filters.TryGetValue((change.Identifier, change.Filter), out filter);
+
+    private void Forget(ModelFilter filter, in Kevent change)
+    {
+        _filters.Remove((change.Identifier, change.Filter));
+        _byKey.Remove(filter.Key);
+        filter.IsDeleted = true;
+    }
 
     private ModelFilter Add(in Kevent change)
     {

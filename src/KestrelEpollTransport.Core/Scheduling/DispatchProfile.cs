@@ -29,22 +29,39 @@ internal struct DispatchProfile
     private CostScore _score;
     private byte _starts;
     private bool _lastWasDear;
+    private bool _hasBegun;
 
     /// <param name="history">Of the endpoint; null: do not measure.</param>
     public DispatchProfile(DispatchHistory? history)
     {
         _history = history;
-        _score = new CostScore(DearWeight, isDear: history is { StartsInline: false });
+        _score = new CostScore(DearWeight);
     }
 
-    public readonly bool RunsInline => !_score.IsDear;
+    public readonly bool RunsInline => _hasBegun ? !_score.IsDear : _history is not { StartsInline: false };
 
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
     public readonly bool IsQuick => !_lastWasDear;
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public readonly long Begin() => _history is null ? 0 : Stopwatch.GetTimestamp();
+    public long Begin()
+    {
+        if (_history is null)
+        {
+            return 0;
+        }
+
+        if (!_hasBegun)
+        {
+            // As late as can be: of a thousand connections that are accepted before the first of them has blocked, nearly
+            // all know better by now.
+            _hasBegun = true;
+            _score = new CostScore(DearWeight, isDear: !_history.StartsInline);
+        }
+
+        return Stopwatch.GetTimestamp();
+    }
 
     /// <summary>The dispatch is over.</summary>
     /// <param name="began">What <see cref="Begin"/> returned.</param>

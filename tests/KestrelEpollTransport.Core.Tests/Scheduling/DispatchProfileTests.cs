@@ -18,6 +18,7 @@ public class DispatchProfileTests
     public void OneDearDispatch_AmongCheapOnes_StaysInline()
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
         for (int i = 0; i < 20; i++)
         {
             profile.Note(isDear: true, isDearStart: true);
@@ -32,6 +33,7 @@ public class DispatchProfileTests
     public void TwoDearDispatches_CloseToEachOther_Demote()
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
         profile.Note(isDear: true, isDearStart: true);
         NoteCheap(ref profile, 20);
 
@@ -45,6 +47,7 @@ public class DispatchProfileTests
     public void HandOff_OfOneDispatch_Demotes()
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
 
         profile.HandedOff();
 
@@ -56,12 +59,14 @@ public class DispatchProfileTests
     public void CheapDispatches_OffTheLoop_PromoteWhenTheyOutweighTheDear()
     {
         DispatchProfile dear = new(_history);
+        dear.Begin();
         dear.Note(isDear: true, isDearStart: true);
         dear.Note(isDear: true, isDearStart: true);
         Assert.Equal(64, CheapUntilInline(ref dear));
 
         // A hand-over weighs as four.
         DispatchProfile handedOff = new(new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters));
+        handedOff.Begin();
         handedOff.HandedOff();
         Assert.Equal(128, CheapUntilInline(ref handedOff));
         Assert.Equal(2, _counters.Promotions);
@@ -73,6 +78,7 @@ public class DispatchProfileTests
     public void DearDispatches_OneInSoMany_StayOffTheLoopIfTheyAreMoreThanOneIn33(int oneIn, bool staysOff)
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
         for (int i = 0; i < 100; i++)
         {
             profile.Note(isDear: true, isDearStart: true);
@@ -91,6 +97,7 @@ public class DispatchProfileTests
     public void EverDearConnection_ThatBecomesCheap_ComesBackAfterABoundedRun()
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
         for (int i = 0; i < 10_000; i++)
         {
             profile.Note(isDear: true, isDearStart: true);
@@ -105,11 +112,14 @@ public class DispatchProfileTests
         for (int i = 0; i < 2; i++)
         {
             DispatchProfile handshake = new(_history);
+            handshake.Begin();
             Assert.True(handshake.RunsInline);
             handshake.Note(isDear: true, isDearStart: true);
         }
 
         DispatchProfile next = new(_history);
+        Assert.False(next.RunsInline);
+        next.Begin();
         Assert.False(next.RunsInline);
         Assert.True(next.IsQuick);
         next.Note(isDear: true, isDearStart: true);
@@ -117,12 +127,14 @@ public class DispatchProfileTests
         NoteCheap(ref next, 1);
         Assert.True(next.IsQuick);
         next = new(_history);
+        next.Begin();
         Assert.Equal(32, CheapUntilInline(ref next));
 
         // It became cheap, as when the code was compiled: so do those that come.
         for (int i = 0; i < 20; i++)
         {
             DispatchProfile cheap = new(_history);
+            cheap.Begin();
             NoteCheap(ref cheap, 20);
         }
 
@@ -146,6 +158,7 @@ public class DispatchProfileTests
     public void LaterDispatches_OfAConnection_DoNotCountAsStarts()
     {
         DispatchProfile profile = new(_history);
+        profile.Begin();
         NoteCheap(ref profile, 10);
         for (int i = 0; i < 10; i++)
         {
@@ -162,7 +175,9 @@ public class DispatchProfileTests
         // Far more than the limit ago; and a thousand reads that share it, far less than the limit each.
         long began = TimeProvider.System.GetTimestamp() - (TimeProvider.System.TimestampFrequency / 100);
         DispatchProfile pipelined = new(_history);
+        pipelined.Begin();
         DispatchProfile single = new(_history);
+        single.Begin();
         for (int i = 0; i < 2; i++)
         {
             pipelined.End(began, 100_000);
@@ -179,6 +194,7 @@ public class DispatchProfileTests
         for (int i = 0; i < 20; i++)
         {
             DispatchProfile profile = new(_history);
+            profile.Begin();
             profile.Note(isDear: true, isDearStart: false);
             profile.Note(isDear: true, isDearStart: false);
             Assert.False(profile.RunsInline);
