@@ -72,18 +72,22 @@ internal sealed class Worker
         ThreadBaseline baseline = ThreadBaseline.Capture();
         while (WaitToBeGiven())
         {
+            // Who was called has to come, whatever happened since: nobody else is called before.
             bool wasBusy = true;
+            bool drains = true;
             if (_loop is { } loop)
             {
                 _loop = null;
                 wasBusy = !Drive(loop);
                 baseline.Restore();
+
+                // After a stuck dispatch dear work may wait because all others are stuck. But not as one too many, or the
+                // reserve would never come back while there is more such work than workers.
+                drains = wasBusy && _owner.HasReserve;
             }
 
-            if (wasBusy && _owner.HasReserve)
+            if (drains)
             {
-                // Also after a stuck dispatch: dear work may wait because all others are. But not as one too many, or the
-                // reserve would never come back while there is more such work than workers.
                 _owner.OffLoop.OnWorker(baseline);
             }
 

@@ -1,0 +1,54 @@
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Polling;
+using KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Tests.Loops;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+public class CalledWorkerTests
+{
+    [Fact]
+    public async Task WorkerThatWasCalled_ComingAfterAHandOverTookTheReserve_RunsTheWorkAllTheSame()
+    {
+        using LogRecorder log = new();
+        using ManualResetEventSlim release = new();
+        Worker? called = null;
+        using Workers workers = new(maxBusy: 1, loopCount: 1)
+        {
+            // The first one comes when the test says so.
+            StartThread = worker =>
+            {
+                if (Interlocked.CompareExchange(ref called, worker, null) is not null)
+                {
+                    worker.Start();
+                }
+            },
+        };
+        EventLoop loop = new(0, Poller.Create(), log);
+        new LoopThread().Drive(loop);
+        try
+        {
+            TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            workers.OffLoop.Enqueue(new TestWork(ran.SetResult));
+            TaskCompletionSource stuck = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            loop.Post(new TestWork(() =>
+            {
+                stuck.SetResult();
+                release.Wait(Timeouts.Limit + Timeouts.Limit);
+            }));
+            await stuck.Task.OrTimeout();
+            Assert.Equal(HandOff.Done, workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+            Assert.False(workers.HasReserve);
+
+            called!.Start();
+
+            await ran.Task.OrTimeout();
+        }
+        finally
+        {
+            release.Set();
+            loop.Stop();
+            loop.WaitForEnd(Timeouts.Limit);
+        }
+    }
+}
