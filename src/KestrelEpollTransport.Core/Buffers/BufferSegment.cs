@@ -8,15 +8,6 @@ namespace KestrelEpollTransport.Buffers;
 /// </summary>
 internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
 {
-    /// <summary>How many idle segment objects a thread keeps. They are small; their blocks are not kept.</summary>
-    private const int MaxCached = 64;
-
-    [ThreadStatic]
-    private static BufferSegment? s_threadCache;
-
-    [ThreadStatic]
-    private static int s_threadCached;
-
     private object? _owner;
 
     /// <summary>The whole block.</summary>
@@ -33,18 +24,7 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
     /// <param name="owner">An <see cref="IMemoryOwner{T}"/>, or the array itself when the shared array pool gave it.</param>
     public static BufferSegment Create(Memory<byte> block, object owner)
     {
-        BufferSegment? segment = s_threadCache;
-        if (segment is null)
-        {
-            segment = new BufferSegment();
-        }
-        else
-        {
-            s_threadCache = segment.Following;
-            s_threadCached--;
-            segment.Next = null;
-        }
-
+        BufferSegment segment = SegmentCache.TryTake() ?? new BufferSegment();
         segment.Block = block;
         segment._owner = owner;
         return segment;
@@ -63,6 +43,17 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
         Next = following;
     }
 
+    /// <summary>Puts an unused segment on top of a stack of them.</summary>
+    public void Push(BufferSegment? below) => Next = below;
+
+    /// <summary>Takes an unused segment from the top of a stack; returns what was below.</summary>
+    public BufferSegment? Pop()
+    {
+        BufferSegment? below = Following;
+        Next = null;
+        return below;
+    }
+
     /// <summary>Returns the block and gives the object up; returns the segment that followed.</summary>
     public BufferSegment? Release()
     {
@@ -72,17 +63,7 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
         Block = default;
         Memory = default;
         RunningIndex = 0;
-        if (s_threadCached < MaxCached)
-        {
-            Next = s_threadCache;
-            s_threadCache = this;
-            s_threadCached++;
-        }
-        else
-        {
-            Next = null;
-        }
-
+        SegmentCache.Put(this);
         Return(owner);
         return following;
     }

@@ -1,0 +1,9 @@
+# That what measures the transport runs, and that the transport allocates nothing where it should not. The times of so
+# short runs say nothing. Sourced by .ci/run.
+
+check "microbenchmarks: nothing of the transport's allocates" 180 \
+  dotnet run --configuration Release --project eng/Microbenchmarks -- --quick
+check "TransportBench: a short comparison" 240 \
+  eng/bench.sh --quick --pairs 1 --transports epoll,floor --scenarios json-64,h2,isolation-100 --output "$work/bench"
+check "TransportBench: its page and its charts are there" 5 \
+  test -s "$work/bench/results.md" -a -s "$work/bench/results.json"
