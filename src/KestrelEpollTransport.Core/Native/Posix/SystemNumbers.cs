@@ -86,7 +86,10 @@ internal sealed record SystemNumbers
 
     public required int MSG_DONTWAIT { get; init; }
 
-    /// <summary>0: the socket has <see cref="SO_NOSIGPIPE"/> instead. One of the two is there.</summary>
+    /// <summary>
+    /// 0: the socket has <see cref="SO_NOSIGPIPE"/> instead. One of the two is there. Darwin 21.1 (macOS 12) and later
+    /// have the flag too, 0x80000; not all before them do.
+    /// </summary>
     public int MSG_NOSIGNAL { get; init; }
 
     public required int O_NONBLOCK { get; init; }
