@@ -11,10 +11,9 @@ namespace KestrelEpollTransport.Polling;
 /// follow each other in a batch are told as one.</para>
 /// <para><b>Changes</b> are made at once, both filters of a descriptor in one call, and not kept for the next wait: whoever
 /// registers needs the answer; a wait that runs on another thread must see it; and a change that lies in a list while its
-/// descriptor is closed meets the next file of that number (libuv/libuv#4323 is that bug). There is nothing to win:
-/// a connection is registered once.</para>
+/// descriptor is closed meets the next file of that number. There is nothing to win: a connection is registered once.</para>
 /// <para><b>Receipts.</b> Each change is answered by itself (EV_RECEIPT), with room for all answers: FreeBSD ends the list
-/// at the first receipt that finds no room, and so would add the first filter only (dotnet/corefx#30698).</para>
+/// at the first receipt that finds no room, kqueue(2), and so would add the first filter only (dotnet/runtime#26633).</para>
 /// <para><b>Urgent data.</b> FreeBSD has no filter for it, and it splits the stream all the same. So each readability is told
 /// with <see cref="Readiness.Priority"/>, and a connection receives until nothing is left, one call more than with epoll.</para>
 /// </remarks>
