@@ -6,7 +6,10 @@ namespace KestrelEpollTransport.Native;
 /// <summary>Turns the addresses that the kernel writes into the framework's end points.</summary>
 internal static class SocketAddresses
 {
-    /// <summary>The size of <c>struct sockaddr_storage</c>: large enough for every family, socket(7).</summary>
+    /// <summary>
+    /// The size of <c>struct sockaddr_storage</c>: large enough for every family. Source: sys/socket.h of Darwin,
+    /// sys/_sockaddr_storage.h of FreeBSD, glibc's bits/socket.h, versions as of SystemNumbers.
+    /// </summary>
     private const int StorageSize = 128;
 
     // An end point creates another one from an address of its own family.

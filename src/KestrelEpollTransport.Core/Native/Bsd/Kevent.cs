@@ -1,12 +1,13 @@
 using System.Runtime.InteropServices;
+using KestrelEpollTransport.Native.Posix;
 
 namespace KestrelEpollTransport.Native.Bsd;
 
 /// <summary><c>struct kevent</c>, kqueue(2), of 64-bit systems: all of it on macOS, and the first half of it on FreeBSD.</summary>
 /// <remarks>
-/// Sources: sys/event.h of xnu-8792 (macOS 13), where it is packed to 4 bytes, which changes nothing on 64 bits; sys/event.h
-/// of FreeBSD 14, where four words for extensions follow since FreeBSD 12. The values are the same in both headers, except
-/// for what <see cref="KqueueNumbers"/> has.
+/// macOS packs it to 4 bytes, which changes nothing on 64 bits; on FreeBSD four words for extensions follow since FreeBSD 12.
+/// The values are the same in both headers, except for what <see cref="KqueueNumbers"/> has.
+/// Source: sys/event.h, versions as of <see cref="SystemNumbers"/>.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal struct Kevent
@@ -43,7 +44,7 @@ internal struct Kevent
     public ulong UserData;
 }
 
-/// <summary><c>struct kevent</c> of FreeBSD 12 and later.</summary>
+/// <summary><c>struct kevent</c> of FreeBSD 12 and later. Source as of <see cref="Kevent"/>.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct FreeBsdKevent
 {
@@ -56,7 +57,10 @@ internal struct FreeBsdKevent
     public ulong Extension3;
 }
 
-/// <summary><c>struct timespec</c> of 64-bit systems, sys/_timespec.h of both.</summary>
+/// <summary><c>struct timespec</c> of 64-bit systems.</summary>
+/// <remarks>
+/// Source: sys/_types/_timespec.h of Darwin, sys/_timespec.h of FreeBSD, versions as of <see cref="SystemNumbers"/>.
+/// </remarks>
 [StructLayout(LayoutKind.Sequential)]
 internal struct Timespec
 {

@@ -1,6 +1,6 @@
 namespace KestrelEpollTransport.Native.Bsd;
 
-/// <summary>What differs between the kqueues of the BSDs. Sources as of <see cref="Kevent"/>.</summary>
+/// <summary>What differs between the kqueues of the BSDs. Source as of <see cref="Kevent"/>.</summary>
 /// <param name="EventSize">The distance of two events in a list, in bytes.</param>
 /// <param name="UserFilter">EVFILT_USER.</param>
 internal sealed record KqueueNumbers(int EventSize, short UserFilter)

@@ -40,8 +40,9 @@ internal sealed unsafe partial class NativeKqueueCalls : KqueueCalls
     [LibraryImport("libc", EntryPoint = "kqueue", SetLastError = true)]
     private static partial int NativeCreate();
 
-    // FreeBSD's libc exports the call of FreeBSD 11 too, with the shorter structure; looked up without a version, as the
-    // runtime does, the name is today's.
+    // FreeBSD's libc exports the call of FreeBSD 11 too, with the shorter structure (kevent@FBSD_1.0 beside FBSD_1.5);
+    // looked up without a version, as the runtime does, the name is today's.
+    // Source: lib/libc/sys/Symbol.map, version as of SystemNumbers, and lib/libc/include/compat.h (42edb4e).
     [LibraryImport("libc", EntryPoint = "kevent", SetLastError = true)]
     private static partial int NativeChange(int queue, byte* changes, int changeCount, byte* events, int eventCount, Timespec* timeout);
 }

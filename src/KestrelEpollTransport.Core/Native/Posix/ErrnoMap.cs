@@ -3,7 +3,7 @@ namespace KestrelEpollTransport.Native.Posix;
 /// <summary>Translates a BSD's error numbers into those of <see cref="Errno"/>. Immutable.</summary>
 /// <remarks>
 /// Up to 34 the numbers are those of the seventh edition of Unix, the same everywhere but for 11. From 35 on each family
-/// went its own way. Sources: sys/errno.h of FreeBSD 14 and of xnu-8792 (macOS 13), errno(2) and intro(2).
+/// went its own way. Source: sys/errno.h, versions as of <see cref="SystemNumbers"/>.
 /// </remarks>
 internal sealed class ErrnoMap
 {

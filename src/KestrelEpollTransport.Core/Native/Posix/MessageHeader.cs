@@ -9,7 +9,7 @@ namespace KestrelEpollTransport.Native.Posix;
 /// The four fields that are set lie at the same offsets everywhere. Linux counts the pieces in 8 bytes where the BSDs have 4
 /// and 4 of padding: with zeroes above them the same, little end first. What follows (a control buffer, none here, and
 /// flags) begins at 32 in both; Linux's is the longer, 56 bytes, and so the size here.
-/// Sources: sys/socket.h of FreeBSD 14 and of xnu-8792 (macOS 13); bits/socket.h of glibc 2.31.
+/// Source: sys/socket.h, glibc's bits/socket.h, versions as of <see cref="SystemNumbers"/>.
 /// </remarks>
 [StructLayout(LayoutKind.Explicit, Size = 56)]
 internal unsafe struct MessageHeader

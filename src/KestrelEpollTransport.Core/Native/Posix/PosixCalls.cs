@@ -11,7 +11,8 @@ namespace KestrelEpollTransport.Native.Posix;
 /// </summary>
 internal static unsafe class PosixCalls
 {
-    // The same on Linux, macOS and FreeBSD: sys/socket.h, netinet/in.h, netinet/tcp.h, sys/fcntl.h.
+    // The same on Linux, macOS and FreeBSD.
+    // Source: sys/socket.h, netinet/in.h, netinet/tcp.h, sys/fcntl.h, versions as of SystemNumbers.
     private const int AF_UNIX = 1;
     private const int AF_INET = 2;
     private const int SOCK_STREAM = 1;
