@@ -8,7 +8,7 @@ namespace KestrelEpollTransport.Tests;
 /// </summary>
 internal static unsafe partial class ModelCalls
 {
-    // sys/epoll.h and poll.h, which agree.
+    // Those of epoll and of poll, which agree. Source: linux/eventpoll.h, asm-generic/poll.h of Linux 6.1.
     public const uint Readable = 0x1;
     public const uint Writable = 0x4;
     public const uint Error = 0x8;
@@ -25,7 +25,7 @@ internal static unsafe partial class ModelCalls
     private const int NonBlocking = 0x800;
     private const int GetDescriptorFlags = 1;
 
-    // struct epoll_event is packed on x64, and on no other processor: epoll_ctl(2).
+    // struct epoll_event is packed on x64, and on no other processor. Source: linux/eventpoll.h of Linux 6.1.
     private static readonly bool s_isPacked = RuntimeInformation.ProcessArchitecture == Architecture.X64;
     private static readonly int s_eventSize = s_isPacked ? 12 : 16;
     private static readonly int s_keyOffset = s_isPacked ? 4 : 8;

@@ -8,7 +8,8 @@ namespace KestrelEpollTransport.Tests.Native;
 /// <summary>The BSDs' error numbers against their headers.</summary>
 public class SystemNumbersTests
 {
-    // Name, FreeBSD 14, macOS 13: sys/errno.h. Those up to 34 are the same and Linux's too.
+    // Name, FreeBSD, macOS. Those up to 34 are the same and Linux's too.
+    // Source: sys/errno.h, versions as of SystemNumbers.
     private static readonly (string Name, int FreeBsd, int Darwin)[] s_errors =
     [
         ("EPERM", 1, 1), ("ENOENT", 2, 2), ("EINTR", 4, 4), ("EBADF", 9, 9), ("ENOMEM", 12, 12), ("EACCES", 13, 13),

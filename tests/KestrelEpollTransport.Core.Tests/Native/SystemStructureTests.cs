@@ -13,7 +13,8 @@ public class SystemStructureTests
 {
     private const int Pointer = 8;
 
-    // sys/event.h: uintptr_t, int16_t, uint16_t, uint32_t, intptr_t or int64_t, void *, and on FreeBSD uint64_t[4].
+    // uintptr_t, int16_t, uint16_t, uint32_t, intptr_t or int64_t, void *, and on FreeBSD uint64_t[4].
+    // Source: sys/event.h, versions as of SystemNumbers.
     private static readonly int[] s_kevent = [Pointer, 2, 2, 4, 8, Pointer];
 
     private static readonly string[] s_keventNames =
@@ -57,6 +58,7 @@ public class SystemStructureTests
         Assert.Equal(offsets[1], (int)Marshal.OffsetOf<Timespec>(nameof(Timespec.Nanoseconds)));
     }
 
+    // Source: sys/socket.h, glibc's bits/socket.h, versions as of SystemNumbers.
     [Theory]
     // void *, socklen_t, struct iovec *, int, void *, socklen_t, int.
     [InlineData("macOS and FreeBSD", new[] { 8, 4, 8, 4, 8, 4, 4 }, 48)]
