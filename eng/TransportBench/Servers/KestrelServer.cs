@@ -33,6 +33,8 @@ internal sealed class KestrelServer : IBenchServer
 
         // Below Error, Kestrel tells that its clock stood still: it does whenever the server was stopped between turns.
         builder.Logging.SetMinimumLevel(LogLevel.Error);
+        // And nothing from hosting, which otherwise makes an activity and a log scope for each request, whoever listens.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.Logging.AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         UseTransport(builder.WebHost, transport);
         builder.WebHost.UseKestrelHttpsConfiguration();
@@ -59,6 +61,10 @@ internal sealed class KestrelServer : IBenchServer
         else if (transport == Transport.Epoll)
         {
             host.UseEpollTransport();
+        }
+        else if (transport == Transport.EpollSpin)
+        {
+            host.UseEpollTransport(static options => options.SpinBeforeWait = TimeSpan.FromMicroseconds(50));
         }
         else
         {

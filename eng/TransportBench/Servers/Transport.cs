@@ -16,11 +16,14 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport EpollPool = new("epoll-pool", "epoll, ThreadPool");
     public static readonly Transport EpollInline = new("epoll-inline", "epoll, UnsafeInline");
 
+    /// <summary>For who has a processor to spare for latency: <see cref="KestrelEpollTransport.EpollTransportOptions.SpinBeforeWait"/>.</summary>
+    public static readonly Transport EpollSpin = new("epoll-spin", "epoll, spinning 50 µs");
+
     /// <summary>What the kernel and the loops cost, without Kestrel: what no transport can come below.</summary>
     public static readonly Transport Floor = new("floor", "no Kestrel (the floor)");
 
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, Floor];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1)];

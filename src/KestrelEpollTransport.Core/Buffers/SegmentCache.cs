@@ -16,69 +16,79 @@ internal static class SegmentCache
     private static readonly Lock s_lock = new();
     private static readonly Stack<BufferSegment> s_full = new(MaxFull);
 
-    // A magazine is a stack, linked through the segments. The spare one is full or there is none: so a thread that rents and
-    // returns in turns at the edge of a magazine does not ask the depot each time.
     [ThreadStatic]
-    private static BufferSegment? s_threadLoaded;
-
-    [ThreadStatic]
-    private static int s_threadRounds;
-
-    [ThreadStatic]
-    private static BufferSegment? s_threadSpare;
+    private static Magazines? s_threadMagazines;
 
     /// <summary>An unused segment; null if there is none.</summary>
-    public static BufferSegment? TryTake()
-    {
-        BufferSegment? segment = s_threadLoaded ?? TryReload();
-        if (segment is not null)
-        {
-            s_threadLoaded = segment.Pop();
-            s_threadRounds--;
-        }
-
-        return segment;
-    }
+    public static BufferSegment? TryTake() => Mine.TryTake();
 
     /// <summary>Keeps a segment that nobody uses any more.</summary>
-    public static void Put(BufferSegment segment)
-    {
-        if (s_threadRounds == Rounds)
-        {
-            Unload();
-        }
+    public static void Put(BufferSegment segment) => Mine.Put(segment);
 
-        segment.Push(s_threadLoaded);
-        s_threadLoaded = segment;
-        s_threadRounds++;
-    }
+    private static Magazines Mine => s_threadMagazines ??= new Magazines();
 
-    private static BufferSegment? TryReload()
+    /// <summary>
+    /// A thread's two. The spare one is full, or there is none: so a thread that takes and puts in turns at the edge of a
+    /// magazine does not ask the depot each time. A magazine is a stack, linked through the segments.
+    /// </summary>
+    private sealed class Magazines
     {
-        BufferSegment? full = s_threadSpare;
-        s_threadSpare = null;
-        if (full is null)
+        private BufferSegment? _loaded;
+        private int _rounds;
+        private BufferSegment? _spare;
+
+        public BufferSegment? TryTake()
         {
-            lock (s_lock)
+            BufferSegment? segment = _loaded ?? TryReload();
+            if (segment is not null)
             {
-                s_full.TryPop(out full);
+                _loaded = segment.Pop();
+                _rounds--;
             }
+
+            return segment;
         }
 
-        s_threadLoaded = full;
-        s_threadRounds = full is null ? 0 : Rounds;
-        return full;
-    }
-
-    // The magazine that is loaded is full.
-    private static void Unload()
-    {
-        BufferSegment? full = s_threadSpare;
-        s_threadSpare = s_threadLoaded;
-        s_threadLoaded = null;
-        s_threadRounds = 0;
-        if (full is not null)
+        public void Put(BufferSegment segment)
         {
+            if (_rounds == Rounds)
+            {
+                Unload();
+            }
+
+            segment.Push(_loaded);
+            _loaded = segment;
+            _rounds++;
+        }
+
+        private BufferSegment? TryReload()
+        {
+            BufferSegment? full = _spare;
+            _spare = null;
+            if (full is null)
+            {
+                lock (s_lock)
+                {
+                    s_full.TryPop(out full);
+                }
+            }
+
+            _loaded = full;
+            _rounds = full is null ? 0 : Rounds;
+            return full;
+        }
+
+        private void Unload()
+        {
+            BufferSegment? full = _spare;
+            _spare = _loaded;
+            _loaded = null;
+            _rounds = 0;
+            if (full is null)
+            {
+                return;
+            }
+
             lock (s_lock)
             {
                 if (s_full.Count < MaxFull)
