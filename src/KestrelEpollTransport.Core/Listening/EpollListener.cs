@@ -15,9 +15,10 @@ namespace KestrelEpollTransport.Listening;
 /// </summary>
 /// <remarks>
 /// A place in the queue is reserved before accept(2). With none left the socket is disarmed, and the kernel's backlog
-/// holds the clients. The window: the application takes the last connection just before the loop disarms. The
-/// loop pauses (a lock, and so a fence) and then looks at the number again; the taker lowers the number and
-/// then looks for the pause: one of them resumes.
+/// holds the clients. A place that a loop has reserved for a connection that another loop gets counts for that moment, so the
+/// socket may be disarmed with a place a loop less. The window: the last place is given back just before a loop
+/// disarms. The loop pauses (a lock, and so a fence) and then looks at the number again; who gives a place back lowers the
+/// number and then looks for the pause: one of them resumes.
 /// </remarks>
 internal sealed class EpollListener : IConnectionListener
 {
@@ -85,7 +86,7 @@ internal sealed class EpollListener : IConnectionListener
             {
                 if (_accepted.Reader.TryRead(out EpollConnection? connection))
                 {
-                    OnTaken();
+                    GivePlaceBack();
                     return connection;
                 }
             }
@@ -166,7 +167,7 @@ internal sealed class EpollListener : IConnectionListener
             IoResult accepted = SystemCalls.Accept(_descriptor, address);
             if (accepted.IsError)
             {
-                Interlocked.Decrement(ref _queued);
+                GivePlaceBack();
                 if (!OnAcceptError(loop, accepted.Errno))
                 {
                     return;
@@ -174,7 +175,7 @@ internal sealed class EpollListener : IConnectionListener
             }
             else if (!TryStart(loop, (int)accepted.Value, address))
             {
-                Interlocked.Decrement(ref _queued);
+                GivePlaceBack();
             }
             else
             {
@@ -263,7 +264,8 @@ internal sealed class EpollListener : IConnectionListener
         ResumeIfQueueHasRoom();
     }
 
-    private void OnTaken()
+    // Taken, or reserved for a connection that did not come: another loop may have paused because of it.
+    private void GivePlaceBack()
     {
         Interlocked.Decrement(ref _queued);
         if (_arming.IsPausedFor(AcceptPause.QueueFull))

@@ -26,7 +26,8 @@ public class EpollListenerTests
                 clients.Add(ConnectTo(listener.EndPoint, wire));
             }
 
-            await Timeouts.UntilAsync(() => transport.Load == EpollListener.QueueLimit);
+            // One less: the other loop may have reserved the last place, for a connection that this one got.
+            await Timeouts.UntilAsync(() => transport.Load >= EpollListener.QueueLimit - 1);
             for (int i = 0; i < Surplus; i++)
             {
                 clients.Add(ConnectTo(listener.EndPoint, wire));
@@ -38,7 +39,7 @@ public class EpollListenerTests
                 clients[i].SendAll(BitConverter.GetBytes(i));
             }
 
-            Assert.Equal(EpollListener.QueueLimit, transport.Load);
+            Assert.InRange(transport.Load, EpollListener.QueueLimit - 1, EpollListener.QueueLimit);
             HashSet<int> seen = [];
             while (accepted.Count < clients.Count)
             {
