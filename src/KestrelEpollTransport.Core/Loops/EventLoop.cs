@@ -254,6 +254,8 @@ internal sealed class EventLoop : IDisposable
         _postedLeft = NotCounted;
         if (_spinTicks > 0 && TrySpin())
         {
+            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
+            _observer?.OnLoopAwake();
             return;
         }
 

@@ -10,6 +10,8 @@ internal interface ILoopDriver
 /// <summary>Told by loops when they have something to do.</summary>
 internal interface ILoopObserver
 {
-    /// <summary>A loop woke up, and told so with a full fence. On the loop's thread, once a pass.</summary>
+    /// <summary>
+    /// A loop woke up, and told so with a full fence; or it was awake all the time. On the loop's thread, once a pass.
+    /// </summary>
     void OnLoopAwake();
 }

@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Scheduling;
 using KestrelEpollTransport.Tests.Loops;
 
@@ -22,6 +23,33 @@ public class SchedulingPartsTests
             parts.Loops.Loops[0].Post(new TestWork(() => release.Wait(Timeouts.Limit + Timeouts.Limit)));
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
             parts.Loops.Loops[0].Post(new TestWork(ran.SetResult));
+
+            await ran.Task.OrTimeout();
+        }
+        finally
+        {
+            release.Set();
+        }
+    }
+
+    [Fact]
+    public async Task Loop_ThatIsStuckBeforeItEverSlept_IsHandedOver()
+    {
+        using LogRecorder log = new();
+        using ManualResetEventSlim release = new();
+        EpollTransportOptions options = new()
+        {
+            LoopCount = 1,
+            Scheduling = ApplicationScheduling.Adaptive,
+            SpinBeforeWait = TimeSpan.FromSeconds(1),
+        };
+        using SchedulingParts parts = new(options, log);
+        try
+        {
+            EventLoop loop = parts.Loops.Loops[0];
+            loop.Post(new TestWork(() => release.Wait(Timeouts.Limit + Timeouts.Limit)));
+            TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            loop.Post(new TestWork(ran.SetResult));
 
             await ran.Task.OrTimeout();
         }
