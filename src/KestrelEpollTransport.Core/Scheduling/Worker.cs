@@ -115,17 +115,25 @@ internal sealed class Worker
 
     private bool TryTakeSignal()
     {
-        lock (_signal)
+        try
         {
-            if (!_isGiven)
+            lock (_signal)
             {
-                Monitor.Wait(_signal, _owner.IdleTimeout);
-            }
+                if (!_isGiven)
+                {
+                    Monitor.Wait(_signal, _owner.IdleTimeout);
+                }
 
-            // Whatever the wait says: the time may be over in the moment of the pulse.
-            bool given = _isGiven;
-            _isGiven = false;
-            return given;
+                // Whatever the wait says: the time may be over in the moment of the pulse.
+                bool given = _isGiven;
+                _isGiven = false;
+                return given;
+            }
+        }
+        catch (ThreadInterruptedException)
+        {
+            // Application code interrupted its thread, and had left it when that struck. As if the time were over.
+            return false;
         }
     }
 
