@@ -218,14 +218,18 @@ internal sealed class Workers : ILoopDriver, IDisposable
         }
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {
-            // The system has no more threads for us: as if the bound were here.
+            // The system has no more threads for us: as if the bound were here, unless one came to rest meanwhile.
             lock (_lock)
             {
-                _busy--;
-                _callMissed = true;
+                worker = TryPopResting();
+                if (worker is null)
+                {
+                    _busy--;
+                    _callMissed = true;
+                }
             }
 
-            return false;
+            return worker is not null;
         }
     }
 

@@ -2,10 +2,25 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>
 /// Every interleaving of dear work that comes with workers that leave, while the thread pool, called at the bound, never gets
-/// a thread: no work may wait while a worker rests.
+/// a thread: no work may wait while a worker rests. Beside them a loop may be handed over, and the system may refuse threads.
 /// </summary>
 public class OffLoopCallTests
 {
+    [Flags]
+    public enum Fault
+    {
+        None = 0,
+
+        /// <summary>The pool was called, and until it comes nobody else is.</summary>
+        ForgetsMissedCalls = 1,
+
+        /// <summary>Who is refused a thread does not look whether a worker has come to rest meanwhile.</summary>
+        ForgetsThoseThatRest = 2,
+
+        /// <summary>A worker that was called looks first whether it is one too many.</summary>
+        MayNotCome = 4,
+    }
+
     [Theory]
     [InlineData(1, 1)]
     [InlineData(1, 2)]
@@ -13,24 +28,64 @@ public class OffLoopCallTests
     public void Enqueue_WithAPoolThatNeverComes_LeavesNothingToWaitWhileAWorkerRests(int workers, int works)
     {
         int missed = 0;
-        Explore(workers, works, answersMissedCalls: true, state => missed += state.CallsMissed);
+        Explore(workers, works, Fault.None, look: state => missed += state.CallsMissed);
 
         Assert.True(missed > 0, "The bound was never met.");
     }
 
     [Fact]
-    public void Enqueue_WhereAMissedCallIsNotAnswered_IsFoundStranded()
+    public void Enqueue_WhileALoopIsHandedOver_LeavesNothingToWaitWhileAWorkerRests()
     {
-        // Wrong on purpose: the pool was called, and until it comes nobody else is.
+        int taken = 0;
+        int returned = 0;
+        int left = 0;
+        Explore(workers: 1, works: 1, Fault.None, handsOver: true, look: state =>
+        {
+            taken += state.IsTaken ? 1 : 0;
+            returned += state.IsTaken ? 0 : 1;
+            left += state.TooMany;
+        });
+
+        Assert.True(taken > 0 && returned > 0 && left > 0, $"{taken} taken, {returned} returned, {left} that were one too many.");
+    }
+
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(1, 2)]
+    [InlineData(2, 1)]
+    public void Enqueue_WhileTheSystemRefusesThreads_LeavesNothingToWaitWhileAWorkerRests(int workers, int works)
+    {
+        int refused = 0;
+        Explore(workers, works, Fault.None, refusesThreads: true, look: state => refused += state.Refused);
+
+        Assert.True(refused > 0, "No thread was refused.");
+    }
+
+    [Theory]
+    [InlineData(Fault.ForgetsMissedCalls, 2, false, false)]
+    [InlineData(Fault.ForgetsThoseThatRest, 1, false, true)]
+    [InlineData(Fault.MayNotCome, 1, true, false)]
+    public void Enqueue_WithAFault_IsFoundStranded(Fault fault, int works, bool handsOver, bool refusesThreads)
+    {
         InterleavingException found = Assert.Throws<InterleavingException>(
-            () => Explore(workers: 1, works: 2, answersMissedCalls: false, _ => { }));
+            () => Explore(workers: 1, works, fault, _ => { }, handsOver, refusesThreads));
 
         Assert.Contains("TryCall", found.Message, StringComparison.Ordinal);
     }
 
-    private static void Explore(int workers, int works, bool answersMissedCalls, Action<State> look) => Interleavings.Explore(
-        // All have been called already, for nothing: they may leave at any moment.
-        () => new State { Bound = workers, Busy = workers, Calls = workers, IsCalled = true },
+    private static void Explore(
+        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false) => Interleavings.Explore(
+        // All have been called already, for nothing: they may leave at any moment. Who is refused threads is below its bound.
+        () => new State
+        {
+            Fault = fault,
+            HandsOver = handsOver,
+            RefusesThreads = refusesThreads,
+            Bound = refusesThreads ? workers + 1 : workers,
+            Busy = workers,
+            Calls = workers,
+            IsCalled = true,
+        },
         state =>
         {
             Assert.Equal(0, state.Waiting);
@@ -39,8 +94,9 @@ public class OffLoopCallTests
             look(state);
         },
         [
-            .. Enumerable.Range(1, workers).Select(i => new Actor<State>($"worker {i}", state => Work(state, answersMissedCalls))),
+            .. Enumerable.Range(1, workers).Select(i => new Actor<State>($"worker {i}", Work)),
             .. Enumerable.Range(1, works).Select(i => new Actor<State>($"work {i}", Enqueue)),
+            .. handsOver ? (Actor<State>[])[new("watch", HandOver), new("driver", Drive)] : [],
         ]);
 
     // As WorkQueue.Enqueue.
@@ -65,38 +121,88 @@ public class OffLoopCallTests
 
         state.IsCalled = true;
         yield return "TryCall";
-        if (state.Busy < state.Bound)
+        if (state.Busy >= state.Bound)
         {
-            state.Busy++;
+            state.MissCall();
+            yield break;
+        }
+
+        state.Busy++;
+        if (state.Resting > 0 || !state.RefusesThreads)
+        {
+            state.Resting = Math.Max(0, state.Resting - 1);
+            state.Calls++;
+            yield break;
+        }
+
+        yield return "is refused a thread";
+        state.Refused++;
+        if (state.Resting > 0 && !state.Fault.HasFlag(Fault.ForgetsThoseThatRest))
+        {
+            state.Resting--;
             state.Calls++;
         }
         else
         {
-            state.CallMissed = true;
-            state.CallsMissed++;
+            state.Busy--;
+            state.MissCall();
         }
     }
 
-    // As Worker.Run, WorkQueue.Drain and Workers.TryRest, whose lock is one step.
-    private static IEnumerable<Step> Work(State state, bool answersMissedCalls)
+    // As Worker.Run.
+    private static IEnumerable<Step> Work(State state)
     {
         while (true)
         {
             yield return new Step("is called", () => state.Calls > 0, MayStay: true);
             state.Calls--;
-            yield return "clear the flag";
-            state.IsCalled = false;
-            while (true)
+            if (state.HasReserve || !state.Fault.HasFlag(Fault.MayNotCome))
             {
-                yield return "dequeue";
-                if (state.Waiting == 0)
+                foreach (Step step in Drain(state))
                 {
-                    break;
+                    yield return step;
                 }
+            }
 
-                state.Waiting--;
-                state.Run++;
-                yield return "does more wait?";
+            yield return "TryRest";
+            state.Rest();
+        }
+    }
+
+    // As WorkQueue.Drain.
+    private static IEnumerable<Step> Drain(State state)
+    {
+        yield return "clear the flag";
+        state.IsCalled = false;
+        while (true)
+        {
+            yield return "dequeue";
+            if (state.Waiting == 0)
+            {
+                yield break;
+            }
+
+            state.Waiting--;
+            state.Run++;
+            yield return "does more wait?";
+            if (state.Waiting > 0)
+            {
+                foreach (Step step in CallOnce(state))
+                {
+                    yield return step;
+                }
+            }
+
+            if (!state.HandsOver)
+            {
+                continue;
+            }
+
+            yield return "one too many?";
+            if (!state.HasReserve)
+            {
+                state.TooMany++;
+                yield return "does more wait for others?";
                 if (state.Waiting > 0)
                 {
                     foreach (Step step in CallOnce(state))
@@ -104,30 +210,91 @@ public class OffLoopCallTests
                         yield return step;
                     }
                 }
-            }
 
-            yield return "TryRest";
-            if (state.CallMissed && answersMissedCalls)
-            {
-                state.CallMissed = false;
-                state.Calls++;
-            }
-            else
-            {
-                state.Busy--;
+                yield break;
             }
         }
     }
 
+    // As Workers.TryHandOff. There is a thread for whoever wants one: it drives the loop, or rests.
+    private static IEnumerable<Step> HandOver(State state)
+    {
+        yield return "TryReserve";
+        state.Busy++;
+        state.Resting = Math.Max(0, state.Resting - 1);
+        yield return "TryTake";
+        if (!state.HasReturned)
+        {
+            state.IsTaken = true;
+            yield break;
+        }
+
+        yield return "TryRest";
+        state.Rest();
+    }
+
+    // As Worker.Run with a loop: a dispatch that may be stuck for a moment.
+    private static IEnumerable<Step> Drive(State state)
+    {
+        yield return "TryEnd";
+        state.HasReturned = true;
+        if (!state.IsTaken)
+        {
+            yield break;
+        }
+
+        yield return "is there a reserve?";
+        if (state.HasReserve)
+        {
+            foreach (Step step in Drain(state))
+            {
+                yield return step;
+            }
+        }
+
+        yield return "TryRest";
+        state.Rest();
+    }
+
     private sealed class State
     {
+        public Fault Fault;
+        public bool HandsOver;
+        public bool RefusesThreads;
         public int Bound;
         public int Busy;
+        public int Resting;
         public int Calls;
         public int Waiting;
         public int Run;
         public int CallsMissed;
+        public int Refused;
+        public int TooMany;
         public bool IsCalled;
         public bool CallMissed;
+        public bool IsTaken;
+        public bool HasReturned;
+
+        public bool HasReserve => Busy <= Bound;
+
+        public void MissCall()
+        {
+            CallMissed = true;
+            CallsMissed++;
+        }
+
+        // As Workers.TryRest, whose lock is one step.
+        public void Rest()
+        {
+            if (CallMissed && HasReserve && !Fault.HasFlag(Fault.ForgetsMissedCalls))
+            {
+                CallMissed = false;
+                Calls++;
+                return;
+            }
+
+            Busy--;
+            Resting++;
+        }
     }
 }
