@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -19,15 +20,21 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
 
+    /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
+    private const int MaxQuickInARow = 8;
+
     private readonly ConcurrentQueue<IThreadPoolWorkItem> _first = new();
     private readonly ConcurrentQueue<IThreadPoolWorkItem> _queue = new();
     private int _called;
+
+    // A hint: threads may overwrite each other's counts.
+    private int _quickInARow;
 
     private bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     /// <param name="work">What to run.</param>
-    /// <param name="isQuick">Whether it comes before all work that is not.</param>
+    /// <param name="isQuick">Whether it comes before work that is not, but for a small part of that.</param>
     public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false)
     {
         (isQuick ? _first : _queue).Enqueue(work);
@@ -52,7 +59,7 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     protected void Drain(in ThreadBaseline baseline, long untilMs)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (_first.TryDequeue(out IThreadPoolWorkItem? work) || _queue.TryDequeue(out work))
+        while (TryDequeue(out IThreadPoolWorkItem? work))
         {
             if (!IsEmpty)
             {
@@ -71,6 +78,22 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
                 return;
             }
         }
+    }
+
+    private bool TryDequeue([NotNullWhen(true)] out IThreadPoolWorkItem? work)
+    {
+        if (_quickInARow < MaxQuickInARow && _first.TryDequeue(out work))
+        {
+            _quickInARow++;
+            return true;
+        }
+
+        if (_quickInARow != 0)
+        {
+            _quickInARow = 0;
+        }
+
+        return _queue.TryDequeue(out work) || _first.TryDequeue(out work);
     }
 
     private void CallOnce()

@@ -49,6 +49,35 @@ public class PoolQueueTests
         Assert.Equal(["quick", "slow 1", "slow 2"], ran);
     }
 
+    [Fact]
+    public void Enqueue_OfQuickWorkForEver_RunsWhatWaitedAllTheSame()
+    {
+        const int Endless = 1_000;
+        HeldQueue queue = new();
+        int quick = 0;
+        int[] before = new int[3];
+        for (int i = 0; i < before.Length; i++)
+        {
+            int slow = i;
+            queue.Enqueue(new Work(() => before[slow] = quick));
+        }
+
+        // Two at a time, so that there is always one that waits.
+        queue.Enqueue(new Work(RunQuick), isQuick: true);
+        queue.Enqueue(new Work(RunQuick), isQuick: true);
+        ((IThreadPoolWorkItem)queue).Execute();
+
+        Assert.Equal([8, 16, 24], before);
+
+        void RunQuick()
+        {
+            if (++quick < Endless)
+            {
+                queue.Enqueue(new Work(RunQuick), isQuick: true);
+            }
+        }
+    }
+
     /// <summary>Nobody comes when it calls: the test does.</summary>
     private sealed class HeldQueue : WorkQueue
     {
