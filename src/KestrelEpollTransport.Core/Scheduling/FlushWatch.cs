@@ -59,7 +59,8 @@ internal sealed class FlushWatch : IWatched
             DueFlush due = new(flush, _logger);
             if (_workers is { IsExhausted: false })
             {
-                _workers.OffLoop.Enqueue(due);
+                // Before dear work, which may block all workers there are: from here on the watch does not look any more.
+                _workers.OffLoop.Enqueue(due, isQuick: true);
             }
             else
             {

@@ -1,0 +1,58 @@
+using System.Collections.Concurrent;
+using KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Tests.Loops;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+/// <summary>How bytes that are due are sent.</summary>
+public class FlushWatchTests
+{
+    [Fact]
+    public async Task Look_WhileDearWorkWaits_SendsBeforeThatRuns()
+    {
+        using LogRecorder log = new();
+        using WatchThread thread = new(log);
+        Worker? called = null;
+        using Workers workers = new(maxBusy: 2, loopCount: 1)
+        {
+            // The first one comes when the test says so, and the next one not at all: one thread runs everything.
+            StartThread = worker => Interlocked.CompareExchange(ref called, worker, null),
+        };
+        FlushWatch watch = new(thread, workers, log);
+        ConcurrentQueue<string> ran = new();
+        TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        workers.OffLoop.Enqueue(new TestWork(() => Run("dear")));
+        watch.Add(new Flush(isDue: true, () => Run("flush")));
+
+        // Looked at in turn: the one before it is on its way.
+        Flush next = new(isDue: false, static () => { });
+        watch.Add(next);
+        await next.Looked.Task.OrTimeout();
+        called!.Start();
+        await all.Task.OrTimeout();
+
+        Assert.Equal(["flush", "dear"], ran);
+
+        void Run(string what)
+        {
+            ran.Enqueue(what);
+            if (ran.Count == 2)
+            {
+                all.SetResult();
+            }
+        }
+    }
+
+    private sealed class Flush(bool isDue, Action send) : IWatchedFlush
+    {
+        public TaskCompletionSource Looked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public bool IsDue()
+        {
+            Looked.SetResult();
+            return isDue;
+        }
+
+        public void SendDue() => send();
+    }
+}
