@@ -3,7 +3,10 @@
 
 check "microbenchmarks: nothing of the transport's allocates" 180 \
   dotnet run --configuration Release --project eng/Microbenchmarks -- --quick
-check "TransportBench: a short comparison" 240 \
-  eng/bench.sh --quick --pairs 1 --transports epoll,floor --scenarios json-64,h2,isolation-100 --output "$work/bench"
-check "TransportBench: its page and its charts are there" 5 \
-  test -s "$work/bench/results.md" -a -s "$work/bench/results.json"
+if (($(nproc) > 1)); then
+  check "TransportBench: a short comparison" 240 \
+    eng/bench.sh --quick --pairs 1 --transports epoll,floor --scenarios json-64,h2,isolation-100 --output "$work/bench"
+  check "TransportBench: its page and its figures are there" 5 test -s "$work/bench/results.md" -a -s "$work/bench/results.json"
+else
+  echo "        TransportBench needs a processor for the server and one for the load: left out"
+fi
