@@ -91,7 +91,7 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Whether the driving thread runs, or would if it had a processor; false: blocked, or not known.</summary>
     public bool IsDriverRunnable => _driverThread?.IsRunnable() == true;
 
-    /// <summary>Whether it was stopped, and the thread pool runs what it left.</summary>
+    /// <summary>Whether it was stopped, and the thread pool runs what it left; its thread may still be held by a dispatch.</summary>
     public bool HasEnded => _ended;
 
     /// <summary>Whether it waits for nothing at this moment.</summary>
@@ -184,6 +184,17 @@ internal sealed class EventLoop : IDisposable
     /// that it drives.
     /// </summary>
     public bool WaitForEnd(TimeSpan timeout) => !IsDriver && _endedEvent.Wait(timeout);
+
+    /// <summary>
+    /// For a stopped loop that did not end in time: the thread pool runs what is posted, before it and from now on. What holds
+    /// the loop's thread may wait for just that, and nobody will take the loop over any more.
+    /// </summary>
+    public void GiveUp()
+    {
+        _ended = true;
+        Interlocked.MemoryBarrier();
+        MoveWorkToPool();
+    }
 
     /// <summary>
     /// Takes the loop from the thread that is stuck in <paramref name="dispatch"/>. True: the caller has to give it to
@@ -385,9 +396,7 @@ internal sealed class EventLoop : IDisposable
     {
         // The runtime gives the id of a thread that ended to another one.
         _driver = 0;
-        _ended = true;
-        Interlocked.MemoryBarrier();
-        MoveWorkToPool();
+        GiveUp();
 
         // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
         // dispatch, or may have stopped waiting for one that application code holds.

@@ -85,7 +85,10 @@ internal sealed class LoopGroup : IDisposable
         return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
     }
 
-    /// <summary>Ends everything that lives on the loops, stops them, and waits a while for their ends.</summary>
+    /// <summary>
+    /// Ends everything that lives on the loops, stops them, and waits a while for their ends; the thread pool runs what a loop that
+    /// did not end leaves.
+    /// </summary>
     public void Dispose()
     {
         lock (_lock)
@@ -117,7 +120,10 @@ internal sealed class LoopGroup : IDisposable
         {
             // One that application code holds ends, and closes its poller, when that code returns.
             TimeSpan left = EndTimeout - Stopwatch.GetElapsedTime(began);
-            loop.WaitForEnd(left > TimeSpan.Zero ? left : TimeSpan.Zero);
+            if (!loop.WaitForEnd(left > TimeSpan.Zero ? left : TimeSpan.Zero))
+            {
+                loop.GiveUp();
+            }
         }
     }
 

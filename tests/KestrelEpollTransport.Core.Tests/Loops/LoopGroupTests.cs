@@ -43,6 +43,29 @@ public sealed class LoopGroupTests : IDisposable
     }
 
     [Fact]
+    public async Task Dispose_OfALoopThatIsHeldUntilWhatWaitsForItRuns_HasThePoolRunThat()
+    {
+        using LoopGroup group = new(1, new LoopThread(), _log) { EndTimeout = TimeSpan.FromMilliseconds(50) };
+        EventLoop loop = group.Loops[0];
+        TaskCompletionSource holds = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        using ManualResetEventSlim ran = new();
+        loop.Post(new TestWork(() =>
+        {
+            holds.SetResult();
+            ran.Wait(Timeouts.Limit + Timeouts.Limit);
+        }));
+        await holds.Task.OrTimeout();
+        TaskCompletionSource before = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(new TestWork(before.SetResult));
+
+        group.Dispose();
+
+        await before.Task.OrTimeout();
+        loop.Post(new TestWork(ran.Set));
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
+    [Fact]
     public void Balance_WhereOneLoopAcceptsEverything_SpreadsIt()
     {
         EventLoop[] loops = _group.Loops.ToArray();
@@ -175,7 +198,7 @@ public sealed class LoopGroupTests : IDisposable
         await Task.Run(group.Dispose).OrTimeout();
 
         Assert.True(Stopwatch.GetElapsedTime(began) < 3 * group.EndTimeout, "It waited for one after the other.");
-        Assert.All(loops, loop => Assert.False(loop.HasEnded));
+        Assert.All(loops, loop => Assert.False(loop.WaitForEnd(TimeSpan.Zero)));
         release.Set();
         Assert.All(loops, loop => Assert.True(loop.WaitForEnd(Timeouts.Limit)));
     }
