@@ -51,6 +51,7 @@ internal sealed class EventLoop : IDisposable
     private int _eventCount;
     private int _eventCursor;
     private int _postedLeft;
+    private LoopYield _yield;
     private IDispatched? _dispatched;
     private volatile int _driver;
     private volatile KernelThread? _driverThread;
@@ -260,6 +261,7 @@ internal sealed class EventLoop : IDisposable
 
     private void Wait()
     {
+        GiveWay();
         _dispatched = null;
         _eventCursor = 0;
         _postedLeft = NotCounted;
@@ -281,6 +283,16 @@ internal sealed class EventLoop : IDisposable
         _eventCount = _poller.Wait(_events, timeoutMs);
         _gate.EndSleep();
         _observer?.OnLoopAwake();
+    }
+
+    private void GiveWay()
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (_yield.IsDue(_eventCount, now))
+        {
+            Thread.Yield();
+            _yield.OnBack(now, Stopwatch.GetTimestamp());
+        }
     }
 
     // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.

@@ -1,0 +1,42 @@
+using System.Diagnostics;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>
+/// When a loop gives way, between two passes, to threads that wait for its processor: clients on the same machine, handlers
+/// that went on elsewhere. Where loops and others share processors, a loop that goes straight on finds an event or two in each
+/// pass, and who would make more of them waits for the scheduler's next tick, 1 to 4 ms. For the loop's thread.
+/// </summary>
+/// <remarks>
+/// sched_yield(2) costs a fraction of a microsecond where nobody waits. But a thread that computes uses up all it is given, and so
+/// a loop that waited for one does not give way again for <see cref="RestFactor"/> times as long.
+/// </remarks>
+internal struct LoopYield
+{
+    /// <summary>A pass with fewer events has kept nobody waiting.</summary>
+    private const int MinEvents = 2;
+
+    /// <summary>At most one part in so many of a loop's time goes to threads that compute.</summary>
+    internal const int RestFactor = 20;
+
+    /// <summary>Who answers a burst is back by then; in the ticks of <see cref="Stopwatch"/>.</summary>
+    internal static readonly long TooLong = Stopwatch.Frequency / 1000 * 3;
+
+    private long _restsUntil;
+
+    /// <summary>Whether to give way after a pass.</summary>
+    /// <param name="events">How many events the pass had.</param>
+    /// <param name="now">The time, in the ticks of <see cref="Stopwatch"/>.</param>
+    public readonly bool IsDue(int events, long now) => events >= MinEvents && now >= _restsUntil;
+
+    /// <summary>The loop gave way, and has its processor again.</summary>
+    /// <param name="before">When it gave way.</param>
+    /// <param name="now">The time.</param>
+    public void OnBack(long before, long now)
+    {
+        if (now - before > TooLong)
+        {
+            _restsUntil = now + ((now - before) * RestFactor);
+        }
+    }
+}
