@@ -42,6 +42,7 @@ internal sealed class EventLoop : IDisposable
     private LoopOwnership _ownership;
     private WakeGate _gate;
     private int _load;
+    private int _registered;
     private volatile bool _refusing;
     private volatile bool _stopping;
     private volatile bool _ended;
@@ -51,6 +52,7 @@ internal sealed class EventLoop : IDisposable
     private int _eventCount;
     private int _eventCursor;
     private int _postedLeft;
+    private int _registeredBefore;
     private LoopYield _yield;
     private IDispatched? _dispatched;
     private volatile int _driver;
@@ -106,6 +108,8 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Registers a descriptor; its first readiness may be told before this returns.</summary>
     public IoResult Register(ILoopHandler handler, int descriptor, Interest interest)
     {
+        // A hint: one that gets lost matters nothing.
+        _registered++;
         _handlers.Add(handler);
         IoResult result = _refusing ? IoResult.Failure(Errno.EBADF) : _poller.Register(descriptor, interest, handler.Token);
         if (result.IsError)
@@ -287,8 +291,12 @@ internal sealed class EventLoop : IDisposable
 
     private void GiveWay()
     {
+        // With new connections it goes on to those that wait behind them: the thread pool, which starts them, has time then.
+        int registered = _registered;
+        bool isSettled = registered == _registeredBefore;
+        _registeredBefore = registered;
         long now = Stopwatch.GetTimestamp();
-        if (_yield.IsDue(_eventCount, now))
+        if (isSettled && _yield.IsDue(_eventCount, now))
         {
             Thread.Yield();
             _yield.OnBack(now, Stopwatch.GetTimestamp());
