@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -60,7 +59,7 @@ internal struct DispatchProfile
             _score = new CostScore(DearWeight, isDear: !_history.StartsInline);
         }
 
-        return Stopwatch.GetTimestamp();
+        return DispatchCost.Begin(isOffLoop: _score.IsDear);
     }
 
     /// <summary>The dispatch is over.</summary>
@@ -70,7 +69,8 @@ internal struct DispatchProfile
     {
         if (_history is not null)
         {
-            long cost = (Stopwatch.GetTimestamp() - began) / Math.Max(reads, 1);
+            reads = Math.Max(reads, 1);
+            long cost = DispatchCost.End(began, _history.LimitTicks * reads) / reads;
             Note(cost > _history.LimitTicks, cost > _history.LimitTicks * StartFactor);
         }
     }

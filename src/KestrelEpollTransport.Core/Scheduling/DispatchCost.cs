@@ -1,0 +1,46 @@
+using System.Diagnostics;
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>
+/// What a dispatch cost: the time it took. But of one that ran off the loop, and did nothing but compute, what it computed:
+/// threads that compete for a processor make each other look dear, and would never be told to be cheap.
+/// </summary>
+/// <remarks>A dispatch ends on the thread that it began on: what it began with is kept there.</remarks>
+internal static class DispatchCost
+{
+    [ThreadStatic]
+    private static long s_threadBegan;
+
+    [ThreadStatic]
+    private static ThreadUsage s_threadUsage;
+
+    /// <summary>A dispatch begins. Returns the time, which <see cref="End"/> wants to know.</summary>
+    /// <param name="isOffLoop">Whether to ask the kernel also.</param>
+    public static long Begin(bool isOffLoop)
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (isOffLoop && ThreadUsage.OfThisThread() is { } usage)
+        {
+            s_threadBegan = now;
+            s_threadUsage = usage;
+        }
+
+        return now;
+    }
+
+    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <param name="began">What <see cref="Begin"/> returned.</param>
+    /// <param name="limit">A time that nobody has to look into.</param>
+    public static long End(long began, long limit)
+    {
+        long time = Stopwatch.GetTimestamp() - began;
+        if (time <= limit || began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage || usage.Sleeps != s_threadUsage.Sleeps)
+        {
+            return time;
+        }
+
+        return usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
+    }
+}

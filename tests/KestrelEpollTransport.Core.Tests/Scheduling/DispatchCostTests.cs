@@ -1,0 +1,107 @@
+using System.Diagnostics;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Native;
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+[Collection(RunsAlone.Name)]
+public class DispatchCostTests
+{
+    private static readonly long s_ms = Stopwatch.Frequency / 1000;
+
+    [Fact]
+    public void OnTheLoop_WhatItCost_IsTheTime()
+    {
+        long began = DispatchCost.Begin(isOffLoop: false);
+        Compute(s_ms);
+
+        Assert.InRange(DispatchCost.End(began, limit: 0), s_ms, long.MaxValue);
+    }
+
+    [Fact]
+    public void OffTheLoop_WhoBlocks_CostsTheTime()
+    {
+        long began = DispatchCost.Begin(isOffLoop: true);
+        Thread.Sleep(20);
+
+        Assert.InRange(DispatchCost.End(began, limit: 0), 19 * s_ms, long.MaxValue);
+    }
+
+    [Fact]
+    public void OffTheLoop_WhoComputes_CostsWhatItComputes()
+    {
+        ThreadUsage before = ThreadUsage.OfThisThread()!.Value;
+        long began = DispatchCost.Begin(isOffLoop: true);
+        while (ThreadUsage.OfThisThread()!.Value.ProcessorTicks - before.ProcessorTicks < 10 * s_ms)
+        {
+            Compute(s_ms);
+        }
+
+        Assert.InRange(DispatchCost.End(began, limit: 0), 9 * s_ms, long.MaxValue);
+    }
+
+    [Fact]
+    public void OffTheLoop_WhoWaitsForAProcessor_DoesNotPayForIt()
+    {
+        // One turn is proof enough: in another the collector may have stopped the thread, which counts as waiting.
+        double best = double.MaxValue;
+        BusyProcessor.Run(() =>
+        {
+            for (int turn = 0; turn < 10; turn++)
+            {
+                long began = DispatchCost.Begin(isOffLoop: true);
+                Compute(40 * s_ms);
+                double cost = DispatchCost.End(began, limit: 0);
+                best = Math.Min(best, cost / (Stopwatch.GetTimestamp() - began));
+            }
+        });
+
+        Assert.InRange(best, double.Epsilon, 0.75);
+    }
+
+    [Fact]
+    public void OffTheLoop_ADispatchWithinAnother_LeavesTheOuterOneTheTime()
+    {
+        long outer = DispatchCost.Begin(isOffLoop: true);
+        Compute(s_ms);
+        DispatchCost.End(DispatchCost.Begin(isOffLoop: true), limit: 0);
+        Compute(s_ms);
+
+        Assert.InRange(DispatchCost.End(outer, limit: 0), 2 * s_ms, long.MaxValue);
+    }
+
+    [Fact]
+    public void ConnectionThatIsCheap_WhereProcessorsAreBusy_ComesBackToTheLoop()
+    {
+        // Each dispatch computes less than the limit, and takes longer because another thread has the processor in between.
+        const int LimitMs = 5;
+        DispatchProfile profile = new(new DispatchHistory(TimeSpan.FromMilliseconds(LimitMs), new SchedulingCounters(1)));
+        profile.Begin();
+        profile.Note(isDear: true, isDearStart: true);
+        profile.Note(isDear: true, isDearStart: true);
+        int dispatches = 0;
+        BusyProcessor.Run(() =>
+        {
+            for (; dispatches < 500 && !profile.RunsInline; dispatches++)
+            {
+                long began = profile.Begin();
+                long before = ThreadUsage.OfThisThread()!.Value.ProcessorTicks;
+                while (ThreadUsage.OfThisThread()!.Value.ProcessorTicks - before < (LimitMs - 1) * s_ms)
+                {
+                }
+
+                profile.End(began, 1);
+            }
+        });
+
+        Assert.InRange(dispatches, 64, 499);
+    }
+
+    private static void Compute(long ticks)
+    {
+        for (long began = Stopwatch.GetTimestamp(); Stopwatch.GetTimestamp() - began < ticks;)
+        {
+        }
+    }
+}
