@@ -9,7 +9,7 @@ public enum ApplicationScheduling
     /// <summary>
     /// The transport decides, by what a connection's code has cost so far. This is the default. Cheap code runs on its loop's own
     /// thread; dear code on threads that the transport keeps for it, at most <see cref="EpollTransportOptions.MaxWorkers"/>,
-    /// and beyond those on the .NET thread pool. Code that blocks its loop for longer than
+    /// and, where none of those comes back, on the .NET thread pool. Code that blocks its loop for longer than
     /// <see cref="EpollTransportOptions.HandOffLimit"/> keeps its thread and loses the loop: another thread goes on with everyone
     /// else's connections.
     /// </summary>

@@ -48,15 +48,16 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly take longer than this, in elapsed
-    /// time for each read that they serve, runs on workers instead of its loop until they are shorter again.
+    /// time for each read that they serve (on workers, and where they never wait for anything: in processor time), runs on workers instead of its loop until they are shorter again.
     /// Default: 100 µs. Limits: 1 µs to 1 minute.
     /// </summary>
     public TimeSpan DemotionLimit { get; set; } = TimeSpan.FromMicroseconds(100);
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: the most threads, besides those that drive the loops, that run or are
-    /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it dear dispatches go
-    /// to the thread pool; one more per loop may be blocked by code that was thought to be cheap.
+    /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it dear dispatches wait
+    /// for the next thread that is done, and go to the thread pool where none is for 100 ms; one more per loop may be blocked by code
+    /// that was thought to be cheap.
     /// Default: 256. Limits: 1 to 32,767.
     /// </summary>
     public int MaxWorkers { get; set; } = 256;

@@ -17,10 +17,10 @@ internal sealed class SchedulingCounters
     /// <summary>Dispatches that ran on their loop.</summary>
     public long Inline => _inline.Sum(static count => count.Value);
 
-    /// <summary>Dispatches that were sent to workers.</summary>
+    /// <summary>Dispatches that ran on workers.</summary>
     public long OnWorkers => Volatile.Read(ref _onWorkers);
 
-    /// <summary>Dispatches that went to the thread pool because workers had run out.</summary>
+    /// <summary>Dispatches that ran on the thread pool because workers had run out.</summary>
     public long OnPool => Volatile.Read(ref _onPool);
 
     /// <summary>Loops that were given to another thread.</summary>
@@ -34,9 +34,7 @@ internal sealed class SchedulingCounters
 
     public void RanInline(int loop) => Interlocked.Increment(ref _inline[loop].Value);
 
-    public void SentToWorkers() => Interlocked.Increment(ref _onWorkers);
-
-    public void SentToPool() => Interlocked.Increment(ref _onPool);
+    public void RanOffLoop(bool onWorker) => Interlocked.Increment(ref onWorker ? ref _onWorkers : ref _onPool);
 
     public void HandedOff() => Interlocked.Increment(ref _handOffs);
 

@@ -5,7 +5,7 @@ namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// Resumes run on their loop as long as their connection is cheap, on a worker when it is not, and on the thread pool when
-/// workers have run out.
+/// workers have run out and none comes back.
 /// </summary>
 internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters, WorkerAlarm alarm) : ConnectionScheduler
 {
@@ -37,7 +37,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         {
             // Should it block, nobody could take this loop over. By itself, and not behind the dear work that waits.
             alarm.WorkersRanOut();
-            counters.SentToPool();
+            counters.RanOffLoop(onWorker: false);
             ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
         }
     }
@@ -47,11 +47,6 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         if (workers.IsExhausted)
         {
             alarm.WorkersRanOut();
-            counters.SentToPool();
-        }
-        else
-        {
-            counters.SentToWorkers();
         }
 
         // Who proves to be cheap must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers

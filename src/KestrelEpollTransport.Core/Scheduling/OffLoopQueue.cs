@@ -3,24 +3,111 @@ using KestrelEpollTransport.Loops;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Work that is too dear for the loops, on its way to a worker; to the thread pool once <see cref="Workers"/> has none left.
-/// Nothing ever queues behind workers that are blocked.
+/// Work that is too dear for the loops, on its way to a worker; and, as far as they don't keep up, to the thread pool.
+/// Thread-safe.
 /// </summary>
-internal sealed class OffLoopQueue(Workers workers) : WorkQueue
+/// <remarks>
+/// When all workers are busy, the next one that is done goes on with what waits. The pool would not do it sooner, and meanwhile
+/// threads of it would be blocked that others need: Kestrel starts each new connection there. So the pool gets one call each
+/// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
+/// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
+/// for all there is, until a worker is back.
+/// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
+/// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
+/// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
+/// </remarks>
+internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
 {
+    /// <summary>How many looks of the watch work waits for before the pool is called: 100 ms.</summary>
+    internal const int LooksPerCall = 50;
+
     private const long NoLimit = long.MaxValue;
 
-    protected override void CallThread()
-    {
-        if (!workers.TryCall())
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-        }
-    }
+    // Of the watch.
+    private int _looks;
+
+    // Written by workers whenever it is not set.
+    private volatile bool _moved;
+    private volatile bool _isStuck;
+    private volatile bool _isUnwatched;
+    private int _poolCalls;
+
+    bool IWatched.IsQuiet => IsEmpty;
 
     /// <summary>A worker that was called has come.</summary>
     public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
 
+    /// <summary>Nobody will look any more: what waits, and does not find a worker from now on, goes to the thread pool.</summary>
+    public void GiveUp()
+    {
+        _isUnwatched = true;
+        Interlocked.MemoryBarrier();
+        if (!IsEmpty)
+        {
+            CallPool();
+        }
+    }
+
+    void IWatched.Look(TimeSpan elapsed)
+    {
+        if (IsEmpty)
+        {
+            _looks = 0;
+        }
+        else if (++_looks >= LooksPerCall)
+        {
+            _looks = 0;
+            _isStuck = !_moved;
+            _moved = false;
+            CallPool();
+        }
+    }
+
+    protected override void CallThread()
+    {
+        if (workers.TryCall())
+        {
+            return;
+        }
+
+        // Enqueuing has fenced: either this sees that nobody looks, or who gave up sees the work.
+        if (_isStuck || _isUnwatched || workers.CallWatch is not { } callWatch)
+        {
+            CallPool();
+        }
+        else
+        {
+            Interlocked.MemoryBarrier();
+            callWatch();
+        }
+    }
+
+    protected override void OnPoolThread() => Interlocked.Exchange(ref _poolCalls, 0);
+
+    protected override void OnTaken(IThreadPoolWorkItem work, long untilMs)
+    {
+        bool isWorker = untilMs == NoLimit;
+        if (isWorker && !_moved)
+        {
+            _moved = true;
+            _isStuck = false;
+        }
+
+        if (work is IResumable)
+        {
+            workers.Counters?.RanOffLoop(isWorker);
+        }
+    }
+
     // A worker too many goes back to the reserve.
     protected override bool ShouldLeave(long untilMs) => untilMs == NoLimit ? !workers.HasReserve : base.ShouldLeave(untilMs);
+
+    // One that was called and has not come takes along whatever there is when it comes.
+    private void CallPool()
+    {
+        if (Interlocked.Exchange(ref _poolCalls, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
 }

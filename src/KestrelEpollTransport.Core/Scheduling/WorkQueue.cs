@@ -30,7 +30,7 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
 
-    private bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
+    protected bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     /// <param name="work">What to run.</param>
@@ -43,8 +43,20 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
 
     void IThreadPoolWorkItem.Execute()
     {
+        OnPoolThread();
+
         // The pool restores a thread between its items, and to it all of these are one.
         Drain(ThreadBaseline.Capture(), Environment.TickCount64 + MaxPoolRunMs);
+    }
+
+    /// <summary>The thread pool has come, and drains next.</summary>
+    protected virtual void OnPoolThread()
+    {
+    }
+
+    /// <summary>A thread is about to run <paramref name="work"/>.</summary>
+    protected virtual void OnTaken(IThreadPoolWorkItem work, long untilMs)
+    {
     }
 
     /// <summary>Whether a thread is to leave what still waits to the next one.</summary>
@@ -66,6 +78,7 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
                 CallOnce();
             }
 
+            OnTaken(work, untilMs);
             work.Execute();
             baseline.Restore();
             if (ShouldLeave(untilMs))

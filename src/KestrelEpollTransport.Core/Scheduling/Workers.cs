@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -23,7 +24,7 @@ internal enum HandOff
 /// </summary>
 /// <remarks>
 /// <i>Busy</i> is a worker that runs dear work, or is stuck in a dispatch that cost it its loop. Dear work gets workers while fewer
-/// than the bound are busy, and the thread pool beyond. A hand-over may go on for one worker more per loop, and dispatches
+/// than the bound are busy; beyond, see <see cref="OffLoopQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
 /// are inline only while all of that reserve is there (<see cref="HasReserve"/>): so when one stuck dispatch eats into it, every
 /// other loop, which may be in a dispatch at that moment, still has its worker, and the loop that was handed over resumes no
 /// application until the reserve is whole. Application code that waits for other requests of the same server never blocks the
@@ -64,6 +65,15 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>Starts a worker's thread. Settable for tests of a system that has none left.</summary>
     public Action<Worker> StartThread { get; init; } = static worker => worker.Start();
 
+    /// <summary>
+    /// Has the watch look at <see cref="OffLoop"/>, after a full fence; null: nobody looks, and where workers don't suffice the
+    /// thread pool is called at once.
+    /// </summary>
+    public Action? CallWatch { get; init; }
+
+    /// <summary>Counts what runs off the loops; null: nobody wants to know.</summary>
+    public SchedulingCounters? Counters { get; init; }
+
     /// <summary>For what is too dear for the loops.</summary>
     public OffLoopQueue OffLoop { get; }
 
@@ -102,8 +112,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
     }
 
     /// <summary>
-    /// Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy. The thread pool, which is called
-    /// instead, may be long in coming, and until then nobody else is called: so the next worker that is done answers first.
+    /// Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy. Nobody else may be called for long:
+    /// the next worker that is done answers.
     /// </summary>
     public bool TryCall()
     {
@@ -191,6 +201,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
             _all.ExceptWith(resting);
         }
 
+        OffLoop.GiveUp();
         Array.ForEach(resting, static worker => worker.End());
         Array.ForEach(resting, static worker => worker.Join(s_joinTimeout));
     }

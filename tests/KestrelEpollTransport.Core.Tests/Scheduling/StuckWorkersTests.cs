@@ -1,0 +1,155 @@
+using KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Tests.Loops;
+
+namespace KestrelEpollTransport.Tests.Scheduling;
+
+/// <summary>Dear work that waits because all workers are busy, and a watch that looks when the test says so.</summary>
+public sealed class StuckWorkersTests : IDisposable
+{
+    private readonly List<Blocked> _all = [];
+    private readonly Workers _workers;
+    private int _watchCalls;
+
+    public StuckWorkersTests() => _workers = new Workers(maxBusy: 2, loopCount: 1) { CallWatch = () => _watchCalls++ };
+
+    public void Dispose()
+    {
+        _all.ForEach(static blocked => blocked.Release());
+        _workers.Dispose();
+    }
+
+    [Fact]
+    public async Task Work_WhileAllWorkersAreBusy_IsTakenByTheNextThatIsDone()
+    {
+        Blocked first = await RunAsync();
+        await RunAsync();
+
+        Blocked waits = Enqueue();
+        Assert.Equal(1, _watchCalls);
+        Look(OffLoopQueue.LooksPerCall - 1);
+        first.Release();
+
+        Assert.Same(await first.Thread, await waits.Thread.OrTimeout());
+    }
+
+    [Fact]
+    public async Task Work_WhileNoWorkerComesBack_GoesToThePool()
+    {
+        Blocked first = await RunAsync();
+        Blocked second = await RunAsync();
+        Blocked waits = Enqueue();
+
+        // The first looks find that workers have taken something lately: they are late, and not stuck.
+        Look(OffLoopQueue.LooksPerCall);
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        int calls = _watchCalls;
+        waits = Enqueue();
+        Assert.Equal(calls + 1, _watchCalls);
+        Look(OffLoopQueue.LooksPerCall);
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+
+        // From here on it does not wait for a look.
+        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.Equal(calls + 1, _watchCalls);
+
+        // Until a worker is back.
+        first.Release();
+        await Timeouts.UntilAsync(() => !_workers.IsExhausted);
+        Blocked back = await RunAsync();
+        Assert.False((await back.Thread).IsThreadPoolThread);
+        waits = Enqueue();
+        Assert.Equal(calls + 2, _watchCalls);
+        second.Release();
+        Assert.Same(await second.Thread, await waits.Thread.OrTimeout());
+    }
+
+    [Fact]
+    public async Task Looks_AtAnEmptyQueue_DoNotCount()
+    {
+        Blocked first = await RunAsync();
+        await RunAsync();
+        Look(OffLoopQueue.LooksPerCall - 1);
+
+        Blocked waits = Enqueue();
+        Look(1);
+        first.Release();
+
+        Assert.Same(await first.Thread, await waits.Thread.OrTimeout());
+    }
+
+    [Fact]
+    public async Task Work_ThatWaitsWhenTheTransportEnds_GoesToThePool()
+    {
+        await RunAsync();
+        await RunAsync();
+        Blocked waits = Enqueue();
+
+        _workers.Dispose();
+
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.Equal(1, _watchCalls);
+    }
+
+    [Fact]
+    public async Task Work_ThatFindsNoWorkerWhileTheWatchIsParked_WakesIt()
+    {
+        using LogRecorder log = new();
+        using WatchThread watch = new(log);
+        using Workers workers = new(maxBusy: 1, loopCount: 1) { CallWatch = watch.Unpark };
+        watch.Add(workers.OffLoop);
+        watch.Unpark();
+        await Timeouts.UntilAsync(() => watch.IsParked);
+        Blocked first = new();
+        _all.Add(first);
+        workers.OffLoop.Enqueue(first);
+        await first.Thread.OrTimeout();
+
+        Blocked waits = new();
+        _all.Add(waits);
+        workers.OffLoop.Enqueue(waits);
+
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        first.Release();
+    }
+
+    private void Look(int times)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
+        }
+    }
+
+    private async Task<Blocked> RunAsync()
+    {
+        Blocked blocked = Enqueue();
+        await blocked.Thread.OrTimeout();
+        return blocked;
+    }
+
+    private Blocked Enqueue()
+    {
+        Blocked blocked = new();
+        _all.Add(blocked);
+        _workers.OffLoop.Enqueue(blocked);
+        return blocked;
+    }
+
+    private sealed class Blocked : IThreadPoolWorkItem
+    {
+        private readonly TaskCompletionSource _release = new();
+        private readonly TaskCompletionSource<Thread> _thread = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task<Thread> Thread => _thread.Task;
+
+        public void Release() => _release.TrySetResult();
+
+        public void Execute()
+        {
+            _thread.SetResult(System.Threading.Thread.CurrentThread);
+            _release.Task.Wait(Timeouts.Limit + Timeouts.Limit);
+        }
+    }
+}
