@@ -41,7 +41,7 @@ public sealed class EpollTransportOptions
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: how long one dispatch (what runs from the completion of a read to the
     /// application's next wait) may block its loop before another thread takes the loop over; one that computes, or waits
-    /// for a processor, has five times as long. It is looked at every 2 ms, so this takes up to 2 ms longer.
+    /// for a processor, has five times as long. It is looked at every 3 ms, so this takes up to 4 ms longer.
     /// Default: 2 ms. Limits: 1 ms to 1 minute. Longer: others wait longer for a handler that blocks.
     /// </summary>
     public TimeSpan HandOffLimit { get; set; } = TimeSpan.FromMilliseconds(2);

@@ -39,7 +39,7 @@ internal sealed class FlushWatch : IWatched
 
     bool IWatched.IsQuiet => _queue.IsEmpty;
 
-    /// <summary>Has the watch look at <paramref name="flush"/> once, within about 2 ms.</summary>
+    /// <summary>Has the watch look at <paramref name="flush"/> once, within about 3 ms.</summary>
     public void Add(IWatchedFlush flush)
     {
         _queue.Enqueue(flush);

@@ -18,8 +18,8 @@ namespace KestrelEpollTransport.Scheduling;
 /// </remarks>
 internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
 {
-    /// <summary>How many looks of the watch work waits for before the pool is called: 100 ms.</summary>
-    internal const int LooksPerCall = 50;
+    /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
+    internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
 
     private const long NoLimit = long.MaxValue;
 
