@@ -6,17 +6,16 @@ namespace KestrelEpollTransport.Scheduling;
 /// A thread of <see cref="Workers"/>: it drives a loop, until that ends or is taken from it, or runs work that is too dear
 /// for the loops; then it waits to be given something else, and ends if nothing comes.
 /// </summary>
+#pragma warning disable CA1001 // The thread disposes of its signal when it ends.
 internal sealed class Worker
+#pragma warning restore CA1001
 {
     private readonly Workers _owner;
     private readonly Thread _thread;
 
-    // A monitor and no semaphore: SemaphoreSlim yields the processor a hundred times before it sleeps, which cost more than
-    // the dispatches did.
-    private readonly object _signal = new();
-
-    // Under the signal.
-    private bool _isGiven;
+    // To wake a thread with it costs 5 µs, with a monitor 14 on one processor: whom a pulse wakes wants the lock that the other
+    // still has. SemaphoreSlim yields a hundred times before it sleeps, which cost more than the dispatches did.
+    private readonly AutoResetEvent _signal = new(false);
 
     // Written by who gives, before it gives.
     private EventLoop? _loop;
@@ -42,14 +41,7 @@ internal sealed class Worker
     }
 
     /// <summary>Has the worker, which is the caller's, drain the queue of dear work.</summary>
-    public void Wake()
-    {
-        lock (_signal)
-        {
-            _isGiven = true;
-            Monitor.Pulse(_signal);
-        }
-    }
+    public void Wake() => _signal.Set();
 
     /// <summary>Has the worker, which is the caller's, end.</summary>
     public void End()
@@ -96,6 +88,8 @@ internal sealed class Worker
                 break;
             }
         }
+
+        _signal.Dispose();
     }
 
     private bool WaitToBeGiven()
@@ -117,18 +111,7 @@ internal sealed class Worker
     {
         try
         {
-            lock (_signal)
-            {
-                if (!_isGiven)
-                {
-                    Monitor.Wait(_signal, _owner.IdleTimeout);
-                }
-
-                // Whatever the wait says: the time may be over in the moment of the pulse.
-                bool given = _isGiven;
-                _isGiven = false;
-                return given;
-            }
+            return _signal.WaitOne(_owner.IdleTimeout);
         }
         catch (ThreadInterruptedException)
         {
