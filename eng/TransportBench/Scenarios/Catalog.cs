@@ -13,6 +13,7 @@ internal static class Catalog
 
     private static readonly byte[] s_json = Encoding.ASCII.GetBytes(Exchanges.JsonBody);
     private static readonly byte[] s_plaintext = Encoding.ASCII.GetBytes(Exchanges.PlaintextBody);
+    private static readonly WrkRequest s_sleep1 = new($"{Paths.Sleep}?n=1", 64, s_plaintext);
 
     public static IReadOnlyList<Scenario> All { get; } =
         [.. Http(), .. Latency(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
@@ -100,8 +101,10 @@ internal static class Catalog
             "blocking-sweep", "64 cheap connections beside 0 to 200 that sleep 50 ms: cheap requests/s")
         { Settings = ServerSettings.Shared };
         yield return new WrkScenario(
-            "sleep-1ms", "Handlers that sleep 1 ms, 64 connections",
-            new WrkRequest($"{Paths.Sleep}?n=1", 64, s_plaintext))
+            "sleep-1ms", "Handlers that sleep 1 ms, 64 connections, the first 10 s of it", s_sleep1)
+        { Settings = ServerSettings.Shared, WarmUpRequest = Json(64) };
+        yield return new WrkScenario(
+            "sleep-1ms-grown", "Handlers that sleep 1 ms, 64 connections, once the thread pool has grown", s_sleep1)
         { Settings = ServerSettings.Shared };
         yield return Beside(
             "cpu-bound", "32 cheap connections beside 4 of which every 20th request burns 5 ms",

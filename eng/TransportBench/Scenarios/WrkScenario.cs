@@ -9,10 +9,26 @@ internal sealed record WrkScenario(string Name, string Title, WrkRequest Request
 {
     private const int ManyConnections = 5000;
     private const double SecondsForMany = 6;
+    private const double SecondsOfGrowth = 10;
+
+    /// <summary>
+    /// For what makes a server's thread pool grow: each turn has a server of its own, which has been asked for this only, and
+    /// takes long enough to show how it copes. Null: the turns share a server that is warm, and has all the threads it wants.
+    /// </summary>
+    public WrkRequest? WarmUpRequest { get; init; }
+
+    public override bool NeedsFreshServer => WarmUpRequest is not null;
 
     // Opening very many connections takes wrk a second or two, in which nothing is answered.
     public override double SecondsOfTurn(double seconds) =>
-        Request.Connections < ManyConnections ? seconds : Math.Max(seconds, SecondsForMany);
+        NeedsFreshServer ? Math.Max(seconds, SecondsOfGrowth)
+        : Request.Connections < ManyConnections ? seconds
+        : Math.Max(seconds, SecondsForMany);
+
+    public override double WarmUp(ServerProcess server, double seconds) =>
+        WarmUpRequest is null
+            ? base.WarmUp(server, seconds)
+            : (this with { Request = WarmUpRequest, WarmUpRequest = null }).WarmUp(server, seconds);
 
     public override bool Includes(Transport transport) =>
         transport != Transport.Floor || (!Request.UsesTls && Request.Path is (Paths.Json or Paths.Plaintext));
