@@ -35,6 +35,9 @@ internal struct CostScore
     /// <summary>Whether they are too dear for a loop.</summary>
     public readonly bool IsDear => _isDear;
 
+    /// <summary>Whether the next dear dispatch may make them too dear, or they are: it is worth a closer look.</summary>
+    public readonly bool HasStrikes => _score > 0;
+
     /// <summary>A dispatch took longer, or no longer, than the limit. True: this has changed <see cref="IsDear"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Note(bool isDear)

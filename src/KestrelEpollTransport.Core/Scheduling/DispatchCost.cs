@@ -4,10 +4,13 @@ using KestrelEpollTransport.Native;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// What a dispatch cost: the time it took. But of one that ran off the loop, and did nothing but compute, what it computed:
-/// threads that compete for a processor make each other look dear, and would never be told to be cheap.
+/// What a dispatch cost: the time it took. But of one whose verdict matters, and that did nothing but compute, what it computed:
+/// threads that compete for a processor make each other look dear.
 /// </summary>
-/// <remarks>A dispatch ends on the thread that it began on: what it began with is kept there.</remarks>
+/// <remarks>
+/// The verdict matters when the connection has a strike already: asking the kernel costs half a microsecond, and one dear dispatch
+/// by itself changes nothing. A dispatch ends on the thread that it began on: what it began with is kept there.
+/// </remarks>
 internal static class DispatchCost
 {
     [ThreadStatic]
@@ -17,11 +20,11 @@ internal static class DispatchCost
     private static ThreadUsage s_threadUsage;
 
     /// <summary>A dispatch begins. Returns the time, which <see cref="End"/> wants to know.</summary>
-    /// <param name="isOffLoop">Whether to ask the kernel also.</param>
-    public static long Begin(bool isOffLoop)
+    /// <param name="asksKernel">Whether to ask the kernel also.</param>
+    public static long Begin(bool asksKernel)
     {
         long now = Stopwatch.GetTimestamp();
-        if (isOffLoop && ThreadUsage.OfThisThread() is { } usage)
+        if (asksKernel && ThreadUsage.OfThisThread() is { } usage)
         {
             s_threadBegan = now;
             s_threadUsage = usage;

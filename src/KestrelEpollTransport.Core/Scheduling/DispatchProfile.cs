@@ -59,7 +59,7 @@ internal struct DispatchProfile
             _score = new CostScore(DearWeight, isDear: !_history.StartsInline);
         }
 
-        return DispatchCost.Begin(isOffLoop: _score.IsDear);
+        return DispatchCost.Begin(asksKernel: _score.HasStrikes);
     }
 
     /// <summary>The dispatch is over.</summary>

@@ -11,28 +11,28 @@ public class DispatchCostTests
     private static readonly long s_ms = Stopwatch.Frequency / 1000;
 
     [Fact]
-    public void OnTheLoop_WhatItCost_IsTheTime()
+    public void Unasked_WhatItCost_IsTheTime()
     {
-        long began = DispatchCost.Begin(isOffLoop: false);
+        long began = DispatchCost.Begin(asksKernel: false);
         Compute(s_ms);
 
         Assert.InRange(DispatchCost.End(began, limit: 0), s_ms, long.MaxValue);
     }
 
     [Fact]
-    public void OffTheLoop_WhoBlocks_CostsTheTime()
+    public void Asked_WhoBlocks_CostsTheTime()
     {
-        long began = DispatchCost.Begin(isOffLoop: true);
+        long began = DispatchCost.Begin(asksKernel: true);
         Thread.Sleep(20);
 
         Assert.InRange(DispatchCost.End(began, limit: 0), 19 * s_ms, long.MaxValue);
     }
 
     [Fact]
-    public void OffTheLoop_WhoComputes_CostsWhatItComputes()
+    public void Asked_WhoComputes_CostsWhatItComputes()
     {
         ThreadUsage before = ThreadUsage.OfThisThread()!.Value;
-        long began = DispatchCost.Begin(isOffLoop: true);
+        long began = DispatchCost.Begin(asksKernel: true);
         while (ThreadUsage.OfThisThread()!.Value.ProcessorTicks - before.ProcessorTicks < 10 * s_ms)
         {
             Compute(s_ms);
@@ -42,7 +42,7 @@ public class DispatchCostTests
     }
 
     [Fact]
-    public void OffTheLoop_WhoWaitsForAProcessor_DoesNotPayForIt()
+    public void Asked_WhoWaitsForAProcessor_DoesNotPayForIt()
     {
         // One turn is proof enough: in another the collector may have stopped the thread, which counts as waiting.
         double best = double.MaxValue;
@@ -50,7 +50,7 @@ public class DispatchCostTests
         {
             for (int turn = 0; turn < 10; turn++)
             {
-                long began = DispatchCost.Begin(isOffLoop: true);
+                long began = DispatchCost.Begin(asksKernel: true);
                 Compute(40 * s_ms);
                 double cost = DispatchCost.End(began, limit: 0);
                 best = Math.Min(best, cost / (Stopwatch.GetTimestamp() - began));
@@ -61,11 +61,11 @@ public class DispatchCostTests
     }
 
     [Fact]
-    public void OffTheLoop_ADispatchWithinAnother_LeavesTheOuterOneTheTime()
+    public void Asked_ADispatchWithinAnother_LeavesTheOuterOneTheTime()
     {
-        long outer = DispatchCost.Begin(isOffLoop: true);
+        long outer = DispatchCost.Begin(asksKernel: true);
         Compute(s_ms);
-        DispatchCost.End(DispatchCost.Begin(isOffLoop: true), limit: 0);
+        DispatchCost.End(DispatchCost.Begin(asksKernel: true), limit: 0);
         Compute(s_ms);
 
         Assert.InRange(DispatchCost.End(outer, limit: 0), 2 * s_ms, long.MaxValue);
