@@ -20,7 +20,7 @@ internal interface IWatchedFlush
 /// </summary>
 /// <remarks>
 /// By a worker, if there is one to be had: the watch must not block, and sending may. Otherwise by the watch itself, because
-/// the bytes must not wait longer.
+/// the bytes must not wait longer; also if the workers ran out just then, and what they were given waits behind what blocks them.
 /// </remarks>
 internal sealed class FlushWatch : IWatched
 {
@@ -28,6 +28,9 @@ internal sealed class FlushWatch : IWatched
     private readonly Workers? _workers;
     private readonly ILogger _logger;
     private readonly ConcurrentQueue<IWatchedFlush> _queue = new();
+
+    // Of the watch: what workers were given.
+    private readonly List<DueFlush> _given = [];
 
     public FlushWatch(WatchThread thread, Workers? workers, ILogger logger)
     {
@@ -37,7 +40,7 @@ internal sealed class FlushWatch : IWatched
         thread.Add(this);
     }
 
-    bool IWatched.IsQuiet => _queue.IsEmpty;
+    bool IWatched.IsQuiet => _queue.IsEmpty && _given.Count == 0;
 
     /// <summary>Has the watch look at <paramref name="flush"/> once, within about 3 ms.</summary>
     public void Add(IWatchedFlush flush)
@@ -49,6 +52,7 @@ internal sealed class FlushWatch : IWatched
 
     void IWatched.Look(TimeSpan elapsed)
     {
+        LookAtGiven();
         for (int i = _queue.Count; i > 0 && _queue.TryDequeue(out IWatchedFlush? flush); i--)
         {
             if (!flush.IsDue())
@@ -59,8 +63,9 @@ internal sealed class FlushWatch : IWatched
             DueFlush due = new(flush, _logger);
             if (_workers is { IsExhausted: false })
             {
-                // Before dear work, which may block all workers there are: from here on the watch does not look any more.
+                // Before dear work, which may block all workers there are.
                 _workers.OffLoop.Enqueue(due, isQuick: true);
+                _given.Add(due);
             }
             else
             {
@@ -69,10 +74,30 @@ internal sealed class FlushWatch : IWatched
         }
     }
 
+    private void LookAtGiven()
+    {
+        _given.RemoveAll(static due => due.HasBegun);
+        if (_workers is { IsExhausted: true })
+        {
+            _given.ForEach(static due => due.Execute());
+            _given.Clear();
+        }
+    }
+
+    /// <summary>Runs once, whoever comes first.</summary>
     private sealed class DueFlush(IWatchedFlush flush, ILogger logger) : IThreadPoolWorkItem
     {
+        private int _begun;
+
+        public bool HasBegun => Volatile.Read(ref _begun) != 0;
+
         public void Execute()
         {
+            if (Interlocked.Exchange(ref _begun, 1) != 0)
+            {
+                return;
+            }
+
             try
             {
                 flush.SendDue();

@@ -11,7 +11,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// threads of it would be blocked that others need: Kestrel starts each new connection there. So the pool gets one call each
 /// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
-/// for all there is, until a worker is back.
+/// for all there is. For a second, because a worker that comes back is likely to be stuck in what it takes next.
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
 /// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
@@ -21,14 +21,22 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
     /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
 
+    /// <summary>How many looks workers that were found stuck are taken for stuck.</summary>
+    internal static readonly int LooksStuck = 10 * LooksPerCall;
+
     private const long NoLimit = long.MaxValue;
 
     // Of the watch.
-    private int _looks;
+    private int _looksSinceCall;
+    private int _looksSinceMove;
+    private int _stuckLooksLeft;
 
     // Written by workers whenever it is not set.
     private volatile bool _moved;
+
+    // Written by the watch.
     private volatile bool _isStuck;
+
     private volatile bool _isUnwatched;
     private int _poolCalls;
 
@@ -50,28 +58,40 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        if (IsEmpty)
+        bool moved = _moved;
+        _moved = false;
+        if (_stuckLooksLeft > 0 && --_stuckLooksLeft == 0)
         {
-            _looks = 0;
+            _isStuck = false;
         }
-        else if (++_looks >= LooksPerCall)
+
+        bool isEmpty = IsEmpty;
+        _looksSinceCall = isEmpty ? 0 : _looksSinceCall + 1;
+        _looksSinceMove = isEmpty || moved ? 0 : _looksSinceMove + 1;
+        if (_looksSinceMove >= LooksPerCall)
         {
-            _looks = 0;
-            _isStuck = !_moved;
-            _moved = false;
+            _looksSinceMove = 0;
+            _stuckLooksLeft = LooksStuck;
+            _isStuck = true;
+            CallPool();
+        }
+        else if (_looksSinceCall >= LooksPerCall)
+        {
+            _looksSinceCall = 0;
             CallPool();
         }
     }
 
-    protected override void CallThread()
+    protected override bool TryCallThread()
     {
         if (workers.TryCall())
         {
-            return;
+            return true;
         }
 
-        // Enqueuing has fenced: either this sees that nobody looks, or who gave up sees the work.
-        if (_isStuck || _isUnwatched || workers.CallWatch is not { } callWatch)
+        // Nobody busy: the system refuses threads, and no worker will come back. Nobody looking: enqueuing has fenced, so either
+        // this sees that, or who gave up sees the work.
+        if (_isStuck || _isUnwatched || workers.Busy == 0 || workers.CallWatch is not { } callWatch)
         {
             CallPool();
         }
@@ -80,6 +100,9 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
             Interlocked.MemoryBarrier();
             callWatch();
         }
+
+        // Also where the pool was called: before it comes, a worker may be free.
+        return false;
     }
 
     protected override void OnPoolThread() => Interlocked.Exchange(ref _poolCalls, 0);
@@ -90,7 +113,6 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
         if (isWorker && !_moved)
         {
             _moved = true;
-            _isStuck = false;
         }
 
         if (work is IResumable)

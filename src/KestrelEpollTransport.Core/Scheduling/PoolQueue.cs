@@ -3,5 +3,5 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>Work of one loop on its way to the .NET thread pool.</summary>
 internal sealed class PoolQueue : WorkQueue
 {
-    protected override void CallThread() => ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    protected override bool TryCallThread() => ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
 }

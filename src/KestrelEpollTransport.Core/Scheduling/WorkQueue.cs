@@ -10,10 +10,12 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls for the next
-/// before each piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads.
+/// before each piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads. Where
+/// there is none to be called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
 /// <para>The window: work is enqueued while a thread finds the queue empty and leaves. The thread clears the flag (a fence)
 /// before it dequeues; <see cref="Enqueue"/> enqueues and then takes the flag (a fence): either the thread sees the work, or
-/// the flag is clear and another one is called.</para>
+/// the flag is clear and another one is called. Who found nobody and is about to clear the flag may have made another one think
+/// that somebody comes: whoever frees a thread looks for both, see <see cref="TryCallThread"/>.</para>
 /// </remarks>
 internal abstract class WorkQueue : IThreadPoolWorkItem
 {
@@ -62,8 +64,11 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     /// <summary>Whether a thread is to leave what still waits to the next one.</summary>
     protected virtual bool ShouldLeave(long untilMs) => Environment.TickCount64 >= untilMs;
 
-    /// <summary>Has a thread call <see cref="Drain"/>, or the thread pool execute this.</summary>
-    protected abstract void CallThread();
+    /// <summary>
+    /// Has a thread call <see cref="Drain"/>, or the thread pool execute this. False: nobody is to be had. Then whoever has time
+    /// from now on has to look at the queue, without being called.
+    /// </summary>
+    protected abstract bool TryCallThread();
 
     /// <summary>The thread that was called has come: runs what waits.</summary>
     /// <param name="baseline">What the thread looks like before and after each piece.</param>
@@ -111,9 +116,9 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
 
     private void CallOnce()
     {
-        if (Interlocked.Exchange(ref _called, 1) == 0)
+        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
         {
-            CallThread();
+            Volatile.Write(ref _called, 0);
         }
     }
 }

@@ -22,7 +22,8 @@ internal sealed class InterleavingException(string schedule, Exception inner)
 
 /// <summary>
 /// Runs every merge of the steps of a few actors over a fresh state each: depth first, by running the same choices
-/// again up to the last one that has an alternative.
+/// again up to the last one that has an alternative. Of merges that meet in one <see cref="Fingerprint"/> only the first goes on,
+/// where that is asked for: what can follow is the same.
 /// </summary>
 internal static class Interleavings
 {
@@ -32,12 +33,26 @@ internal static class Interleavings
 
     /// <summary>Returns how many schedules there are.</summary>
     /// <exception cref="InterleavingException">An actor or <paramref name="check"/> threw, or the actors wait for each other.</exception>
-    public static int Explore<TState>(Func<TState> create, Action<TState> check, params Actor<TState>[] actors)
+    public static int Explore<TState>(Func<TState> create, Action<TState> check, params Actor<TState>[] actors) =>
+        Explore(create, check, seen: null, actors);
+
+    /// <summary>
+    /// The same for a state of numbers and flags, which is told by them and by where the actors are. Returns how many different
+    /// states there are.
+    /// </summary>
+    public static int ExploreStates<TState>(Func<TState> create, Action<TState> check, params Actor<TState>[] actors)
+    {
+        HashSet<string> seen = [];
+        Explore(create, check, seen, actors);
+        return seen.Count;
+    }
+
+    private static int Explore<TState>(Func<TState> create, Action<TState> check, HashSet<string>? seen, Actor<TState>[] actors)
     {
         List<(int Chosen, int Enabled)> choices = [];
         for (int count = 1; ; count++)
         {
-            RunOne(create(), check, actors, choices);
+            RunOne(create(), check, seen, actors, choices);
             while (choices.Count > 0 && choices[^1].Chosen + 1 == choices[^1].Enabled)
             {
                 choices.RemoveAt(choices.Count - 1);
@@ -53,7 +68,8 @@ internal static class Interleavings
         }
     }
 
-    private static void RunOne<TState>(TState state, Action<TState> check, Actor<TState>[] actors, List<(int Chosen, int Enabled)> choices)
+    private static void RunOne<TState>(
+        TState state, Action<TState> check, HashSet<string>? seen, Actor<TState>[] actors, List<(int Chosen, int Enabled)> choices)
     {
         IEnumerator<Step>?[] running = new IEnumerator<Step>?[actors.Length];
         List<(int Actor, string Step)> schedule = [];
@@ -65,8 +81,18 @@ internal static class Interleavings
                 running[i] = actor.MoveNext() ? actor : null;
             }
 
-            while (TryChoose(running, choices, schedule.Count, out int chosen))
+            while (true)
             {
+                if (schedule.Count == choices.Count && seen?.Add(Fingerprint.Of(state, running)) == false)
+                {
+                    return;
+                }
+
+                if (!TryChoose(running, choices, schedule.Count, out int chosen))
+                {
+                    break;
+                }
+
                 IEnumerator<Step> actor = running[chosen]!;
                 schedule.Add((chosen, actor.Current.Name));
                 if (!actor.MoveNext())

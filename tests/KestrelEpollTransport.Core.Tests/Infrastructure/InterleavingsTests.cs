@@ -60,6 +60,37 @@ public class InterleavingsTests
     }
 
     [Fact]
+    public void ExploreStates_WhereMergesMeet_GoesOnOnceAndFindsWhatExploreFinds()
+    {
+        static IEnumerable<Step> Increment(Counter counter)
+        {
+            for (int i = 0; i < 2; i++)
+            {
+                yield return "read";
+                int value = counter.Value;
+                yield return "write";
+                counter.Value = value + 1;
+            }
+        }
+
+        Actor<Counter>[] actors = [new("one", Increment), new("two", Increment)];
+        HashSet<int> ends = [];
+        HashSet<int> endsOfStates = [];
+
+        int schedules = Interleavings.Explore(() => new Counter(), counter => ends.Add(counter.Value), actors);
+        int states = Interleavings.ExploreStates(() => new Counter(), counter => endsOfStates.Add(counter.Value), actors);
+
+        Assert.Equal(70, schedules);
+        Assert.InRange(states, 2, 70);
+        Assert.Equal([2, 3, 4], ends.Order());
+        Assert.Equal([2, 3, 4], endsOfStates.Order());
+    }
+
+    [Fact]
+    public void ExploreStates_OfAStateThatIsNotNumbers_IsRefused() =>
+        Assert.Throws<InterleavingException>(() => Interleavings.ExploreStates(() => new Holder(), _ => { }, []));
+
+    [Fact]
     public void Explore_EndlessRetry_IsReported()
     {
         static IEnumerable<Step> Spin(int[] shared)
@@ -71,6 +102,16 @@ public class InterleavingsTests
         }
 
         Assert.Throws<InterleavingException>(() => Interleavings.Explore(() => new int[1], _ => { }, new Actor<int[]>("spinner", Spin)));
+    }
+
+    private sealed class Counter
+    {
+        public int Value;
+    }
+
+    private sealed class Holder
+    {
+        public readonly List<int> Values = [];
     }
 
     private static Actor<List<char>> Letters(string letters)

@@ -43,6 +43,32 @@ public class FlushWatchTests
         }
     }
 
+    [Fact]
+    public async Task Look_WhenWorkersRanOutAsTheyWereGivenTheFlush_SendsItselfAndOnce()
+    {
+        using LogRecorder log = new();
+        using WatchThread thread = new(log);
+        Worker? called = null;
+        using Workers workers = new(maxBusy: 1, loopCount: 1) { StartThread = worker => called = worker };
+        FlushWatch watch = new(thread, workers, log);
+        int sent = 0;
+        TaskCompletionSource<string?> sender = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        watch.Add(new Flush(isDue: true, () =>
+        {
+            sent++;
+            sender.TrySetResult(Thread.CurrentThread.Name);
+        }));
+
+        // The only worker there may be was called for it, and does not come.
+        Assert.Equal("epoll watch", await sender.Task.OrTimeout());
+        TaskCompletionSource late = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        workers.OffLoop.Enqueue(new TestWork(late.SetResult));
+        called!.Start();
+        await late.Task.OrTimeout();
+        Assert.Equal(1, sent);
+    }
+
     private sealed class Flush(bool isDue, Action send) : IWatchedFlush
     {
         public TaskCompletionSource Looked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -74,7 +74,7 @@ public class OffLoopCallTests
     }
 
     private static void Explore(
-        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false) => Interleavings.Explore(
+        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false) => Interleavings.ExploreStates(
         // All have been called already, for nothing: they may leave at any moment. Who is refused threads is below its bound.
         () => new State
         {
@@ -91,6 +91,8 @@ public class OffLoopCallTests
             Assert.Equal(0, state.Waiting);
             Assert.Equal(works, state.Run);
             Assert.Equal(0, state.Busy);
+            Assert.Equal(0, state.Calls);
+            Assert.False(state.IsCalled, "A flag that nobody will clear.");
             look(state);
         },
         [
@@ -110,7 +112,7 @@ public class OffLoopCallTests
         }
     }
 
-    // As WorkQueue.CallOnce, OffLoopQueue.CallThread and Workers.TryCall, whose lock is one step.
+    // As WorkQueue.CallOnce, OffLoopQueue.TryCallThread and Workers.TryCall, whose lock is one step.
     private static IEnumerable<Step> CallOnce(State state)
     {
         yield return "take the flag";
@@ -124,6 +126,8 @@ public class OffLoopCallTests
         if (state.Busy >= state.Bound)
         {
             state.MissCall();
+            yield return "clear the flag for nobody";
+            state.IsCalled = false;
             yield break;
         }
 
@@ -146,6 +150,8 @@ public class OffLoopCallTests
         {
             state.Busy--;
             state.MissCall();
+            yield return "clear the flag for nobody";
+            state.IsCalled = false;
         }
     }
 

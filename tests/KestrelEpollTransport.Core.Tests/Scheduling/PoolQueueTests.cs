@@ -81,9 +81,7 @@ public class PoolQueueTests
     /// <summary>Nobody comes when it calls: the test does.</summary>
     private sealed class HeldQueue : WorkQueue
     {
-        protected override void CallThread()
-        {
-        }
+        protected override bool TryCallThread() => true;
     }
 
     [Fact]

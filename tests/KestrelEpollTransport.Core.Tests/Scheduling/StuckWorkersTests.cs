@@ -39,7 +39,7 @@ public sealed class StuckWorkersTests : IDisposable
         Blocked second = await RunAsync();
         Blocked waits = Enqueue();
 
-        // The first looks find that workers have taken something lately: they are late, and not stuck.
+        // The first look finds that workers have taken something lately: they are late, and not stuck, when the pool is called.
         Look(OffLoopQueue.LooksPerCall);
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
         int calls = _watchCalls;
@@ -53,15 +53,66 @@ public sealed class StuckWorkersTests : IDisposable
         Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
         Assert.Equal(calls + 1, _watchCalls);
 
-        // Until a worker is back.
+        // Also when a worker is back and stuck again, as with requests that wait for others of the same server.
         first.Release();
         await Timeouts.UntilAsync(() => !_workers.IsExhausted);
         Blocked back = await RunAsync();
         Assert.False((await back.Thread).IsThreadPoolThread);
+        Look(OffLoopQueue.LooksStuck - OffLoopQueue.LooksPerCall);
+        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
+
+        // But not for ever.
+        Look(OffLoopQueue.LooksPerCall);
         waits = Enqueue();
         Assert.Equal(calls + 2, _watchCalls);
         second.Release();
         Assert.Same(await second.Thread, await waits.Thread.OrTimeout());
+    }
+
+    [Fact]
+    public async Task Work_AfterABusyWorkerTookWhatFoundNone_CallsTheWatchAgain()
+    {
+        Blocked first = await RunAsync();
+        await RunAsync();
+        Blocked waits = Enqueue();
+        first.Release();
+        await waits.Thread.OrTimeout();
+
+        Enqueue();
+
+        Assert.Equal(2, _watchCalls);
+    }
+
+    [Fact]
+    public async Task Work_AfterTheTransportEndedWhileACallWasMissed_GoesToThePool()
+    {
+        Blocked first = await RunAsync();
+        await RunAsync();
+        Blocked waits = Enqueue();
+        first.Release();
+        await waits.Thread.OrTimeout();
+
+        _workers.Dispose();
+        _all.ForEach(static blocked => blocked.Release());
+        await Timeouts.UntilAsync(() => _workers.Count == 0);
+
+        await Enqueue().Thread.OrTimeout();
+    }
+
+    [Fact]
+    public async Task Work_WhereTheSystemRefusesThreads_GoesToThePool()
+    {
+        using Workers workers = new(maxBusy: 2, loopCount: 1)
+        {
+            StartThread = static _ => throw new InsufficientMemoryException("On purpose: no thread."),
+            CallWatch = static () => { },
+        };
+        Blocked blocked = new();
+        _all.Add(blocked);
+
+        workers.OffLoop.Enqueue(blocked);
+
+        Assert.True((await blocked.Thread.OrTimeout()).IsThreadPoolThread);
     }
 
     [Fact]
