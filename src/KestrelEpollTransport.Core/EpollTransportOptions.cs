@@ -48,8 +48,9 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly take longer than this, in elapsed
-    /// time for each read that they serve (on workers, and where they never wait for anything: in processor time), runs on workers instead of its loop until they are shorter again.
-    /// Default: 100 µs. Limits: 1 µs to 1 minute.
+    /// time for each read that they serve, runs on workers instead of its loop until they are shorter again. Once one did, the time in
+    /// which it waited for nothing but a processor is not counted. Where most of an endpoint's dispatches take long, three times
+    /// their median is the limit, and at most four times this one. Default: 100 µs. Limits: 1 µs to 1 minute.
     /// </summary>
     public TimeSpan DemotionLimit { get; set; } = TimeSpan.FromMicroseconds(100);
 

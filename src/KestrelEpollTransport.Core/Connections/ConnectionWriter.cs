@@ -213,7 +213,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     public void OnLoop() => _connection.ResumeFromLoop(this);
 
-    public void OnHandedOff() => _connection.OnHandedOff();
+    public void OnHandedOff(bool isBlocked) => _connection.OnHandedOff(isBlocked);
 
     public bool TryLogHandOff(int loop, TimeSpan blocked) => _connection.TryLogHandOff(loop, blocked);
 

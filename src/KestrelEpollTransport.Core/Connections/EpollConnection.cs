@@ -169,7 +169,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
     public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, _loop);
 
-    public void OnHandedOff() => _dispatch.Profile.HandedOff();
+    public void OnHandedOff(bool isBlocked) => _dispatch.Profile.HandedOff(isBlocked);
 
     public bool TryLogHandOff(int loop, TimeSpan blocked)
     {

@@ -7,7 +7,8 @@ internal interface IDispatched
     /// A dispatch of this kept its loop for too long, and still runs, on a thread that has lost the loop. For noting it,
     /// without entering application code. On the watch's thread.
     /// </summary>
-    void OnHandedOff()
+    /// <param name="isBlocked">Whether the thread does nothing; false: it computes.</param>
+    void OnHandedOff(bool isBlocked)
     {
     }
 

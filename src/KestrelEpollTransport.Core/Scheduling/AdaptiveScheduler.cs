@@ -51,6 +51,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
 
         // Who proves to be cheap must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers
         // that sleep.
-        workers.OffLoop.Enqueue(work, work.Profile.IsQuick);
+        ref DispatchProfile profile = ref work.Profile;
+        workers.OffLoop.Enqueue(work, profile.IsQuick, profile.MayBlock);
     }
 }

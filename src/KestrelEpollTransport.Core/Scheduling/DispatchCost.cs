@@ -33,17 +33,17 @@ internal static class DispatchCost
         return now;
     }
 
-    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>, and whether it is known to have slept.</summary>
     /// <param name="began">What <see cref="Begin"/> returned.</param>
     /// <param name="limit">A time that nobody has to look into.</param>
-    public static long End(long began, long limit)
+    public static (long Ticks, bool Slept) End(long began, long limit)
     {
         long time = Stopwatch.GetTimestamp() - began;
-        if (time <= limit || began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage || usage.Sleeps != s_threadUsage.Sleeps)
+        if (time <= limit || began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
         {
-            return time;
+            return (time, false);
         }
 
-        return usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
+        return usage.Sleeps == s_threadUsage.Sleeps ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, false) : (time, true);
     }
 }

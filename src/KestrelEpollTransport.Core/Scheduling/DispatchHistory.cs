@@ -5,9 +5,13 @@ namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// How the first dispatches of an endpoint's connections went, so that the next connection starts where they belonged: TLS
-/// handshakes, a millisecond of computing each, or handlers that block and whose clients reconnect for every request.
-/// Thread-safe.
+/// handshakes, a millisecond of computing each, or handlers that block and whose clients reconnect for every request. And what a
+/// dispatch of the endpoint typically takes. Thread-safe.
 /// </summary>
+/// <remarks>
+/// What is typical is not dear: where everything takes long, as code does that is not optimized yet, nobody would gain by leaving
+/// the loop, and on a machine of one processor all left it, competed, and kept the compiler from its work for half a minute.
+/// </remarks>
 internal sealed class DispatchHistory
 {
     /// <summary>
@@ -16,26 +20,63 @@ internal sealed class DispatchHistory
     /// </summary>
     private const short DearWeight = 8;
 
-    // A hint: see there.
+    /// <summary>So many times what is typical is dear.</summary>
+    private const int DearFactor = 3;
+
+    /// <summary>But whatever is typical, so many times the limit is dear.</summary>
+    private const int MaxLimitFactor = 4;
+
+    private readonly long _limit;
+
+    // Hints: threads may overwrite each other's notes. A running median: half of the dispatches take longer.
     private CostScore _starts = new(DearWeight);
+    private long _typical;
 
     public DispatchHistory(TimeSpan demotionLimit, SchedulingCounters counters)
     {
-        LimitTicks = (long)(demotionLimit.TotalSeconds * Stopwatch.Frequency);
+        _limit = (long)(demotionLimit.TotalSeconds * Stopwatch.Frequency);
+        _typical = _limit / MaxLimitFactor;
         Counters = counters;
     }
 
     /// <summary>Above this a dispatch is dear, in the ticks of <see cref="Stopwatch"/>.</summary>
-    public long LimitTicks { get; }
+    public long LimitTicks => Math.Clamp(Volatile.Read(ref _typical) * DearFactor, _limit, _limit * MaxLimitFactor);
 
     public SchedulingCounters Counters { get; }
 
     /// <summary>Whether new connections start on their loops.</summary>
     public bool StartsInline => !_starts.IsDear;
 
+    /// <summary>Whether new connections that don't are likely to block, and not to compute.</summary>
+    public bool StartsBlock { get; private set; }
+
+    /// <inheritdoc cref="CostScore.HasStrikes"/>
+    public bool HasStrikes => _starts.HasStrikes;
+
+    /// <summary>A dispatch that did not sleep cost so much. Some of them are enough.</summary>
+    public void NoteCost(long ticks)
+    {
+        const int Steps = 64;
+        long typical = Volatile.Read(ref _typical);
+        long step = (typical / Steps) + 1;
+        Volatile.Write(ref _typical, ticks > typical ? typical + step : Math.Max(0, typical - step));
+    }
+
     /// <summary>One of the first dispatches of a connection is over.</summary>
-    public void NoteStart(bool isDear) => _starts.Note(isDear);
+    public void NoteStart(bool isDear, bool slept)
+    {
+        if (isDear)
+        {
+            StartsBlock = slept;
+        }
+
+        _starts.Note(isDear);
+    }
 
     /// <summary>One of the first dispatches of a connection was handed off.</summary>
-    public void NoteHandOff() => _starts.NoteHandOff();
+    public void NoteHandOff(bool isBlocked)
+    {
+        StartsBlock = isBlocked;
+        _starts.NoteHandOff();
+    }
 }

@@ -24,9 +24,21 @@ internal struct DispatchProfile
     /// <summary>More than one dear dispatch in 33 is too many.</summary>
     private const short DearWeight = 32;
 
+    /// <summary>
+    /// A connection is known to block from the second dispatch that slept among so many, for about as many. One by itself may
+    /// have met a lock, or the collector.
+    /// </summary>
+    private const byte BlockingMemory = 64;
+    private const byte KnownToBlock = 2 * BlockingMemory;
+
+    /// <summary>One dispatch in so many of a connection tells what is typical; a power of two.</summary>
+    private const int SampleEvery = 8;
+
     private readonly DispatchHistory? _history;
     private CostScore _score;
     private byte _starts;
+    private byte _slept;
+    private byte _sample;
     private bool _lastWasDear;
     private bool _hasBegun;
 
@@ -42,6 +54,9 @@ internal struct DispatchProfile
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
     public readonly bool IsQuick => !_lastWasDear;
 
+    /// <summary>Whether a dispatch may block, as one did lately; false: dispatches compute, as far as is known.</summary>
+    public readonly bool MayBlock => _hasBegun ? _slept > BlockingMemory : _history is { StartsBlock: true };
+
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long Begin()
@@ -55,11 +70,12 @@ internal struct DispatchProfile
         {
             // As late as can be: of a thousand connections that are accepted before the first of them has blocked, nearly
             // all know better by now.
+            _slept = MayBlock ? KnownToBlock : (byte)0;
             _hasBegun = true;
             _score = new CostScore(DearWeight, isDear: !_history.StartsInline);
         }
 
-        return DispatchCost.Begin(asksKernel: _score.HasStrikes);
+        return DispatchCost.Begin(asksKernel: _score.HasStrikes || (_starts < Starts && _history.HasStrikes));
     }
 
     /// <summary>The dispatch is over.</summary>
@@ -70,17 +86,26 @@ internal struct DispatchProfile
         if (_history is not null)
         {
             reads = Math.Max(reads, 1);
-            long cost = DispatchCost.End(began, _history.LimitTicks * reads) / reads;
-            Note(cost > _history.LimitTicks, cost > _history.LimitTicks * StartFactor);
+            long limit = _history.LimitTicks;
+            (long cost, bool slept) = DispatchCost.End(began, limit * reads);
+            cost /= reads;
+            if (_sample++ % SampleEvery == 0 && !slept)
+            {
+                _history.NoteCost(cost);
+            }
+
+            Note(cost > limit, cost > limit * StartFactor, slept);
         }
     }
 
     /// <summary>A dispatch kept the loop for so long that another thread took the loop over.</summary>
-    public void HandedOff()
+    /// <param name="isBlocked">Whether it does nothing; false: it computes.</param>
+    public void HandedOff(bool isBlocked)
     {
+        _slept = isBlocked ? KnownToBlock : _slept;
         if (_starts < Starts)
         {
-            _history!.NoteHandOff();
+            _history!.NoteHandOff(isBlocked);
         }
 
         _lastWasDear = true;
@@ -93,12 +118,22 @@ internal struct DispatchProfile
     /// <summary>A dispatch was dear, or cheap.</summary>
     /// <param name="isDear">For a connection.</param>
     /// <param name="isDearStart">For the beginning of one.</param>
-    internal void Note(bool isDear, bool isDearStart)
+    /// <param name="slept">Whether it is known to have slept.</param>
+    internal void Note(bool isDear, bool isDearStart, bool slept = false)
     {
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(isDearStart);
+            _history!.NoteStart(isDearStart, slept);
+        }
+
+        if (isDear && slept)
+        {
+            _slept = Math.Min((byte)(_slept + BlockingMemory), KnownToBlock);
+        }
+        else if (_slept > 0)
+        {
+            _slept--;
         }
 
         _lastWasDear = isDear;

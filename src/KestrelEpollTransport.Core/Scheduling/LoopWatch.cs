@@ -87,19 +87,25 @@ internal sealed class LoopWatch : IWatched
         }
 
         sighting = sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
-        if (sighting.Blocked >= _limit && (sighting.Blocked >= _limit * ComputingFactor || !loop.IsDriverRunnable))
+        if (sighting.Blocked < _limit)
         {
-            HandOffNow(loop, sighting);
+            return;
+        }
+
+        bool isBlocked = !loop.IsDriverRunnable;
+        if (isBlocked || sighting.Blocked >= _limit * ComputingFactor)
+        {
+            HandOffNow(loop, sighting, isBlocked);
         }
     }
 
-    private void HandOffNow(EventLoop loop, Sighting sighting)
+    private void HandOffNow(EventLoop loop, Sighting sighting, bool isBlocked)
     {
         switch (_workers.TryHandOff(loop, sighting.Dispatch, out IDispatched? dispatched))
         {
             case HandOff.Done:
                 _counters.HandedOff();
-                dispatched!.OnHandedOff();
+                dispatched!.OnHandedOff(isBlocked);
                 _workers.OffLoop.Enqueue(new Report(_logger, dispatched, loop.Index, sighting.Blocked));
                 break;
             case HandOff.NoWorker:

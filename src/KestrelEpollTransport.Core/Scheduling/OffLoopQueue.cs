@@ -12,11 +12,13 @@ namespace KestrelEpollTransport.Scheduling;
 /// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
 /// for all there is. For a second, because a worker that comes back is likely to be stuck in what it takes next.
+/// <para>Work that is not known to block may block all the same, and hold back what waits behind it. Where nobody took
+/// anything since the look before, the watch calls one more worker.</para>
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
 /// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
 /// </remarks>
-internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
+internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxValue) : WorkQueue(maxComputing), IWatched
 {
     /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
@@ -66,6 +68,11 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
         }
 
         bool isEmpty = IsEmpty;
+        if (!isEmpty && !moved && !workers.IsExhausted)
+        {
+            CallOnce();
+        }
+
         _looksSinceCall = isEmpty ? 0 : _looksSinceCall + 1;
         _looksSinceMove = isEmpty || moved ? 0 : _looksSinceMove + 1;
         if (_looksSinceMove >= LooksPerCall)
@@ -104,6 +111,8 @@ internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
         // Also where the pool was called: before it comes, a worker may be free.
         return false;
     }
+
+    protected override void OnHeldBack() => workers.CallWatch?.Invoke();
 
     protected override void OnPoolThread() => Interlocked.Exchange(ref _poolCalls, 0);
 

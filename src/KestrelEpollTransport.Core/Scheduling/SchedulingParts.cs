@@ -24,7 +24,7 @@ internal sealed class SchedulingParts : IDisposable
         }
 
         Counters = new SchedulingCounters(options.LoopCount);
-        Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters };
+        Workers = new Workers(options.MaxWorkers, options.LoopCount, Environment.ProcessorCount) { CallWatch = _watch.Unpark, Counters = Counters };
         _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
         Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller);

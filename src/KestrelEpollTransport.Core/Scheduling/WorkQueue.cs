@@ -1,23 +1,28 @@
 using System.Collections.Concurrent;
-using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// Work on its way to threads: one call for a thread takes many pieces, so that finding and waking a thread is paid once a
-/// burst. Thread-safe.
+/// burst; and no more threads than can compute at a time, for work that is not known to block. Thread-safe.
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls for the next
 /// before each piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads. Where
 /// there is none to be called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
+/// <para>Threads that only compute help nobody when there are more of them than processors: they take the processors from each
+/// other, from the loops and from the compiler, and each makes the others' work look dear. So as long as all that waits is not
+/// known to block, a thread is called only while fewer than <c>maxComputing</c> run such work; each of those looks at the
+/// queue when it is done.</para>
 /// <para>The window: work is enqueued while a thread finds the queue empty and leaves. The thread clears the flag (a fence)
 /// before it dequeues; <see cref="Enqueue"/> enqueues and then takes the flag (a fence): either the thread sees the work, or
 /// the flag is clear and another one is called. Who found nobody and is about to clear the flag may have made another one think
 /// that somebody comes: whoever frees a thread looks for both, see <see cref="TryCallThread"/>.</para>
+/// <para>The window of who is held back: work is enqueued (and a fence), then the number of those that compute is read; a thread
+/// leaves that number (a fence) and then looks at the queue: it sees the work, or was not counted any more.</para>
 /// </remarks>
-internal abstract class WorkQueue : IThreadPoolWorkItem
+internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPoolWorkItem
 {
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
@@ -25,9 +30,15 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
 
-    private readonly ConcurrentQueue<IThreadPoolWorkItem> _first = new();
-    private readonly ConcurrentQueue<IThreadPoolWorkItem> _queue = new();
+    private readonly ConcurrentQueue<Piece> _first = new();
+    private readonly ConcurrentQueue<Piece> _queue = new();
     private int _called;
+
+    // How much of what waits may block, at least.
+    private int _waitingToBlock;
+
+    // How many threads run what is not known to block.
+    private int _computing;
 
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
@@ -37,10 +48,17 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     /// <param name="work">What to run.</param>
     /// <param name="isQuick">Whether it comes before work that is not, but for a small part of that.</param>
-    public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false)
+    /// <param name="mayBlock">Whether it wants a thread however many run; false: it computes, as far as is known.</param>
+    public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false, bool mayBlock = true)
     {
-        (isQuick ? _first : _queue).Enqueue(work);
-        CallOnce();
+        if (mayBlock)
+        {
+            Interlocked.Increment(ref _waitingToBlock);
+        }
+
+        (isQuick ? _first : _queue).Enqueue(new Piece(work, mayBlock));
+        Interlocked.MemoryBarrier();
+        CallIfOfUse();
     }
 
     void IThreadPoolWorkItem.Execute()
@@ -53,6 +71,11 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
 
     /// <summary>The thread pool has come, and drains next.</summary>
     protected virtual void OnPoolThread()
+    {
+    }
+
+    /// <summary>Work waits for those that compute, and nobody was called. After a full fence.</summary>
+    protected virtual void OnHeldBack()
     {
     }
 
@@ -76,21 +99,28 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     protected void Drain(in ThreadBaseline baseline, long untilMs)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (TryDequeue(out IThreadPoolWorkItem? work))
+        while (TryDequeue(out Piece piece))
         {
+            OnDequeued(piece);
             if (!IsEmpty)
             {
-                CallOnce();
+                CallIfOfUse();
             }
 
-            OnTaken(work, untilMs);
-            work.Execute();
+            OnTaken(piece.Work, untilMs);
+            piece.Work.Execute();
             baseline.Restore();
+            if (!piece.MayBlock && Interlocked.Decrement(ref _computing) >= maxComputing && !IsMoreOfUse)
+            {
+                // One too many: called while work stood still, or for what might have blocked. The others go on.
+                return;
+            }
+
             if (ShouldLeave(untilMs))
             {
                 if (!IsEmpty)
                 {
-                    CallOnce();
+                    CallIfOfUse();
                 }
 
                 return;
@@ -98,7 +128,43 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
         }
     }
 
-    private bool TryDequeue([NotNullWhen(true)] out IThreadPoolWorkItem? work)
+    /// <summary>Has one more thread come, however many run.</summary>
+    protected void CallOnce()
+    {
+        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
+        {
+            Volatile.Write(ref _called, 0);
+        }
+    }
+
+    // After a full fence that follows whatever was enqueued.
+    private bool IsMoreOfUse => Volatile.Read(ref _waitingToBlock) > 0 || Volatile.Read(ref _computing) < maxComputing;
+
+    private void OnDequeued(Piece piece)
+    {
+        if (piece.MayBlock)
+        {
+            Interlocked.Decrement(ref _waitingToBlock);
+        }
+        else
+        {
+            Interlocked.Increment(ref _computing);
+        }
+    }
+
+    private void CallIfOfUse()
+    {
+        if (IsMoreOfUse)
+        {
+            CallOnce();
+        }
+        else
+        {
+            OnHeldBack();
+        }
+    }
+
+    private bool TryDequeue(out Piece work)
     {
         if (_quickInARow < MaxQuickInARow && _first.TryDequeue(out work))
         {
@@ -114,11 +180,5 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
         return _queue.TryDequeue(out work) || _first.TryDequeue(out work);
     }
 
-    private void CallOnce()
-    {
-        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
-        {
-            Volatile.Write(ref _called, 0);
-        }
-    }
+    private readonly record struct Piece(IThreadPoolWorkItem Work, bool MayBlock);
 }

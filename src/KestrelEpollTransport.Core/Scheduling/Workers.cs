@@ -52,11 +52,12 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <param name="maxBusy">See the remarks.</param>
     /// <param name="loopCount">How many loops may have to be handed over.</param>
-    public Workers(int maxBusy, int loopCount)
+    /// <param name="maxComputing">How many are called for work that is not known to block.</param>
+    public Workers(int maxBusy, int loopCount, int maxComputing = int.MaxValue)
     {
         _maxBusy = maxBusy;
         _reserve = loopCount;
-        OffLoop = new OffLoopQueue(this);
+        OffLoop = new OffLoopQueue(this, maxComputing);
     }
 
     /// <summary>How long a worker without work is kept. Settable for tests.</summary>

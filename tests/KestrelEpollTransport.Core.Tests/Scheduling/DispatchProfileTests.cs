@@ -49,7 +49,7 @@ public class DispatchProfileTests
         DispatchProfile profile = new(_history);
         profile.Begin();
 
-        profile.HandedOff();
+        profile.HandedOff(isBlocked: true);
 
         Assert.False(profile.RunsInline);
         Assert.Equal(1, _counters.Demotions);
@@ -67,7 +67,7 @@ public class DispatchProfileTests
         // A hand-over weighs as four.
         DispatchProfile handedOff = new(new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters));
         handedOff.Begin();
-        handedOff.HandedOff();
+        handedOff.HandedOff(isBlocked: true);
         Assert.Equal(128, CheapUntilInline(ref handedOff));
         Assert.Equal(2, _counters.Promotions);
     }
@@ -148,7 +148,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < 5_000; i++)
         {
-            _history.NoteStart(isDear: i % oneIn == 0);
+            _history.NoteStart(isDear: i % oneIn == 0, slept: false);
         }
 
         Assert.Equal(startsInline, _history.StartsInline);
@@ -204,6 +204,69 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void Connection_ThatSleptTwice_MayBlockForAWhile()
+    {
+        DispatchProfile profile = new(_history);
+        profile.Begin();
+        profile.Note(isDear: true, isDearStart: false, slept: true);
+        Assert.False(profile.MayBlock);
+        NoteCheap(ref profile, 20);
+        profile.Note(isDear: true, isDearStart: false);
+        Assert.False(profile.MayBlock);
+
+        profile.Note(isDear: true, isDearStart: false, slept: true);
+
+        Assert.True(profile.MayBlock);
+        NoteCheap(ref profile, 40);
+        Assert.True(profile.MayBlock);
+        NoteCheap(ref profile, 24);
+        Assert.False(profile.MayBlock);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void HandOff_TellsWhetherTheConnectionAndTheNextOnesMayBlock(bool isBlocked)
+    {
+        DispatchProfile profile = new(_history);
+        profile.Begin();
+
+        profile.HandedOff(isBlocked);
+
+        Assert.Equal(isBlocked, profile.MayBlock);
+        DispatchProfile next = new(_history);
+        Assert.Equal(isBlocked, next.MayBlock);
+        next.Begin();
+        Assert.Equal(isBlocked, next.MayBlock);
+    }
+
+    [Fact]
+    public void Limit_WhereAllDispatchesTakeLong_IsAMultipleOfWhatIsTypicalUpToABound()
+    {
+        long limit = _history.LimitTicks;
+        NoteCosts(0, 1_000);
+        Assert.Equal(limit, _history.LimitTicks);
+
+        NoteCosts(limit * 6 / 10, 1_000);
+        Assert.InRange(_history.LimitTicks, limit * 17 / 10, limit * 19 / 10);
+
+        NoteCosts(limit * 100, 1_000);
+        Assert.Equal(4 * limit, _history.LimitTicks);
+    }
+
+    [Fact]
+    public void Limit_WhereLessThanHalfOfTheDispatchesTakeLong_StaysWhatItIs()
+    {
+        long limit = _history.LimitTicks;
+        for (int i = 0; i < 10_000; i++)
+        {
+            _history.NoteCost(i % 10 < 4 ? limit * 2 : limit / 10);
+        }
+
+        Assert.Equal(limit, _history.LimitTicks);
+    }
+
+    [Fact]
     public void ProfileWithoutHistory_MeasuresNothing()
     {
         DispatchProfile profile = new(null);
@@ -220,6 +283,14 @@ public class DispatchProfileTests
         for (int i = 0; i < count; i++)
         {
             profile.Note(isDear: false, isDearStart: false);
+        }
+    }
+
+    private void NoteCosts(long ticks, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            _history.NoteCost(ticks);
         }
     }
 

@@ -2,7 +2,8 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>
 /// Every interleaving of dear work that comes with workers that leave, while the thread pool, called at the bound, never gets
-/// a thread: no work may wait while a worker rests. Beside them a loop may be handed over, and the system may refuse threads.
+/// a thread: no work may wait while a worker rests. Beside them a loop may be handed over, and the system may refuse threads; or
+/// the work only computes, and is held back while others do.
 /// </summary>
 public class OffLoopCallTests
 {
@@ -19,6 +20,9 @@ public class OffLoopCallTests
 
         /// <summary>A worker that was called looks first whether it is one too many.</summary>
         MayNotCome = 4,
+
+        /// <summary>Who is done looks for more work while it still counts as one that computes.</summary>
+        CountsTooLong = 8,
     }
 
     [Theory]
@@ -62,6 +66,29 @@ public class OffLoopCallTests
     }
 
     [Theory]
+    [InlineData(1, 2, 1)]
+    [InlineData(2, 2, 1)]
+    [InlineData(2, 3, 1)]
+    [InlineData(2, 3, 2)]
+    public void Enqueue_OfWorkThatOnlyComputes_LeavesNothingToWait(int workers, int works, int maxComputing)
+    {
+        int heldBack = 0;
+        int tooMany = 0;
+        Explore(workers, works, Fault.None, maxComputing: maxComputing, look: state =>
+        {
+            heldBack += state.HeldBack;
+            tooMany += state.TooMany;
+        });
+
+        Assert.True(heldBack > 0, "Nothing was held back.");
+        Assert.True(workers == maxComputing || tooMany > 0, "Nobody was one too many.");
+    }
+
+    [Fact]
+    public void Enqueue_WhileSomeoneCountsTooLong_IsFoundStranded() =>
+        Assert.Throws<InterleavingException>(() => Explore(workers: 1, works: 2, Fault.CountsTooLong, _ => { }, maxComputing: 1));
+
+    [Theory]
     [InlineData(Fault.ForgetsMissedCalls, 2, false, false)]
     [InlineData(Fault.ForgetsThoseThatRest, 1, false, true)]
     [InlineData(Fault.MayNotCome, 1, true, false)]
@@ -74,13 +101,15 @@ public class OffLoopCallTests
     }
 
     private static void Explore(
-        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false) => Interleavings.ExploreStates(
+        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false,
+        int maxComputing = int.MaxValue) => Interleavings.ExploreStates(
         // All have been called already, for nothing: they may leave at any moment. Who is refused threads is below its bound.
         () => new State
         {
             Fault = fault,
             HandsOver = handsOver,
             RefusesThreads = refusesThreads,
+            MaxComputing = maxComputing,
             Bound = refusesThreads ? workers + 1 : workers,
             Busy = workers,
             Calls = workers,
@@ -112,9 +141,19 @@ public class OffLoopCallTests
         }
     }
 
-    // As WorkQueue.CallOnce, OffLoopQueue.TryCallThread and Workers.TryCall, whose lock is one step.
+    // As WorkQueue.CallIfOfUse and CallOnce, OffLoopQueue.TryCallThread and Workers.TryCall, whose lock is one step.
     private static IEnumerable<Step> CallOnce(State state)
     {
+        if (state.Computes)
+        {
+            yield return "is more of use?";
+            if (state.Computing >= state.MaxComputing)
+            {
+                state.HeldBack++;
+                yield break;
+            }
+        }
+
         yield return "take the flag";
         if (state.IsCalled)
         {
@@ -178,11 +217,26 @@ public class OffLoopCallTests
     // As WorkQueue.Drain.
     private static IEnumerable<Step> Drain(State state)
     {
+        bool counts = false;
         yield return "clear the flag";
         state.IsCalled = false;
         while (true)
         {
             yield return "dequeue";
+            if (counts && state.Fault.HasFlag(Fault.CountsTooLong))
+            {
+                bool isOver = state.Waiting == 0;
+                yield return "computes no more, late";
+                counts = false;
+                state.Computing--;
+                if (isOver)
+                {
+                    yield break;
+                }
+
+                yield return "dequeue after all";
+            }
+
             if (state.Waiting == 0)
             {
                 yield break;
@@ -190,12 +244,30 @@ public class OffLoopCallTests
 
             state.Waiting--;
             state.Run++;
+            if (state.Computes)
+            {
+                yield return "computes";
+                state.Computing++;
+                counts = true;
+            }
+
             yield return "does more wait?";
             if (state.Waiting > 0)
             {
                 foreach (Step step in CallOnce(state))
                 {
                     yield return step;
+                }
+            }
+
+            if (counts && !state.Fault.HasFlag(Fault.CountsTooLong))
+            {
+                yield return "computes no more";
+                counts = false;
+                if (--state.Computing >= state.MaxComputing)
+                {
+                    state.TooMany++;
+                    yield break;
                 }
             }
 
@@ -268,6 +340,9 @@ public class OffLoopCallTests
         public bool HandsOver;
         public bool RefusesThreads;
         public int Bound;
+        public int MaxComputing;
+        public int Computing;
+        public int HeldBack;
         public int Busy;
         public int Resting;
         public int Calls;
@@ -282,6 +357,8 @@ public class OffLoopCallTests
         public bool HasReturned;
 
         public bool HasReserve => Busy <= Bound;
+
+        public bool Computes => MaxComputing < int.MaxValue;
 
         public void MissCall()
         {

@@ -6,7 +6,7 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 /// <summary>Dear work that waits because all workers are busy, and a watch that looks when the test says so.</summary>
 public sealed class StuckWorkersTests : IDisposable
 {
-    private readonly List<Blocked> _all = [];
+    private readonly List<HeldWork> _all = [];
     private readonly Workers _workers;
     private int _watchCalls;
 
@@ -21,10 +21,10 @@ public sealed class StuckWorkersTests : IDisposable
     [Fact]
     public async Task Work_WhileAllWorkersAreBusy_IsTakenByTheNextThatIsDone()
     {
-        Blocked first = await RunAsync();
+        HeldWork first = await RunAsync();
         await RunAsync();
 
-        Blocked waits = Enqueue();
+        HeldWork waits = Enqueue();
         Assert.Equal(1, _watchCalls);
         Look(OffLoopQueue.LooksPerCall - 1);
         first.Release();
@@ -35,9 +35,9 @@ public sealed class StuckWorkersTests : IDisposable
     [Fact]
     public async Task Work_WhileNoWorkerComesBack_GoesToThePool()
     {
-        Blocked first = await RunAsync();
-        Blocked second = await RunAsync();
-        Blocked waits = Enqueue();
+        HeldWork first = await RunAsync();
+        HeldWork second = await RunAsync();
+        HeldWork waits = Enqueue();
 
         // The first look finds that workers have taken something lately: they are late, and not stuck, when the pool is called.
         Look(OffLoopQueue.LooksPerCall);
@@ -56,7 +56,7 @@ public sealed class StuckWorkersTests : IDisposable
         // Also when a worker is back and stuck again, as with requests that wait for others of the same server.
         first.Release();
         await Timeouts.UntilAsync(() => !_workers.IsExhausted);
-        Blocked back = await RunAsync();
+        HeldWork back = await RunAsync();
         Assert.False((await back.Thread).IsThreadPoolThread);
         Look(OffLoopQueue.LooksStuck - OffLoopQueue.LooksPerCall);
         Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
@@ -72,9 +72,9 @@ public sealed class StuckWorkersTests : IDisposable
     [Fact]
     public async Task Work_AfterABusyWorkerTookWhatFoundNone_CallsTheWatchAgain()
     {
-        Blocked first = await RunAsync();
+        HeldWork first = await RunAsync();
         await RunAsync();
-        Blocked waits = Enqueue();
+        HeldWork waits = Enqueue();
         first.Release();
         await waits.Thread.OrTimeout();
 
@@ -86,9 +86,9 @@ public sealed class StuckWorkersTests : IDisposable
     [Fact]
     public async Task Work_AfterTheTransportEndedWhileACallWasMissed_GoesToThePool()
     {
-        Blocked first = await RunAsync();
+        HeldWork first = await RunAsync();
         await RunAsync();
-        Blocked waits = Enqueue();
+        HeldWork waits = Enqueue();
         first.Release();
         await waits.Thread.OrTimeout();
 
@@ -107,7 +107,7 @@ public sealed class StuckWorkersTests : IDisposable
             StartThread = static _ => throw new InsufficientMemoryException("On purpose: no thread."),
             CallWatch = static () => { },
         };
-        Blocked blocked = new();
+        HeldWork blocked = new();
         _all.Add(blocked);
 
         workers.OffLoop.Enqueue(blocked);
@@ -118,11 +118,11 @@ public sealed class StuckWorkersTests : IDisposable
     [Fact]
     public async Task Looks_AtAnEmptyQueue_DoNotCount()
     {
-        Blocked first = await RunAsync();
+        HeldWork first = await RunAsync();
         await RunAsync();
         Look(OffLoopQueue.LooksPerCall - 1);
 
-        Blocked waits = Enqueue();
+        HeldWork waits = Enqueue();
         Look(1);
         first.Release();
 
@@ -134,7 +134,7 @@ public sealed class StuckWorkersTests : IDisposable
     {
         await RunAsync();
         await RunAsync();
-        Blocked waits = Enqueue();
+        HeldWork waits = Enqueue();
 
         _workers.Dispose();
 
@@ -152,12 +152,12 @@ public sealed class StuckWorkersTests : IDisposable
         watch.Add(workers.OffLoop);
         watch.Unpark();
         await Timeouts.UntilAsync(() => watch.IsParked);
-        Blocked first = new();
+        HeldWork first = new();
         _all.Add(first);
         workers.OffLoop.Enqueue(first);
         await first.Thread.OrTimeout();
 
-        Blocked waits = new();
+        HeldWork waits = new();
         _all.Add(waits);
         workers.OffLoop.Enqueue(waits);
 
@@ -173,34 +173,18 @@ public sealed class StuckWorkersTests : IDisposable
         }
     }
 
-    private async Task<Blocked> RunAsync()
+    private async Task<HeldWork> RunAsync()
     {
-        Blocked blocked = Enqueue();
+        HeldWork blocked = Enqueue();
         await blocked.Thread.OrTimeout();
         return blocked;
     }
 
-    private Blocked Enqueue()
+    private HeldWork Enqueue()
     {
-        Blocked blocked = new();
+        HeldWork blocked = new();
         _all.Add(blocked);
         _workers.OffLoop.Enqueue(blocked);
         return blocked;
-    }
-
-    private sealed class Blocked : IThreadPoolWorkItem
-    {
-        private readonly TaskCompletionSource _release = new();
-        private readonly TaskCompletionSource<Thread> _thread = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task<Thread> Thread => _thread.Task;
-
-        public void Release() => _release.TrySetResult();
-
-        public void Execute()
-        {
-            _thread.SetResult(System.Threading.Thread.CurrentThread);
-            _release.Task.Wait(Timeouts.Limit + Timeouts.Limit);
-        }
     }
 }
