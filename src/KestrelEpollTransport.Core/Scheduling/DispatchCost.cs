@@ -3,6 +3,19 @@ using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Scheduling;
 
+/// <summary>How a dispatch used its time, as far as is known.</summary>
+internal enum DispatchUse
+{
+    /// <summary>It was dear, and nobody had asked the kernel when it began.</summary>
+    Unknown,
+
+    /// <summary>It computed, or was too short to look into.</summary>
+    Computed,
+
+    /// <summary>It waited for something.</summary>
+    Slept,
+}
+
 /// <summary>
 /// What a dispatch cost: the time it took. But of one whose verdict matters, and that did nothing but compute, what it computed:
 /// threads that compete for a processor make each other look dear.
@@ -33,17 +46,24 @@ internal static class DispatchCost
         return now;
     }
 
-    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>, and whether it is known to have slept.</summary>
+    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>.</summary>
     /// <param name="began">What <see cref="Begin"/> returned.</param>
     /// <param name="limit">A time that nobody has to look into.</param>
-    public static (long Ticks, bool Slept) End(long began, long limit)
+    public static (long Ticks, DispatchUse Use) End(long began, long limit)
     {
         long time = Stopwatch.GetTimestamp() - began;
-        if (time <= limit || began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
+        if (time <= limit)
         {
-            return (time, false);
+            return (time, DispatchUse.Computed);
         }
 
-        return usage.Sleeps == s_threadUsage.Sleeps ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, false) : (time, true);
+        if (began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
+        {
+            return (time, DispatchUse.Unknown);
+        }
+
+        return usage.Sleeps == s_threadUsage.Sleeps
+            ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, DispatchUse.Computed)
+            : (time, DispatchUse.Slept);
     }
 }

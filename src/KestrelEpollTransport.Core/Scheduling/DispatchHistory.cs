@@ -20,6 +20,9 @@ internal sealed class DispatchHistory
     /// </summary>
     private const short DearWeight = 8;
 
+    /// <summary>One dear start that slept among so many is enough to give each new connection a thread of its own.</summary>
+    private const int BlockingMemory = 64;
+
     /// <summary>So many times what is typical is dear.</summary>
     private const int DearFactor = 3;
 
@@ -31,6 +34,7 @@ internal sealed class DispatchHistory
     // Hints: threads may overwrite each other's notes. A running median: half of the dispatches take longer.
     private CostScore _starts = new(DearWeight);
     private long _typical;
+    private int _startsThatComputed = int.MaxValue;
 
     public DispatchHistory(TimeSpan demotionLimit, SchedulingCounters counters)
     {
@@ -47,13 +51,13 @@ internal sealed class DispatchHistory
     /// <summary>Whether new connections start on their loops.</summary>
     public bool StartsInline => !_starts.IsDear;
 
-    /// <summary>Whether new connections that don't are likely to block, and not to compute.</summary>
-    public bool StartsBlock { get; private set; }
+    /// <summary>Whether new connections that don't may block; false: those that were dear computed.</summary>
+    public bool StartsBlock => _startsThatComputed < BlockingMemory;
 
     /// <inheritdoc cref="CostScore.HasStrikes"/>
     public bool HasStrikes => _starts.HasStrikes;
 
-    /// <summary>A dispatch that did not sleep cost so much. Some of them are enough.</summary>
+    /// <summary>A dispatch that computed cost so much. Some of them are enough.</summary>
     public void NoteCost(long ticks)
     {
         const int Steps = 64;
@@ -67,7 +71,7 @@ internal sealed class DispatchHistory
     {
         if (isDear)
         {
-            StartsBlock = slept;
+            NoteDearStart(slept);
         }
 
         _starts.Note(isDear);
@@ -76,7 +80,10 @@ internal sealed class DispatchHistory
     /// <summary>One of the first dispatches of a connection was handed off.</summary>
     public void NoteHandOff(bool isBlocked)
     {
-        StartsBlock = isBlocked;
+        NoteDearStart(isBlocked);
         _starts.NoteHandOff();
     }
+
+    private void NoteDearStart(bool slept) =>
+        _startsThatComputed = slept ? 0 : Math.Min(_startsThatComputed, BlockingMemory) + 1;
 }

@@ -87,14 +87,14 @@ internal struct DispatchProfile
         {
             reads = Math.Max(reads, 1);
             long limit = _history.LimitTicks;
-            (long cost, bool slept) = DispatchCost.End(began, limit * reads);
+            (long cost, DispatchUse use) = DispatchCost.End(began, limit * reads);
             cost /= reads;
-            if (_sample++ % SampleEvery == 0 && !slept)
+            if (_sample++ % SampleEvery == 0 && use == DispatchUse.Computed)
             {
                 _history.NoteCost(cost);
             }
 
-            Note(cost > limit, cost > limit * StartFactor, slept);
+            Note(cost > limit, cost > limit * StartFactor, use == DispatchUse.Slept);
         }
     }
 

@@ -25,9 +25,9 @@ public class DispatchCostTests
         long began = DispatchCost.Begin(asksKernel: true);
         Thread.Sleep(20);
 
-        (long cost, bool slept) = DispatchCost.End(began, limit: 0);
+        (long cost, DispatchUse use) = DispatchCost.End(began, limit: 0);
         Assert.InRange(cost, 19 * s_ms, long.MaxValue);
-        Assert.True(slept);
+        Assert.Equal(DispatchUse.Slept, use);
     }
 
     [Fact]

@@ -241,6 +241,24 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void Endpoint_WhoseDearStartsComputeNowAndThen_GivesNewConnectionsThreadsWhileSomeSleep()
+    {
+        Assert.False(_history.StartsBlock);
+        for (int i = 0; i < 100; i++)
+        {
+            _history.NoteStart(isDear: true, slept: i % 10 == 0);
+            Assert.True(_history.StartsBlock);
+        }
+
+        for (int i = 0; i < 100; i++)
+        {
+            _history.NoteStart(isDear: true, slept: false);
+        }
+
+        Assert.False(_history.StartsBlock);
+    }
+
+    [Fact]
     public void Limit_WhereAllDispatchesTakeLong_IsAMultipleOfWhatIsTypicalUpToABound()
     {
         long limit = _history.LimitTicks;
