@@ -6,7 +6,7 @@ internal readonly record struct Latency(double P50, double P90, double P99, doub
 /// <summary>What a load generator reports of one turn.</summary>
 /// <param name="Requests">That were answered, and rightly.</param>
 /// <param name="Seconds">That it took.</param>
-/// <param name="Latency">Of one request.</param>
+/// <param name="Latency">Of one request; null if the generator can't tell.</param>
 /// <param name="Errors">Failed connections, wrong answers, HTTP errors and answers that didn't come.</param>
 /// <param name="Bytes">That were received, with headers; 0 if unknown.</param>
-internal sealed record LoadResult(long Requests, double Seconds, Latency Latency, long Errors, long Bytes);
+internal sealed record LoadResult(long Requests, double Seconds, Latency? Latency, long Errors, long Bytes);

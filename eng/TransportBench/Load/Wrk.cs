@@ -53,7 +53,10 @@ internal static class Wrk
             ],
             processors.Load,
             TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
-        return Check(WrkOutput.Parse(output), request, output);
+        LoadResult result = Check(WrkOutput.Parse(output), request, output);
+
+        // wrk corrects its latencies by how often a connection should have been asked, and counts each of a pipeline for that.
+        return request.Depth > 1 ? result with { Latency = null } : result;
     }
 
     /// <summary>The lua that makes the requests; empty if wrk's own will do.</summary>

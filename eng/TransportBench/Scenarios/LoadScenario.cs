@@ -28,10 +28,14 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
         cost.AddTo(sample, result.Requests, Settings.Processors);
         sample[Requests] = result.Requests;
         sample[RequestsPerSecond] = result.Requests / result.Seconds;
-        sample[P50] = result.Latency.P50;
-        sample[P90] = result.Latency.P90;
-        sample[P99] = result.Latency.P99;
-        sample[P999] = result.Latency.P999;
+        if (result.Latency is { } latency)
+        {
+            sample[P50] = latency.P50;
+            sample[P90] = latency.P90;
+            sample[P99] = latency.P99;
+            sample[P999] = latency.P999;
+        }
+
         return sample;
     }
 
