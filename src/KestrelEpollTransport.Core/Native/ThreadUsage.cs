@@ -21,10 +21,13 @@ internal readonly partial record struct ThreadUsage(long Sleeps, long ProcessorT
     private const int RusageLongs = 18 + 16;
     private const int VoluntarySwitches = 16;
 
+    /// <summary>Whether the system tells.</summary>
+    public static bool IsKnown => OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+
     /// <summary>Of the calling thread; null: the system does not tell.</summary>
     public static unsafe ThreadUsage? OfThisThread()
     {
-        if (!OperatingSystem.IsLinux() || !Environment.Is64BitProcess)
+        if (!IsKnown)
         {
             return null;
         }

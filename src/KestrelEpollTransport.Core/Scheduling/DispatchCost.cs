@@ -6,7 +6,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>How a dispatch used its time, as far as is known.</summary>
 internal enum DispatchUse
 {
-    /// <summary>It was dear, and nobody had asked the kernel when it began.</summary>
+    /// <summary>It was dear, and nobody had asked the kernel when it began; or it waited, and perhaps for the collector.</summary>
     Unknown,
 
     /// <summary>It computed, or was too short to look into.</summary>
@@ -32,6 +32,9 @@ internal static class DispatchCost
     [ThreadStatic]
     private static ThreadUsage s_threadUsage;
 
+    [ThreadStatic]
+    private static int s_collections;
+
     /// <summary>A dispatch begins. Returns the time, which <see cref="End"/> wants to know.</summary>
     /// <param name="asksKernel">Whether to ask the kernel also.</param>
     public static long Begin(bool asksKernel)
@@ -41,6 +44,7 @@ internal static class DispatchCost
         {
             s_threadBegan = now;
             s_threadUsage = usage;
+            s_collections = GC.CollectionCount(0);
         }
 
         return now;
@@ -62,8 +66,8 @@ internal static class DispatchCost
             return (time, DispatchUse.Unknown);
         }
 
-        return usage.Sleeps == s_threadUsage.Sleeps
-            ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, DispatchUse.Computed)
+        return usage.Sleeps == s_threadUsage.Sleeps ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, DispatchUse.Computed)
+            : GC.CollectionCount(0) != s_collections ? (time, DispatchUse.Unknown)
             : (time, DispatchUse.Slept);
     }
 }

@@ -67,11 +67,11 @@ internal sealed class DispatchHistory
     }
 
     /// <summary>One of the first dispatches of a connection is over.</summary>
-    public void NoteStart(bool isDear, bool slept)
+    public void NoteStart(bool isDear, DispatchUse use)
     {
-        if (isDear)
+        if (isDear && use != DispatchUse.Unknown)
         {
-            NoteDearStart(slept);
+            NoteDearStart(use == DispatchUse.Slept);
         }
 
         _starts.Note(isDear);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Scheduling;
 
@@ -54,8 +55,12 @@ internal struct DispatchProfile
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
     public readonly bool IsQuick => !_lastWasDear;
 
-    /// <summary>Whether a dispatch may block, as one did lately; false: dispatches compute, as far as is known.</summary>
-    public readonly bool MayBlock => _hasBegun ? _slept > BlockingMemory : _history is { StartsBlock: true };
+    /// <summary>
+    /// Whether a dispatch may block, as some did lately; or those of the endpoint's other new connections. False: dispatches compute,
+    /// as far as is known.
+    /// </summary>
+    public readonly bool MayBlock =>
+        _slept > BlockingMemory || (_starts < Starts && _history is { StartsBlock: true }) || !ThreadUsage.IsKnown;
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -70,7 +75,6 @@ internal struct DispatchProfile
         {
             // As late as can be: of a thousand connections that are accepted before the first of them has blocked, nearly
             // all know better by now.
-            _slept = MayBlock ? KnownToBlock : (byte)0;
             _hasBegun = true;
             _score = new CostScore(DearWeight, isDear: !_history.StartsInline);
         }
@@ -94,7 +98,7 @@ internal struct DispatchProfile
                 _history.NoteCost(cost);
             }
 
-            Note(cost > limit, cost > limit * StartFactor, use == DispatchUse.Slept);
+            Note(cost > limit, cost > limit * StartFactor, use);
         }
     }
 
@@ -118,22 +122,24 @@ internal struct DispatchProfile
     /// <summary>A dispatch was dear, or cheap.</summary>
     /// <param name="isDear">For a connection.</param>
     /// <param name="isDearStart">For the beginning of one.</param>
-    /// <param name="slept">Whether it is known to have slept.</param>
-    internal void Note(bool isDear, bool isDearStart, bool slept = false)
+    /// <param name="use">What it did.</param>
+    internal void Note(bool isDear, bool isDearStart, DispatchUse use = DispatchUse.Computed)
     {
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(isDearStart, slept);
+            _history!.NoteStart(isDearStart, use);
         }
 
-        if (isDear && slept)
+        // Read once: another thread may note at the same moment.
+        byte slept = _slept;
+        if (isDear && use == DispatchUse.Slept)
         {
-            _slept = Math.Min((byte)(_slept + BlockingMemory), KnownToBlock);
+            _slept = (byte)Math.Min(slept + BlockingMemory, KnownToBlock);
         }
-        else if (_slept > 0)
+        else if (slept > 0 && use == DispatchUse.Computed)
         {
-            _slept--;
+            _slept = (byte)(slept - 1);
         }
 
         _lastWasDear = isDear;

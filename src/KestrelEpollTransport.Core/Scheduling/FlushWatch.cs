@@ -77,8 +77,9 @@ internal sealed class FlushWatch : IWatched
     private void LookAtGiven()
     {
         _given.RemoveAll(static due => due.HasBegun);
-        if (_workers is { IsExhausted: true })
+        if (_workers is { IsExhausted: true } or { Busy: 0 })
         {
+            // All are busy with something else, or none was to be had.
             _given.ForEach(static due => due.Execute());
             _given.Clear();
         }

@@ -106,7 +106,7 @@ internal sealed class LoopWatch : IWatched
             case HandOff.Done:
                 _counters.HandedOff();
                 dispatched!.OnHandedOff(isBlocked);
-                _workers.OffLoop.Enqueue(new Report(_logger, dispatched, loop.Index, sighting.Blocked));
+                _workers.OffLoop.Enqueue(new Report(_logger, dispatched, loop.Index, sighting.Blocked), isQuick: true);
                 break;
             case HandOff.NoWorker:
                 // The next look tries again.

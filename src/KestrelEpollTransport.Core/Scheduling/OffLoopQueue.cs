@@ -13,7 +13,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
 /// for all there is. For a second, because a worker that comes back is likely to be stuck in what it takes next.
 /// <para>Work that is not known to block may block all the same, and hold back what waits behind it. Where nobody took
-/// anything since the look before, the watch calls one more worker.</para>
+/// anything since the look before, the watch calls one more worker, which goes on while nobody else does.</para>
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
 /// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
@@ -42,7 +42,9 @@ internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxVa
     private volatile bool _isUnwatched;
     private int _poolCalls;
 
-    bool IWatched.IsQuiet => IsEmpty;
+    bool IWatched.IsQuiet => IsEmpty && !_isStuck;
+
+    protected override bool HoldsBack => !_isStuck && !_isUnwatched && workers.CallWatch is not null;
 
     /// <summary>A worker that was called has come.</summary>
     public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
@@ -68,12 +70,13 @@ internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxVa
         }
 
         bool isEmpty = IsEmpty;
-        if (!isEmpty && !moved && !workers.IsExhausted)
+        bool isExhausted = workers.IsExhausted;
+        if (!isEmpty && !moved && !isExhausted)
         {
             CallOnce();
         }
 
-        _looksSinceCall = isEmpty ? 0 : _looksSinceCall + 1;
+        _looksSinceCall = isEmpty || !isExhausted ? 0 : _looksSinceCall + 1;
         _looksSinceMove = isEmpty || moved ? 0 : _looksSinceMove + 1;
         if (_looksSinceMove >= LooksPerCall)
         {
@@ -113,6 +116,14 @@ internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxVa
     }
 
     protected override void OnHeldBack() => workers.CallWatch?.Invoke();
+
+    protected override void OnNobodyCalled()
+    {
+        if (_isUnwatched && !IsEmpty)
+        {
+            CallPool();
+        }
+    }
 
     protected override void OnPoolThread() => Interlocked.Exchange(ref _poolCalls, 0);
 

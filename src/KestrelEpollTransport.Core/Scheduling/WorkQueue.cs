@@ -34,14 +34,20 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     private readonly ConcurrentQueue<Piece> _queue = new();
     private int _called;
 
-    // How much of what waits may block, at least.
+    // How much of what waits may block, at most.
     private int _waitingToBlock;
 
     // How many threads run what is not known to block.
     private int _computing;
 
+    // How many pieces were taken so far.
+    private int _taken;
+
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
+
+    /// <summary>Whether work that computes waits for threads that do; false: a thread is called for whatever waits.</summary>
+    protected virtual bool HoldsBack => true;
 
     protected bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
 
@@ -101,7 +107,7 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
         Interlocked.Exchange(ref _called, 0);
         while (TryDequeue(out Piece piece))
         {
-            OnDequeued(piece);
+            int taken = OnDequeued(piece);
             if (!IsEmpty)
             {
                 CallIfOfUse();
@@ -110,9 +116,10 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
             OnTaken(piece.Work, untilMs);
             piece.Work.Execute();
             baseline.Restore();
-            if (!piece.MayBlock && Interlocked.Decrement(ref _computing) >= maxComputing && !IsMoreOfUse)
+            if (!piece.MayBlock && Interlocked.Decrement(ref _computing) >= maxComputing && !IsMoreOfUse && Volatile.Read(ref _taken) != taken)
             {
-                // One too many: called while work stood still, or for what might have blocked. The others go on.
+                // One too many: called while work stood still, or for what might have blocked. And others go on; if they were
+                // all blocked, unexpectedly, this would be the only one that does.
                 return;
             }
 
@@ -133,14 +140,21 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     {
         if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
         {
-            Volatile.Write(ref _called, 0);
+            Interlocked.Exchange(ref _called, 0);
+            OnNobodyCalled();
         }
     }
 
-    // After a full fence that follows whatever was enqueued.
-    private bool IsMoreOfUse => Volatile.Read(ref _waitingToBlock) > 0 || Volatile.Read(ref _computing) < maxComputing;
+    /// <summary>Nobody was to be had, and work that came meanwhile may have taken that for a call. After a full fence.</summary>
+    protected virtual void OnNobodyCalled()
+    {
+    }
 
-    private void OnDequeued(Piece piece)
+    // After a full fence that follows whatever was enqueued.
+    private bool IsMoreOfUse =>
+        Volatile.Read(ref _waitingToBlock) > 0 || Volatile.Read(ref _computing) < maxComputing || !HoldsBack;
+
+    private int OnDequeued(Piece piece)
     {
         if (piece.MayBlock)
         {
@@ -150,6 +164,8 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
         {
             Interlocked.Increment(ref _computing);
         }
+
+        return Interlocked.Increment(ref _taken);
     }
 
     private void CallIfOfUse()

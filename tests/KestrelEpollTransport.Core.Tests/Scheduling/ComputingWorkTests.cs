@@ -1,16 +1,19 @@
 using KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Tests.Loops;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>Dear work that computes, on a machine of one processor, and a watch that looks when the test says so.</summary>
 public sealed class ComputingWorkTests : IDisposable
 {
+    private const int MaxWorkers = 4;
+
     private readonly List<HeldWork> _all = [];
     private readonly Workers _workers;
     private int _watchCalls;
 
     public ComputingWorkTests() =>
-        _workers = new Workers(maxBusy: 8, loopCount: 1, maxComputing: 1) { CallWatch = () => _watchCalls++ };
+        _workers = new Workers(MaxWorkers, loopCount: 1, maxComputing: 1) { CallWatch = () => _watchCalls++ };
 
     public void Dispose()
     {
@@ -68,6 +71,22 @@ public sealed class ComputingWorkTests : IDisposable
     }
 
     [Fact]
+    public async Task Work_BehindWhatBlocksUnexpectedly_FlowsOnceTheWatchHasSeenIt()
+    {
+        await RunAsync(mayBlock: false);
+        CountdownEvent left = new(100);
+        for (int i = 0; i < 100; i++)
+        {
+            _workers.OffLoop.Enqueue(new TestWork(() => left.Signal()), isQuick: false, mayBlock: false);
+        }
+
+        Look();
+        Look();
+
+        Assert.True(left.Wait(Timeouts.Limit), $"{left.CurrentCount} wait for more looks.");
+    }
+
+    [Fact]
     public async Task Thread_ThatIsOneTooManyToCompute_LeavesTheRestToTheOthers()
     {
         HeldWork first = await RunAsync(mayBlock: false);
@@ -77,11 +96,45 @@ public sealed class ComputingWorkTests : IDisposable
         Look();
         await second.Thread.OrTimeout();
 
-        second.Release();
-        await Timeouts.UntilAsync(() => _workers.Busy == 1);
         first.Release();
+        await Timeouts.UntilAsync(() => _workers.Busy == 1);
+        second.Release();
 
-        Assert.Same(await first.Thread, await third.Thread.OrTimeout());
+        Assert.Same(await second.Thread, await third.Thread.OrTimeout());
+    }
+
+    [Fact]
+    public async Task Work_HeldBackWhileAllWorkersAreStuck_GoesToThePool()
+    {
+        await RunAsync(mayBlock: false);
+        for (int i = 1; i < MaxWorkers; i++)
+        {
+            await RunAsync(mayBlock: true);
+        }
+
+        HeldWork waits = Enqueue(mayBlock: false);
+        HeldWork waitsToo = Enqueue(mayBlock: false);
+        for (int i = 0; i <= OffLoopQueue.LooksPerCall; i++)
+        {
+            Look();
+        }
+
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.True((await waitsToo.Thread.OrTimeout()).IsThreadPoolThread);
+    }
+
+    [Fact]
+    public async Task Work_HeldBackWhenTheTransportEnds_GetsThreads()
+    {
+        await RunAsync(mayBlock: false);
+        HeldWork waits = Enqueue(mayBlock: false);
+        HeldWork waitsToo = Enqueue(mayBlock: false);
+
+        _workers.Dispose();
+
+        await waits.Thread.OrTimeout();
+        await waitsToo.Thread.OrTimeout();
+        await RunAsync(mayBlock: false);
     }
 
     private void Look() => ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);

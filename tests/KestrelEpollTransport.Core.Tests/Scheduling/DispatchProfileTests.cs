@@ -148,7 +148,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < 5_000; i++)
         {
-            _history.NoteStart(isDear: i % oneIn == 0, slept: false);
+            _history.NoteStart(isDear: i % oneIn == 0, DispatchUse.Computed);
         }
 
         Assert.Equal(startsInline, _history.StartsInline);
@@ -208,16 +208,18 @@ public class DispatchProfileTests
     {
         DispatchProfile profile = new(_history);
         profile.Begin();
-        profile.Note(isDear: true, isDearStart: false, slept: true);
+        profile.Note(isDear: true, isDearStart: false, use: DispatchUse.Slept);
         Assert.False(profile.MayBlock);
         NoteCheap(ref profile, 20);
         profile.Note(isDear: true, isDearStart: false);
         Assert.False(profile.MayBlock);
 
-        profile.Note(isDear: true, isDearStart: false, slept: true);
+        profile.Note(isDear: true, isDearStart: false, use: DispatchUse.Slept);
 
         Assert.True(profile.MayBlock);
         NoteCheap(ref profile, 40);
+        Assert.True(profile.MayBlock);
+        profile.Note(isDear: true, isDearStart: false, DispatchUse.Unknown);
         Assert.True(profile.MayBlock);
         NoteCheap(ref profile, 24);
         Assert.False(profile.MayBlock);
@@ -246,13 +248,24 @@ public class DispatchProfileTests
         Assert.False(_history.StartsBlock);
         for (int i = 0; i < 100; i++)
         {
-            _history.NoteStart(isDear: true, slept: i % 10 == 0);
+            _history.NoteStart(isDear: true, i % 10 == 0 ? DispatchUse.Slept : DispatchUse.Computed);
             Assert.True(_history.StartsBlock);
         }
 
+        DispatchProfile begun = new(_history);
+        begun.Begin();
+        Assert.True(begun.MayBlock);
+        NoteCheap(ref begun, 4);
+        Assert.False(begun.MayBlock);
         for (int i = 0; i < 100; i++)
         {
-            _history.NoteStart(isDear: true, slept: false);
+            _history.NoteStart(isDear: true, DispatchUse.Unknown);
+        }
+
+        Assert.True(_history.StartsBlock);
+        for (int i = 0; i < 100; i++)
+        {
+            _history.NoteStart(isDear: true, DispatchUse.Computed);
         }
 
         Assert.False(_history.StartsBlock);
