@@ -7,9 +7,9 @@ namespace KestrelEpollTransport.Scheduling;
 /// w + 1 has to be. A hint: threads may overwrite each other's notes.
 /// </summary>
 /// <remarks>
-/// A dear one adds the weight, a cheap one takes 1 away. It becomes dear above one dear dispatch's weight, so by the
-/// second of two that are close to each other, and cheap again at 0. One by itself is most often none of the application's: the
-/// thread was preempted, the collector ran, or code was compiled.
+/// A dear one adds the weight, a cheap one takes 1 away. It becomes dear above two dear dispatches' weight, so by the
+/// third of three that are close to each other, and cheap again at 0. One by itself is most often none of the application's: the
+/// thread was preempted, the collector ran, or code was compiled; and so are two, where processors are busy.
 /// </remarks>
 internal struct CostScore
 {
@@ -18,6 +18,9 @@ internal struct CostScore
 
     /// <summary>What was dear for ever so long is cheap after so many cheap ones.</summary>
     private const int Max = 2 * HandOffWeight;
+
+    /// <summary>So many dear ones are forgiven when they are close to each other: the next one is one too many.</summary>
+    private const int DemotingStrikes = 2;
 
     private readonly short _weight;
     private short _score;
@@ -57,7 +60,7 @@ internal struct CostScore
     private bool Add(int weight)
     {
         _score = (short)Math.Clamp(_score + weight, 0, Max);
-        bool isDear = _isDear ? _score > 0 : _score > _weight;
+        bool isDear = _isDear ? _score > 0 : _score > DemotingStrikes * _weight;
         bool changed = isDear != _isDear;
         _isDear = isDear;
         return changed;

@@ -18,9 +18,11 @@ internal static class BlockingChart
 
         Plot plot = ChartStyle.New(
             "Cheap requests beside handlers that sleep 50 ms", "handlers that block at the same time", "cheap requests/s, logarithmic; more is better");
+        List<double> all = [];
         foreach (ContestantResult contestant in scenario.Contestants)
         {
             double[] powers = [.. keys.Select(key => Math.Log10(Math.Max(1, contestant.Figures[key].Spread.Median)))];
+            all.AddRange(powers);
             double[] positions = [.. powers.Select(static (_, i) => (double)i)];
             var line = plot.Add.Scatter(positions, powers, ChartStyle.ColorOf(contestant.Transport));
             line.LineWidth = ChartStyle.LineWidth;
@@ -29,7 +31,7 @@ internal static class BlockingChart
         }
 
         ChartStyle.SetWords(plot.Axes.Bottom, BlockingSweepScenario.Steps.Select(static s => s.ToString(CultureInfo.InvariantCulture)));
-        ChartStyle.SetPowersOfTen(plot.Axes.Left);
+        ChartStyle.SetPowersOfTen(plot.Axes.Left, all);
         plot.ShowLegend(Edge.Right);
         return plot;
     }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using ScottPlot;
-using ScottPlot.TickGenerators;
 
 namespace TransportBench.Reports.Charts;
 
@@ -64,14 +63,18 @@ internal static class ChartStyle
         axis.MajorTickStyle.Length = 0;
     }
 
-    /// <summary>Shows an axis on which decimal logarithms are drawn with the numbers themselves.</summary>
-    public static void SetPowersOfTen(IAxis axis)
+    /// <summary>Shows an axis on which decimal logarithms are drawn with the numbers themselves; in between too, where there are few.</summary>
+    /// <param name="axis">The axis.</param>
+    /// <param name="powers">What is drawn.</param>
+    public static void SetPowersOfTen(IAxis axis, IReadOnlyCollection<double> powers)
     {
-        axis.TickGenerator = new NumericAutomatic
-        {
-            MinorTickGenerator = new LogMinorTickGenerator(),
-            IntegerTicksOnly = true,
-            LabelFormatter = static power => Math.Pow(10, power).ToString(power < 0 ? "0.###" : "#,0", CultureInfo.InvariantCulture),
-        };
+        const double FewDecades = 2;
+        double[] steps = powers.Max() - powers.Min() > FewDecades ? [1] : [1, 2, 5];
+        int first = (int)Math.Floor(powers.Min());
+        int count = (int)Math.Ceiling(powers.Max()) - first + 1;
+        double[] numbers = [.. Enumerable.Range(first, count).SelectMany(power => steps.Select(step => step * Math.Pow(10, power)))];
+        axis.SetTicks(
+            [.. numbers.Select(Math.Log10)],
+            [.. numbers.Select(static number => number.ToString(number < 1 ? "0.###" : "#,0", CultureInfo.InvariantCulture))]);
     }
 }

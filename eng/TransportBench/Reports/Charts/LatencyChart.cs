@@ -18,10 +18,12 @@ internal static class LatencyChart
         }
 
         Plot plot = ChartStyle.New($"Latency: {scenario.Title}", "percentile of requests", "milliseconds, logarithmic; less is better");
+        List<double> all = [];
         foreach (ContestantResult contestant in scenario.Contestants)
         {
             // The least that is told is a microsecond; 0 has no logarithm.
             double[] powers = [.. s_percentiles.Select(p => Math.Log10(Math.Max(0.001, contestant.Figures[p.Figure.Key].Spread.Median)))];
+            all.AddRange(powers);
             double[] positions = [.. powers.Select(static (_, i) => (double)i)];
             var line = plot.Add.Scatter(positions, powers, ChartStyle.ColorOf(contestant.Transport));
             line.LineWidth = ChartStyle.LineWidth;
@@ -30,7 +32,7 @@ internal static class LatencyChart
         }
 
         ChartStyle.SetWords(plot.Axes.Bottom, s_percentiles.Select(static p => p.Name));
-        ChartStyle.SetPowersOfTen(plot.Axes.Left);
+        ChartStyle.SetPowersOfTen(plot.Axes.Left, all);
         plot.ShowLegend(Edge.Right);
         return plot;
     }
