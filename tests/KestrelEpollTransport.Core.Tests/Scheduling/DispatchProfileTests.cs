@@ -30,12 +30,15 @@ public class DispatchProfileTests
     }
 
     [Fact]
-    public void TwoDearDispatches_CloseToEachOther_Demote()
+    public void ThreeDearDispatches_CloseToEachOther_Demote()
     {
         DispatchProfile profile = new(_history);
         profile.Begin();
         profile.Note(isDear: true, isDearStart: true);
         NoteCheap(ref profile, 20);
+        profile.Note(isDear: true, isDearStart: true);
+        Assert.True(profile.RunsInline);
+        NoteCheap(ref profile, 5);
 
         profile.Note(isDear: true, isDearStart: true);
 
@@ -60,9 +63,12 @@ public class DispatchProfileTests
     {
         DispatchProfile dear = new(_history);
         dear.Begin();
-        dear.Note(isDear: true, isDearStart: true);
-        dear.Note(isDear: true, isDearStart: true);
-        Assert.Equal(64, CheapUntilInline(ref dear));
+        for (int i = 0; i < 3; i++)
+        {
+            dear.Note(isDear: true, isDearStart: true);
+        }
+
+        Assert.Equal(96, CheapUntilInline(ref dear));
 
         // A hand-over weighs as four.
         DispatchProfile handedOff = new(new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters));
@@ -109,7 +115,7 @@ public class DispatchProfileTests
     [Fact]
     public void Endpoint_WhoseConnectionsBeginDear_StartsTheNextOnesOffTheLoop()
     {
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 3; i++)
         {
             DispatchProfile handshake = new(_history);
             handshake.Begin();
@@ -178,7 +184,7 @@ public class DispatchProfileTests
         pipelined.Begin();
         DispatchProfile single = new(_history);
         single.Begin();
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 3; i++)
         {
             pipelined.End(began, 100_000);
             single.End(began, 1);
@@ -195,6 +201,7 @@ public class DispatchProfileTests
         {
             DispatchProfile profile = new(_history);
             profile.Begin();
+            profile.Note(isDear: true, isDearStart: false);
             profile.Note(isDear: true, isDearStart: false);
             profile.Note(isDear: true, isDearStart: false);
             Assert.False(profile.RunsInline);
