@@ -46,6 +46,9 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
 
+    /// <summary>How many threads are called for work that is not known to block.</summary>
+    public int MaxComputing => maxComputing;
+
     /// <summary>Whether work that computes waits for threads that do; false: a thread is called for whatever waits.</summary>
     protected virtual bool HoldsBack => true;
 

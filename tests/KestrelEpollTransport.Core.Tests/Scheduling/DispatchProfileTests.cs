@@ -226,7 +226,11 @@ public class DispatchProfileTests
         Assert.True(profile.MayBlock);
         NoteCheap(ref profile, 40);
         Assert.True(profile.MayBlock);
-        profile.Note(isDear: true, isDearStart: false, DispatchUse.Unknown);
+        for (int i = 0; i < 10; i++)
+        {
+            profile.Note(isDear: true, isDearStart: false, DispatchUse.Unknown);
+        }
+
         Assert.True(profile.MayBlock);
         NoteCheap(ref profile, 24);
         Assert.False(profile.MayBlock);
@@ -290,6 +294,38 @@ public class DispatchProfileTests
 
         NoteCosts(limit * 100, 1_000);
         Assert.Equal(4 * limit, _history.LimitTicks);
+    }
+
+    [Fact]
+    public void Limit_AfterDispatchesThatMayHaveSlept_StaysWhatItIs()
+    {
+        long limit = _history.LimitTicks;
+        for (int i = 0; i < 500; i++)
+        {
+            // Began long ago, and nobody had asked the kernel.
+            DispatchProfile profile = new(_history);
+            profile.Begin();
+            profile.End(TimeProvider.System.GetTimestamp() - TimeProvider.System.TimestampFrequency, 1);
+        }
+
+        Assert.Equal(limit, _history.LimitTicks);
+    }
+
+    [Fact]
+    public void Start_OfAnEndpointWithAStrike_IsLookedIntoAndTellsThatItSlept()
+    {
+        _history.NoteStart(isDear: true, DispatchUse.Computed);
+
+        // A collection at just that moment would hide it: one turn is proof enough.
+        for (int turn = 0; turn < 10 && !_history.StartsBlock; turn++)
+        {
+            DispatchProfile profile = new(_history);
+            long began = profile.Begin();
+            Thread.Sleep(5);
+            profile.End(began, 1);
+        }
+
+        Assert.True(_history.StartsBlock);
     }
 
     [Fact]

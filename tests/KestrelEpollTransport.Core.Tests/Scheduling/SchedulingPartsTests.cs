@@ -59,6 +59,15 @@ public class SchedulingPartsTests
         }
     }
 
+    [Fact]
+    public void ThreadsThatCompute_AreAsManyAsProcessors()
+    {
+        using LogRecorder log = new();
+        using SchedulingParts parts = new(new EpollTransportOptions { Scheduling = ApplicationScheduling.Adaptive }, log);
+
+        Assert.Equal(Environment.ProcessorCount, parts.Workers!.OffLoop.MaxComputing);
+    }
+
     private sealed class StuckFlush(ManualResetEventSlim release) : IWatchedFlush
     {
         public TaskCompletionSource Looked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
