@@ -20,7 +20,7 @@ namespace KestrelEpollTransport.Connections;
 /// <para><b>Readiness</b> comes from the loop (<see cref="OnReady"/>) and only sets bits and resumes; receiving is the
 /// <see cref="ConnectionReader"/>'s work and sending the <see cref="ConnectionWriter"/>'s.</para>
 /// <para><b>A dispatch</b> is <see cref="OwnDispatch"/>'s: flushes on its thread may be gathered.</para>
-/// <para><b>The end</b> is <see cref="Ending"/>'s. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no
+/// <para><b>The end</b> is <see cref="Ending"/>'s, and the peer's <see cref="PeerEnd"/>'s. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no
 /// call is in flight.</para>
 /// </remarks>
 internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe, IThreadPoolWorkItem
@@ -28,16 +28,14 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     // Immutable.
     private readonly EventLoop _loop;
     private readonly int _descriptor;
-    private readonly bool _isTcp;
 
     // Any thread.
     private DescriptorGuard _guard;
     private Ending _ending;
     private ClosedSignal _closed;
     private DuplicateSocket _socket;
-    private int _finSeen;
+    private PeerEnd _peerEnd;
     private OwnDispatch _dispatch;
-    private int _takingErrors;
 
     // The application, one thread at a time.
     private object? _replacedConnectionClosed;
@@ -48,7 +46,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         Blocks = blocks;
         _loop = loop;
         _descriptor = descriptor;
-        _isTcp = isTcp;
+        IsTcp = isTcp;
         _dispatch = new OwnDispatch(shared.History);
         Reader = new ConnectionReader(this);
         Writer = new ConnectionWriter(this);
@@ -83,8 +81,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public override Socket Socket => _socket.Get(this);
 
+    /// <summary>Whether the socket is TCP's, and not a unix socket.</summary>
+    public bool IsTcp { get; }
+
     /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
-    public bool ShortCountsProve => _isTcp;
+    public bool ShortCountsProve => IsTcp;
 
     /// <summary>Whether the descriptor is, or soon will be, closed.</summary>
     public bool IsClosing => _guard.IsClosing;
@@ -204,7 +205,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         if (TryEnterDescriptor(out int descriptor))
         {
-            if (!_isTcp || SystemCalls.Reset(descriptor).IsError)
+            if (!IsTcp || SystemCalls.Reset(descriptor).IsError)
             {
                 // No RST on this socket, or not in this state: the close is to be abortive.
                 _ = SystemCalls.SetAbortiveClose(descriptor);
@@ -244,7 +245,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// </summary>
     public void AskForWritable(bool ask)
     {
-        if (!_isTcp && TryEnterDescriptor(out int descriptor))
+        if (!IsTcp && TryEnterDescriptor(out int descriptor))
         {
             _ = _loop.Modify(this, descriptor, ask ? Interest.Read | Interest.Write : Interest.Read);
             LeaveDescriptor();
@@ -284,17 +285,10 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The reader received the end of the stream.</summary>
     public void OnEndOfStream()
     {
-        // A reset whose error the loop has taken reads as an end of the stream, until the loop has told the reader.
-        Interlocked.MemoryBarrier();
-        SpinWait spin = default;
-        while (Volatile.Read(ref _takingErrors) != 0)
-        {
-            spin.SpinOnce();
-        }
-
+        _peerEnd.WaitForError();
         if (Reader.TryEnd(null))
         {
-            NoteFin();
+            _peerEnd.NoteFin(this);
         }
 
         FireClosed();
@@ -365,20 +359,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     // True: the reader waited, and the caller owes it the resume.
     private bool NoteReadable(Readiness readiness)
     {
-        // An error after a FIN is no error for the reader: it gets what was sent before, and the end.
-        if ((readiness & Readiness.Error) != 0 && Volatile.Read(ref _finSeen) == 0)
-        {
-            TakeError();
-        }
-
-        // On TCP a hang-up without an error is a reset whose error another call has been given.
-        bool reset = (readiness & Readiness.Error) != 0 || (_isTcp && (readiness & Readiness.HangUp) != 0);
-        if ((readiness & Readiness.PeerClosed) != 0 && !reset)
-        {
-            NoteFin();
-        }
-
-        int sticky = (HasEnded(readiness) ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
+        _peerEnd.OnReady(this, readiness);
+        int sticky = (PeerEnd.IsToldBy(readiness) ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
         return Reader.SetReady(sticky);
     }
 
@@ -389,47 +371,10 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             // The resumed reader receives to the end and then fires the closed token, in the order of a pipe's ends.
             ResumeFromLoop(Reader);
         }
-        else if (HasEnded(readiness) || Reader.IsCompleted)
+        else if (PeerEnd.IsToldBy(readiness) || Reader.IsCompleted)
         {
             // The application does not read now, or never again: it learns of the end by the token.
             FireClosed();
-        }
-    }
-
-    private static bool HasEnded(Readiness readiness) =>
-        (readiness & (Readiness.PeerClosed | Readiness.HangUp | Readiness.Error)) != 0;
-
-    private void TakeError()
-    {
-        if (!TryEnterDescriptor(out int descriptor))
-        {
-            return;
-        }
-
-        // Asking for the error clears it: the next receive returns 0 instead. Counted before, with a fence; a receive that
-        // returned 0 because of it looks at this afterwards.
-        Interlocked.Increment(ref _takingErrors);
-        try
-        {
-            int errno = SystemCalls.TakeSocketError(descriptor);
-            if (errno != 0)
-            {
-                OnReceiveError(errno);
-            }
-        }
-        finally
-        {
-            // Whatever happens: a reader may be spinning for it, and the descriptor is counted.
-            Interlocked.Decrement(ref _takingErrors);
-            LeaveDescriptor();
-        }
-    }
-
-    private void NoteFin()
-    {
-        if (Volatile.Read(ref _finSeen) == 0 && Interlocked.Exchange(ref _finSeen, 1) == 0)
-        {
-            ConnectionLog.ReadFin(Shared.Logger, this);
         }
     }
 
