@@ -238,7 +238,7 @@ internal sealed class EventLoop : IDisposable
             LoopLog.Died(_logger, Index, exception);
             foreach (ILoopHandler handler in RefuseFurtherHandlers())
             {
-                handler.OnFault(exception);
+                TellFault(handler, exception);
             }
         }
 
@@ -399,6 +399,11 @@ internal sealed class EventLoop : IDisposable
     private void Fault(ILoopHandler handler, Exception exception)
     {
         LoopLog.Faulted(_logger, Index, exception);
+        TellFault(handler, exception);
+    }
+
+    private void TellFault(ILoopHandler handler, Exception exception)
+    {
         try
         {
             handler.OnFault(exception);

@@ -45,8 +45,9 @@ internal struct CostScore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Note(bool isDear)
     {
-        // A cheap one of a cheap kind: nearly all there are.
-        if (!isDear && _score == 0)
+        // A cheap one of a cheap kind: nearly all there are. Both, for two threads that note at the same moment may leave one of a
+        // dear kind at 0, and it comes back with this.
+        if (!isDear && _score == 0 && !_isDear)
         {
             return false;
         }

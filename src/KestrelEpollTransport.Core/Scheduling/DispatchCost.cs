@@ -6,13 +6,13 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>How a dispatch used its time, as far as is known.</summary>
 internal enum DispatchUse
 {
-    /// <summary>It was dear, and nobody had asked the kernel when it began; or it waited, and perhaps for the collector.</summary>
+    /// <summary>It was dear, and nobody had asked the kernel when it began.</summary>
     Unknown,
 
-    /// <summary>It computed, or was too short to look into.</summary>
+    /// <summary>It computed, or was too short to look into. It may have waited for the collector, or for a moment for a lock.</summary>
     Computed,
 
-    /// <summary>It waited for something.</summary>
+    /// <summary>It waited for something, for longer than the limit.</summary>
     Slept,
 }
 
@@ -33,7 +33,7 @@ internal static class DispatchCost
     private static ThreadUsage s_threadUsage;
 
     [ThreadStatic]
-    private static int s_collections;
+    private static long s_pauses;
 
     /// <summary>A dispatch begins. Returns the time, which <see cref="End"/> wants to know.</summary>
     /// <param name="asksKernel">Whether to ask the kernel also.</param>
@@ -44,7 +44,7 @@ internal static class DispatchCost
         {
             s_threadBegan = now;
             s_threadUsage = usage;
-            s_collections = GC.CollectionCount(0);
+            s_pauses = PauseTicks();
         }
 
         return now;
@@ -66,8 +66,11 @@ internal static class DispatchCost
             return (time, DispatchUse.Unknown);
         }
 
-        return usage.Sleeps == s_threadUsage.Sleeps ? (usage.ProcessorTicks - s_threadUsage.ProcessorTicks, DispatchUse.Computed)
-            : GC.CollectionCount(0) != s_collections ? (time, DispatchUse.Unknown)
-            : (time, DispatchUse.Slept);
+        long computed = usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
+        bool slept = usage.Sleeps != s_threadUsage.Sleeps && time - computed - (PauseTicks() - s_pauses) > limit;
+        return slept ? (time, DispatchUse.Slept) : (computed, DispatchUse.Computed);
     }
+
+    // While the collector runs, threads wait for it as for a lock.
+    private static long PauseTicks() => (long)(GC.GetTotalPauseDuration().TotalSeconds * Stopwatch.Frequency);
 }

@@ -119,6 +119,9 @@ internal struct DispatchProfile
         }
     }
 
+    /// <summary>A dispatch off the loop was seen blocked for some milliseconds.</summary>
+    public void SeenBlocked() => _slept = KnownToBlock;
+
     /// <summary>A dispatch was dear, or cheap.</summary>
     /// <param name="isDear">For a connection.</param>
     /// <param name="isDearStart">For the beginning of one.</param>

@@ -12,13 +12,13 @@ namespace KestrelEpollTransport.Scheduling;
 /// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
 /// for all there is. For a second, because a worker that comes back is likely to be stuck in what it takes next.
-/// <para>Work that is not known to block may block all the same, and hold back what waits behind it. Where nobody took
-/// anything since the look before, the watch calls one more worker, which goes on while nobody else does.</para>
+/// <para>Work that is not known to block may block all the same, or compute for long. While others are held back, the watch looks at
+/// the threads that have the slots, and calls workers for those that it frees.</para>
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
 /// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
 /// </remarks>
-internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxValue) : WorkQueue(maxComputing), IWatched
+internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null) : WorkQueue(slots), IWatched
 {
     /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
@@ -44,7 +44,7 @@ internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxVa
 
     bool IWatched.IsQuiet => IsEmpty && !_isStuck;
 
-    protected override bool HoldsBack => !_isStuck && !_isUnwatched && workers.CallWatch is not null;
+    protected override bool HoldsBack => base.HoldsBack && !_isStuck && !_isUnwatched && workers.CallWatch is not null;
 
     /// <summary>A worker that was called has come.</summary>
     public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
@@ -71,9 +71,9 @@ internal sealed class OffLoopQueue(Workers workers, int maxComputing = int.MaxVa
 
         bool isEmpty = IsEmpty;
         bool isExhausted = workers.IsExhausted;
-        if (!isEmpty && !moved && !isExhausted)
+        if (!isEmpty && Slots?.Look(elapsed) == true)
         {
-            CallOnce();
+            CallIfOfUse();
         }
 
         _looksSinceCall = isEmpty || !isExhausted ? 0 : _looksSinceCall + 1;

@@ -1,28 +1,29 @@
-using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// Work on its way to threads: one call for a thread takes many pieces, so that finding and waking a thread is paid once a
-/// burst; and no more threads than can compute at a time, for work that is not known to block. Thread-safe.
+/// burst; and, where there are slots for it, no more threads than can compute at a time for work that is not known to block.
+/// Thread-safe.
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls for the next
 /// before each piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads. Where
 /// there is none to be called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
 /// <para>Threads that only compute help nobody when there are more of them than processors: they take the processors from each
-/// other, from the loops and from the compiler, and each makes the others' work look dear. So as long as all that waits is not
-/// known to block, a thread is called only while fewer than <c>maxComputing</c> run such work; each of those looks at the
-/// queue when it is done.</para>
+/// other, from the loops and from the compiler, and each makes the others' work look dear. So such work is taken with one of the
+/// <see cref="ComputingSlots"/> only, and held back while all are taken.</para>
 /// <para>The window: work is enqueued while a thread finds the queue empty and leaves. The thread clears the flag (a fence)
 /// before it dequeues; <see cref="Enqueue"/> enqueues and then takes the flag (a fence): either the thread sees the work, or
 /// the flag is clear and another one is called. Who found nobody and is about to clear the flag may have made another one think
 /// that somebody comes: whoever frees a thread looks for both, see <see cref="TryCallThread"/>.</para>
-/// <para>The window of who is held back: work is enqueued (and a fence), then the number of those that compute is read; a thread
-/// leaves that number (a fence) and then looks at the queue: it sees the work, or was not counted any more.</para>
+/// <para>The window of what is held back: work is enqueued (a fence), then the slots are looked at. Who gives a slot back (a
+/// fence) looks at the queue afterwards: it sees the work, or the slot was free. A thread that takes a slot for nothing, because
+/// others were faster, gives it back and looks once more for the same reason.</para>
 /// </remarks>
-internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPoolWorkItem
+internal abstract class WorkQueue(ComputingSlots? slots = null) : IThreadPoolWorkItem
 {
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
@@ -30,29 +31,25 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
 
-    private readonly ConcurrentQueue<Piece> _first = new();
-    private readonly ConcurrentQueue<Piece> _queue = new();
+    private readonly WorkLane _quick = new();
+    private readonly WorkLane _dear = new();
     private int _called;
-
-    // How much of what waits may block, at most.
-    private int _waitingToBlock;
-
-    // How many threads run what is not known to block.
-    private int _computing;
-
-    // How many pieces were taken so far.
-    private int _taken;
 
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
 
-    /// <summary>How many threads are called for work that is not known to block.</summary>
-    public int MaxComputing => maxComputing;
+    /// <summary>Null: work that computes gets as many threads as any.</summary>
+    protected ComputingSlots? Slots => slots;
 
-    /// <summary>Whether work that computes waits for threads that do; false: a thread is called for whatever waits.</summary>
-    protected virtual bool HoldsBack => true;
+    /// <summary>Whether work that computes needs a slot; false: a thread is called for whatever waits.</summary>
+    protected virtual bool HoldsBack => Slots is not null;
 
-    protected bool IsEmpty => _first.IsEmpty && _queue.IsEmpty;
+    protected bool IsEmpty => _quick.IsEmpty && _dear.IsEmpty;
+
+    // After a full fence that follows whatever was enqueued, or freed.
+    private bool IsMoreOfUse =>
+        !_quick.MayBlock.IsEmpty || !_dear.MayBlock.IsEmpty
+        || ((!_quick.Computes.IsEmpty || !_dear.Computes.IsEmpty) && (!HoldsBack || Slots!.HasFree));
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     /// <param name="work">What to run.</param>
@@ -60,14 +57,18 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     /// <param name="mayBlock">Whether it wants a thread however many run; false: it computes, as far as is known.</param>
     public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false, bool mayBlock = true)
     {
+        WorkLane lane = isQuick ? _quick : _dear;
         if (mayBlock)
         {
-            Interlocked.Increment(ref _waitingToBlock);
+            lane.MayBlock.Enqueue(work);
+            CallOnce();
         }
-
-        (isQuick ? _first : _queue).Enqueue(new Piece(work, mayBlock));
-        Interlocked.MemoryBarrier();
-        CallIfOfUse();
+        else
+        {
+            lane.Computes.Enqueue(work);
+            Interlocked.MemoryBarrier();
+            CallIfOfUse();
+        }
     }
 
     void IThreadPoolWorkItem.Execute()
@@ -83,7 +84,7 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     {
     }
 
-    /// <summary>Work waits for those that compute, and nobody was called. After a full fence.</summary>
+    /// <summary>Work waits for a slot, and nobody was called. After a full fence.</summary>
     protected virtual void OnHeldBack()
     {
     }
@@ -102,77 +103,41 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
     /// </summary>
     protected abstract bool TryCallThread();
 
+    /// <summary>Nobody was to be had, and work that came meanwhile may have taken that for a call. After a full fence.</summary>
+    protected virtual void OnNobodyCalled()
+    {
+    }
+
     /// <summary>The thread that was called has come: runs what waits.</summary>
     /// <param name="baseline">What the thread looks like before and after each piece.</param>
     /// <param name="untilMs">When to leave the rest to the next thread, in the time of <see cref="Environment.TickCount64"/>.</param>
     protected void Drain(in ThreadBaseline baseline, long untilMs)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (TryDequeue(out Piece piece))
+        while (TryTake(out IThreadPoolWorkItem? work, out SlotLease lease))
         {
-            int taken = OnDequeued(piece);
-            if (!IsEmpty)
-            {
-                CallIfOfUse();
-            }
-
-            OnTaken(piece.Work, untilMs);
-            piece.Work.Execute();
+            CallIfOfUse();
+            OnTaken(work, untilMs);
+            work.Execute();
             baseline.Restore();
-            if (!piece.MayBlock && Interlocked.Decrement(ref _computing) >= maxComputing && !IsMoreOfUse && Volatile.Read(ref _taken) != taken)
-            {
-                // One too many: called while work stood still, or for what might have blocked. And others go on; if they were
-                // all blocked, unexpectedly, this would be the only one that does.
-                return;
-            }
-
+            lease.GiveBack();
             if (ShouldLeave(untilMs))
             {
-                if (!IsEmpty)
-                {
-                    CallIfOfUse();
-                }
-
-                return;
+                break;
             }
         }
+
+        CallIfOfUse();
     }
 
-    /// <summary>Has one more thread come, however many run.</summary>
-    protected void CallOnce()
+    /// <summary>Has one more thread come, if one would find something to do. After a full fence.</summary>
+    protected void CallIfOfUse()
     {
-        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
+        if (IsEmpty)
         {
-            Interlocked.Exchange(ref _called, 0);
-            OnNobodyCalled();
-        }
-    }
-
-    /// <summary>Nobody was to be had, and work that came meanwhile may have taken that for a call. After a full fence.</summary>
-    protected virtual void OnNobodyCalled()
-    {
-    }
-
-    // After a full fence that follows whatever was enqueued.
-    private bool IsMoreOfUse =>
-        Volatile.Read(ref _waitingToBlock) > 0 || Volatile.Read(ref _computing) < maxComputing || !HoldsBack;
-
-    private int OnDequeued(Piece piece)
-    {
-        if (piece.MayBlock)
-        {
-            Interlocked.Decrement(ref _waitingToBlock);
-        }
-        else
-        {
-            Interlocked.Increment(ref _computing);
+            return;
         }
 
-        return Interlocked.Increment(ref _taken);
-    }
-
-    private void CallIfOfUse()
-    {
         if (IsMoreOfUse)
         {
             CallOnce();
@@ -183,9 +148,18 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
         }
     }
 
-    private bool TryDequeue(out Piece work)
+    private void CallOnce()
     {
-        if (_quickInARow < MaxQuickInARow && _first.TryDequeue(out work))
+        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
+        {
+            Interlocked.Exchange(ref _called, 0);
+            OnNobodyCalled();
+        }
+    }
+
+    private bool TryTake([NotNullWhen(true)] out IThreadPoolWorkItem? work, out SlotLease lease)
+    {
+        if (_quickInARow < MaxQuickInARow && TryTakeFrom(_quick, out work, out lease))
         {
             _quickInARow++;
             return true;
@@ -196,8 +170,32 @@ internal abstract class WorkQueue(int maxComputing = int.MaxValue) : IThreadPool
             _quickInARow = 0;
         }
 
-        return _queue.TryDequeue(out work) || _first.TryDequeue(out work);
+        return TryTakeFrom(_dear, out work, out lease) || TryTakeFrom(_quick, out work, out lease);
     }
 
-    private readonly record struct Piece(IThreadPoolWorkItem Work, bool MayBlock);
+    private bool TryTakeFrom(WorkLane lane, [NotNullWhen(true)] out IThreadPoolWorkItem? work, out SlotLease lease)
+    {
+        lease = default;
+        return lane.NextTurn()
+            ? TryTakeComputing(lane, out work, out lease) || lane.MayBlock.TryDequeue(out work)
+            : lane.MayBlock.TryDequeue(out work) || TryTakeComputing(lane, out work, out lease);
+    }
+
+    private bool TryTakeComputing(WorkLane lane, [NotNullWhen(true)] out IThreadPoolWorkItem? work, out SlotLease lease)
+    {
+        work = null;
+        lease = default;
+        while (!lane.Computes.IsEmpty && (!HoldsBack || Slots!.TryTake(out lease)))
+        {
+            if (lane.Computes.TryDequeue(out work))
+            {
+                lease.Begin(work);
+                return true;
+            }
+
+            lease.GiveBack();
+        }
+
+        return false;
+    }
 }

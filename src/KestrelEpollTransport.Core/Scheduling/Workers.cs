@@ -52,12 +52,12 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <param name="maxBusy">See the remarks.</param>
     /// <param name="loopCount">How many loops may have to be handed over.</param>
-    /// <param name="maxComputing">How many are called for work that is not known to block.</param>
-    public Workers(int maxBusy, int loopCount, int maxComputing = int.MaxValue)
+    /// <param name="slots">For work that is not known to block; null: it gets as many threads as any.</param>
+    public Workers(int maxBusy, int loopCount, ComputingSlots? slots = null)
     {
         _maxBusy = maxBusy;
         _reserve = loopCount;
-        OffLoop = new OffLoopQueue(this, maxComputing);
+        OffLoop = new OffLoopQueue(this, slots);
     }
 
     /// <summary>How long a worker without work is kept. Settable for tests.</summary>

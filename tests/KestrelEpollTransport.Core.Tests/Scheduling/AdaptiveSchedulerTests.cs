@@ -11,7 +11,7 @@ public sealed class AdaptiveSchedulerTests : IDisposable
     private readonly LogRecorder _log = new();
     private readonly SchedulingCounters _counters = new(1);
     private readonly DispatchHistory _history;
-    private readonly Workers _workers = new(maxBusy: 8, loopCount: 1, maxComputing: 1) { CallWatch = static () => { } };
+    private readonly Workers _workers = new(maxBusy: 8, loopCount: 1, new ComputingSlots(1)) { CallWatch = static () => { } };
     private readonly EventLoop _loop;
     private readonly AdaptiveScheduler _scheduler;
     private readonly List<Resumable> _all = [];
@@ -51,6 +51,22 @@ public sealed class AdaptiveSchedulerTests : IDisposable
         await Resume(isBlocked: true).Work.Thread.OrTimeout();
 
         Assert.Equal(2, _workers.Busy);
+    }
+
+    [Fact]
+    public async Task ConnectionThatIsSeenBlocked_IsKnownToBlockFromThenOn()
+    {
+        Resumable blocked = Resume(isBlocked: false);
+        await blocked.Work.IsBlockedAsync();
+        Resumable waits = Resume(isBlocked: false);
+
+        ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
+        Assert.False(blocked.Profile.MayBlock);
+        ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
+
+        Assert.True(blocked.Profile.MayBlock);
+        await waits.Work.Thread.OrTimeout();
+        Assert.False(waits.Profile.MayBlock);
     }
 
     // A connection that was handed over has left its loop.

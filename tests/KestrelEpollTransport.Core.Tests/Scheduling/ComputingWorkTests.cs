@@ -3,17 +3,16 @@ using KestrelEpollTransport.Tests.Loops;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
-/// <summary>Dear work that computes, on a machine of one processor, and a watch that looks when the test says so.</summary>
+/// <summary>Dear work that computes, and a watch that looks when the test says so.</summary>
 public sealed class ComputingWorkTests : IDisposable
 {
-    private const int MaxWorkers = 4;
+    private const int MaxWorkers = 6;
 
     private readonly List<HeldWork> _all = [];
-    private readonly Workers _workers;
+    private Workers _workers;
     private int _watchCalls;
 
-    public ComputingWorkTests() =>
-        _workers = new Workers(MaxWorkers, loopCount: 1, maxComputing: 1) { CallWatch = () => _watchCalls++ };
+    public ComputingWorkTests() => _workers = Create(slots: 1);
 
     public void Dispose()
     {
@@ -57,24 +56,81 @@ public sealed class ComputingWorkTests : IDisposable
     }
 
     [Fact]
-    public async Task Work_ThatBlocksUnexpectedly_HoldsBackUntilTheWatchSeesThatNothingMoves()
+    public async Task WorkThatMayBlock_BehindWorkThatIsHeldBack_DoesNotSetThatFree()
     {
-        HeldWork first = await RunAsync(mayBlock: false);
+        await RunAsync(mayBlock: false);
+        HeldWork[] held = [Enqueue(mayBlock: false), Enqueue(mayBlock: false), Enqueue(mayBlock: false)];
+
+        await RunAsync(mayBlock: true);
+
+        Assert.Equal(2, _workers.Busy);
+        Assert.DoesNotContain(held, static work => work.Thread.IsCompleted);
+    }
+
+    [Fact]
+    public async Task Work_ThatBlocksUnexpectedly_HoldsBackUntilItIsSeen()
+    {
+        _workers.Dispose();
+        _workers = Create(slots: 2);
+        HeldWork[] blocked = [await RunAsync(mayBlock: false), await RunAsync(mayBlock: false)];
+        await Task.WhenAll(blocked.Select(static work => work.IsBlockedAsync()));
+        HeldWork[] wait = [Enqueue(mayBlock: false), Enqueue(mayBlock: false), Enqueue(mayBlock: false)];
+
+        Look();
+        Assert.Equal(2, _workers.Busy);
+        Look();
+
+        // All that were blocked at once, and the slots are those of the next.
+        await Task.WhenAll(wait[..2].Select(static work => work.IsBlockedAsync()));
+        Assert.Equal(4, _workers.Busy);
+        Assert.False(wait[2].Thread.IsCompleted);
+        Look();
+        Look();
+        await wait[2].Thread.OrTimeout();
+    }
+
+    [Fact]
+    public async Task Look_ThatIsLate_ProvesLittle()
+    {
+        HeldWork blocked = await RunAsync(mayBlock: false);
+        await blocked.IsBlockedAsync();
         HeldWork waits = Enqueue(mayBlock: false);
 
-        // The first one was taken since the look before.
-        Look();
-        Assert.Equal(1, _workers.Busy);
-        Look();
+        for (int i = 0; i < 4; i++)
+        {
+            ((IWatched)_workers.OffLoop).Look(TimeSpan.Zero);
+            Assert.Equal(1, _workers.Busy);
+        }
 
-        Assert.NotSame(await first.Thread, await waits.Thread.OrTimeout());
+        ((IWatched)_workers.OffLoop).Look(TimeSpan.Zero);
+        await waits.Thread.OrTimeout();
+    }
+
+    [Fact]
+    public async Task Work_ThatComputes_KeepsItsSlotUntilOthersHaveWaitedForLong()
+    {
+        HeldWork spins = new(spins: true);
+        _all.Add(spins);
+        _workers.OffLoop.Enqueue(spins, mayBlock: false);
+        await spins.Thread.OrTimeout();
+        HeldWork waits = Enqueue(mayBlock: false);
+
+        for (int i = 0; i < ComputingSlot.ComputingFactor; i++)
+        {
+            Look();
+            Assert.Equal(1, _workers.Busy);
+        }
+
+        Look();
+        await waits.Thread.OrTimeout();
     }
 
     [Fact]
     public async Task Work_BehindWhatBlocksUnexpectedly_FlowsOnceTheWatchHasSeenIt()
     {
-        await RunAsync(mayBlock: false);
-        CountdownEvent left = new(100);
+        HeldWork blocked = await RunAsync(mayBlock: false);
+        await blocked.IsBlockedAsync();
+        using CountdownEvent left = new(100);
         for (int i = 0; i < 100; i++)
         {
             _workers.OffLoop.Enqueue(new TestWork(() => left.Signal()), isQuick: false, mayBlock: false);
@@ -90,12 +146,14 @@ public sealed class ComputingWorkTests : IDisposable
     public async Task Thread_ThatIsOneTooManyToCompute_LeavesTheRestToTheOthers()
     {
         HeldWork first = await RunAsync(mayBlock: false);
+        await first.IsBlockedAsync();
         HeldWork second = Enqueue(mayBlock: false);
         HeldWork third = Enqueue(mayBlock: false);
         Look();
         Look();
         await second.Thread.OrTimeout();
 
+        // It has lost its slot, and the second one has it.
         first.Release();
         await Timeouts.UntilAsync(() => _workers.Busy == 1);
         second.Release();
@@ -106,7 +164,10 @@ public sealed class ComputingWorkTests : IDisposable
     [Fact]
     public async Task Work_HeldBackWhileAllWorkersAreStuck_GoesToThePool()
     {
-        await RunAsync(mayBlock: false);
+        HeldWork spins = new(spins: true);
+        _all.Add(spins);
+        _workers.OffLoop.Enqueue(spins, mayBlock: false);
+        await spins.Thread.OrTimeout();
         for (int i = 1; i < MaxWorkers; i++)
         {
             await RunAsync(mayBlock: true);
@@ -136,6 +197,8 @@ public sealed class ComputingWorkTests : IDisposable
         await waitsToo.Thread.OrTimeout();
         await RunAsync(mayBlock: false);
     }
+
+    private Workers Create(int slots) => new(MaxWorkers, loopCount: 1, new ComputingSlots(slots)) { CallWatch = () => _watchCalls++ };
 
     private void Look() => ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
 

@@ -21,8 +21,8 @@ public class OffLoopCallTests
         /// <summary>A worker that was called looks first whether it is one too many.</summary>
         MayNotCome = 4,
 
-        /// <summary>Who is done looks for more work while it still counts as one that computes.</summary>
-        CountsTooLong = 8,
+        /// <summary>Who is done looks for more work while it still has its slot.</summary>
+        GivesBackLate = 8,
     }
 
     [Theory]
@@ -68,23 +68,23 @@ public class OffLoopCallTests
     [Theory]
     [InlineData(1, 2, 1)]
     [InlineData(2, 2, 1)]
-    public void Enqueue_OfWorkThatOnlyComputes_LeavesNothingToWait(int workers, int works, int maxComputing)
+    public void Enqueue_OfWorkThatOnlyComputes_LeavesNothingToWait(int workers, int works, int slots)
     {
         int heldBack = 0;
         int tooMany = 0;
-        Explore(workers, works, Fault.None, maxComputing: maxComputing, look: state =>
+        Explore(workers, works, Fault.None, slots: slots, look: state =>
         {
             heldBack += state.HeldBack;
             tooMany += state.TooMany;
         });
 
         Assert.True(heldBack > 0, "Nothing was held back.");
-        Assert.True(workers == maxComputing || tooMany > 0, "Nobody was one too many.");
+        Assert.True(workers == slots || tooMany > 0, "Nobody was one too many.");
     }
 
     [Fact]
-    public void Enqueue_WhileSomeoneCountsTooLong_IsFoundStranded() =>
-        Assert.Throws<InterleavingException>(() => Explore(workers: 1, works: 2, Fault.CountsTooLong, _ => { }, maxComputing: 1));
+    public void Enqueue_WhileSomeoneGivesItsSlotBackLate_IsFoundStranded() =>
+        Assert.Throws<InterleavingException>(() => Explore(workers: 1, works: 2, Fault.GivesBackLate, _ => { }, slots: 1));
 
     [Theory]
     [InlineData(Fault.ForgetsMissedCalls, 2, false, false)]
@@ -100,14 +100,15 @@ public class OffLoopCallTests
 
     private static void Explore(
         int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false,
-        int maxComputing = int.MaxValue) => Interleavings.ExploreStates(
+        int slots = int.MaxValue) => Interleavings.ExploreStates(
         // All have been called already, for nothing: they may leave at any moment. Who is refused threads is below its bound.
         () => new State
         {
             Fault = fault,
             HandsOver = handsOver,
             RefusesThreads = refusesThreads,
-            MaxComputing = maxComputing,
+            Computes = slots < int.MaxValue,
+            FreeSlots = slots,
             Bound = refusesThreads ? workers + 1 : workers,
             Busy = workers,
             Calls = workers,
@@ -145,9 +146,9 @@ public class OffLoopCallTests
         if (state.Computes)
         {
             yield return "is more of use?";
-            if (state.Computing >= state.MaxComputing)
+            if (state.Waiting == 0 || state.FreeSlots == 0)
             {
-                state.HeldBack++;
+                state.HeldBack += state.Waiting == 0 ? 0 : 1;
                 yield break;
             }
         }
@@ -215,27 +216,28 @@ public class OffLoopCallTests
     // As WorkQueue.Drain.
     private static IEnumerable<Step> Drain(State state)
     {
-        bool counts = false;
-        int taken = 0;
         yield return "clear the flag";
         state.IsCalled = false;
+        foreach (Step step in state.Computes ? DrainWithSlots(state) : DrainAll(state))
+        {
+            yield return step;
+        }
+
+        // It leaves: does more wait, for others?
+        if ((state.Computes && !state.SkipsLastLook) || (!state.Computes && state.Waiting > 0))
+        {
+            foreach (Step step in CallOnce(state))
+            {
+                yield return step;
+            }
+        }
+    }
+
+    private static IEnumerable<Step> DrainAll(State state)
+    {
         while (true)
         {
             yield return "dequeue";
-            if (counts && state.Fault.HasFlag(Fault.CountsTooLong))
-            {
-                bool isOver = state.Waiting == 0;
-                yield return "computes no more, late";
-                counts = false;
-                state.Computing--;
-                if (isOver)
-                {
-                    yield break;
-                }
-
-                yield return "dequeue after all";
-            }
-
             if (state.Waiting == 0)
             {
                 yield break;
@@ -243,36 +245,12 @@ public class OffLoopCallTests
 
             state.Waiting--;
             state.Run++;
-            if (state.Computes)
-            {
-                yield return "computes";
-                state.Computing++;
-                counts = true;
-                yield return "counts what it took";
-                taken = ++state.Taken;
-            }
-
             yield return "does more wait?";
             if (state.Waiting > 0)
             {
                 foreach (Step step in CallOnce(state))
                 {
                     yield return step;
-                }
-            }
-
-            if (counts && !state.Fault.HasFlag(Fault.CountsTooLong))
-            {
-                yield return "computes no more";
-                counts = false;
-                if (--state.Computing >= state.MaxComputing)
-                {
-                    yield return "did others take something?";
-                    if (state.Taken != taken)
-                    {
-                        state.TooMany++;
-                        yield break;
-                    }
                 }
             }
 
@@ -285,16 +263,64 @@ public class OffLoopCallTests
             if (!state.HasReserve)
             {
                 state.TooMany++;
-                yield return "does more wait for others?";
-                if (state.Waiting > 0)
-                {
-                    foreach (Step step in CallOnce(state))
-                    {
-                        yield return step;
-                    }
-                }
-
                 yield break;
+            }
+        }
+    }
+
+    private static IEnumerable<Step> DrainWithSlots(State state)
+    {
+        bool has = false;
+        while (true)
+        {
+            yield return "does anything wait?";
+            bool waits = state.Waiting > 0;
+            if (has)
+            {
+                // The fault.
+                yield return "give back, late";
+                has = false;
+                state.FreeSlots++;
+                if (!waits)
+                {
+                    state.SkipsLastLook = true;
+                    yield break;
+                }
+            }
+
+            if (!waits)
+            {
+                yield break;
+            }
+
+            yield return "take a slot";
+            if (state.FreeSlots == 0)
+            {
+                state.TooMany++;
+                yield break;
+            }
+
+            state.FreeSlots--;
+            yield return "dequeue";
+            if (state.Waiting == 0)
+            {
+                yield return "give back for nothing";
+                state.FreeSlots++;
+                continue;
+            }
+
+            state.Waiting--;
+            state.Run++;
+            foreach (Step step in CallOnce(state))
+            {
+                yield return step;
+            }
+
+            has = state.Fault.HasFlag(Fault.GivesBackLate);
+            if (!has)
+            {
+                yield return "give back";
+                state.FreeSlots++;
             }
         }
     }
@@ -345,10 +371,10 @@ public class OffLoopCallTests
         public bool HandsOver;
         public bool RefusesThreads;
         public int Bound;
-        public int MaxComputing;
-        public int Computing;
+        public int FreeSlots;
+        public bool Computes;
+        public bool SkipsLastLook;
         public int HeldBack;
-        public int Taken;
         public int Busy;
         public int Resting;
         public int Calls;
@@ -363,8 +389,6 @@ public class OffLoopCallTests
         public bool HasReturned;
 
         public bool HasReserve => Busy <= Bound;
-
-        public bool Computes => MaxComputing < int.MaxValue;
 
         public void MissCall()
         {

@@ -65,7 +65,7 @@ public class SchedulingPartsTests
         using LogRecorder log = new();
         using SchedulingParts parts = new(new EpollTransportOptions { Scheduling = ApplicationScheduling.Adaptive }, log);
 
-        Assert.Equal(Environment.ProcessorCount, parts.Workers!.OffLoop.MaxComputing);
+        Assert.Equal(Environment.ProcessorCount, parts.Computing!.Count);
     }
 
     private sealed class StuckFlush(ManualResetEventSlim release) : IWatchedFlush
