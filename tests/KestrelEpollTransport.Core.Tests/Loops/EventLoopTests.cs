@@ -164,6 +164,28 @@ public sealed class EventLoopTests : IDisposable
     }
 
     [Fact]
+    public async Task Wait_ThatFails_EndsTheLoopAndTellsEachHandlerWhateverTheyThrow()
+    {
+        BrokenPoller poller = new(Poller.Create());
+        EventLoop loop = new(6, poller, _log);
+        new LoopThread().Drive(loop);
+        InvalidOperationException second = new("in OnFault");
+        TestHandler throws = new(onFault: _ => throw second);
+        TestHandler other = new();
+        Assert.False(loop.Register(throws, Descriptor, Interest.Read).IsError);
+        Assert.False(loop.Register(other, (int)_peer.Handle, Interest.Read).IsError);
+        InvalidOperationException failure = new("on purpose");
+
+        poller.Break(failure);
+
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+        Assert.Same(failure, await throws.Faulted.Task.OrTimeout());
+        Assert.Same(failure, await other.Faulted.Task.OrTimeout());
+        Assert.Equal(2, (await _log.WaitForAsync(e => e.Exception == failure).OrTimeout()).Id);
+        await _log.WaitForAsync(e => e.Exception == second).OrTimeout();
+    }
+
+    [Fact]
     public async Task Post_WorkThatThrows_IsLoggedAndTheNextRuns()
     {
         InvalidOperationException thrown = new("on purpose");

@@ -31,6 +31,34 @@ public class DispatchCostTests
     }
 
     [Fact]
+    public void Asked_WhoBlocksWhileTheCollectorRuns_StillSlept()
+    {
+        long began = DispatchCost.Begin(asksKernel: true);
+        GC.Collect(0);
+        Thread.Sleep(20);
+
+        (_, DispatchUse use) = DispatchCost.End(began, limit: s_ms);
+        Assert.Equal(DispatchUse.Slept, use);
+    }
+
+    [Fact]
+    public void Asked_WhoWaitsForLessThanTheLimit_CostsWhatItComputes()
+    {
+        // One turn is proof enough: in another the machine may have kept the thread waiting for longer.
+        (long cost, DispatchUse use) = (0, DispatchUse.Unknown);
+        for (int turn = 0; turn < 10 && use != DispatchUse.Computed; turn++)
+        {
+            long began = DispatchCost.Begin(asksKernel: true);
+            Thread.Sleep(5);
+            Compute(30 * s_ms);
+            (cost, use) = DispatchCost.End(began, limit: 20 * s_ms);
+        }
+
+        Assert.Equal(DispatchUse.Computed, use);
+        Assert.InRange(cost, 10 * s_ms, 31 * s_ms);
+    }
+
+    [Fact]
     public void Asked_WhoComputes_CostsWhatItComputes()
     {
         ThreadUsage before = ThreadUsage.OfThisThread()!.Value;

@@ -47,6 +47,17 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void DearKind_ThatTwoThreadsLeftAtZero_ComesBackWithTheNextCheapOne()
+    {
+        // What their notes leave when one was overwritten in between.
+        CostScore torn = new(weight: 0, isDear: true);
+
+        Assert.True(torn.Note(isDear: false));
+
+        Assert.False(torn.IsDear);
+    }
+
+    [Fact]
     public void HandOff_OfOneDispatch_Demotes()
     {
         DispatchProfile profile = new(_history);
