@@ -12,7 +12,7 @@ internal enum DispatchUse
     /// <summary>It computed, or was too short to look into. It may have waited for the collector, or for a moment for a lock.</summary>
     Computed,
 
-    /// <summary>It waited for something, for longer than the limit.</summary>
+    /// <summary>It gave its processor up, and did not compute for longer than the limit; part of that may have been waiting for a processor.</summary>
     Slept,
 }
 

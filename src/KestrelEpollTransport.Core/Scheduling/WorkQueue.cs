@@ -118,6 +118,9 @@ internal abstract class WorkQueue(ComputingSlots? slots = null) : IThreadPoolWor
         {
             CallIfOfUse();
             OnTaken(work, untilMs);
+
+            // Not before: calling somebody can wait for a new thread, which is not the work's doing.
+            lease.Begin(work);
             work.Execute();
             baseline.Restore();
             lease.GiveBack();
@@ -189,11 +192,12 @@ internal abstract class WorkQueue(ComputingSlots? slots = null) : IThreadPoolWor
         {
             if (lane.Computes.TryDequeue(out work))
             {
-                lease.Begin(work);
                 return true;
             }
 
+            // Forgotten too: the next piece may need no slot, and this one is somebody else's by then.
             lease.GiveBack();
+            lease = default;
         }
 
         return false;
