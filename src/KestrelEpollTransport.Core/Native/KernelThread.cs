@@ -14,13 +14,14 @@ internal sealed class KernelThread
     public static KernelThread Current => s_threadCurrent ??= Find();
 
     /// <summary>
-    /// Whether the thread runs or waits for a processor, and so is not blocked; false also where the kernel does not tell.
+    /// Whether the thread runs or waits for a processor; false: it is blocked. Null where the kernel does not tell, or cannot at the
+    /// moment, as with no descriptor left.
     /// </summary>
-    public bool IsRunnable()
+    public bool? IsRunnable()
     {
         if (_statPath is null)
         {
-            return false;
+            return null;
         }
 
         try
@@ -31,7 +32,7 @@ internal sealed class KernelThread
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            return false;
+            return null;
         }
     }
 

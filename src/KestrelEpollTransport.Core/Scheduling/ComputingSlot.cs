@@ -38,6 +38,7 @@ internal sealed class ComputingSlot
     // Of the watch.
     private long _seen;
     private TimeSpan _seenFor;
+    private bool _wasBlocked;
 
     public bool IsTaken => (Volatile.Read(ref _word) & Taken) != 0;
 
@@ -49,8 +50,17 @@ internal sealed class ComputingSlot
         return (word & Taken) == 0 && Interlocked.CompareExchange(ref _word, taken, word) == word ? taken : 0;
     }
 
+    /// <summary>
+    /// The thread is about to run <paramref name="work"/>. Under a number that it gave back this does nothing: until a number has
+    /// begun nobody else frees its slot, so a slot that still has it is the calling thread's.
+    /// </summary>
     public void Begin(long number, IThreadPoolWorkItem work)
     {
+        if (Volatile.Read(ref _word) != number)
+        {
+            return;
+        }
+
         _thread = KernelThread.Current;
         _work = work;
         Volatile.Write(ref _began, number);
@@ -72,6 +82,7 @@ internal sealed class ComputingSlot
         {
             _seen = number;
             _seenFor = TimeSpan.Zero;
+            _wasBlocked = false;
             return false;
         }
 
@@ -82,7 +93,10 @@ internal sealed class ComputingSlot
             return false;
         }
 
-        bool isBlocked = !thread.IsRunnable();
+        // Twice in a row: once it may have met a lock, or the collector. Where the kernel does not tell, it computes.
+        bool looksBlocked = thread.IsRunnable() == false;
+        bool isBlocked = looksBlocked && _wasBlocked;
+        _wasBlocked = looksBlocked;
         if (!isBlocked && _seenFor < WatchThread.Interval * ComputingFactor)
         {
             return false;

@@ -84,6 +84,9 @@ internal sealed class DispatchHistory
         _starts.NoteHandOff();
     }
 
+    /// <summary>One of the first dispatches of a connection was seen blocked; how dear it was is told at its end.</summary>
+    public void NoteSeenBlocked() => NoteDearStart(slept: true);
+
     private void NoteDearStart(bool slept) =>
         _startsThatComputed = slept ? 0 : Math.Min(_startsThatComputed, BlockingMemory) + 1;
 }

@@ -120,7 +120,14 @@ internal struct DispatchProfile
     }
 
     /// <summary>A dispatch off the loop was seen blocked for some milliseconds.</summary>
-    public void SeenBlocked() => _slept = KnownToBlock;
+    public void SeenBlocked()
+    {
+        _slept = KnownToBlock;
+        if (_starts < Starts)
+        {
+            _history!.NoteSeenBlocked();
+        }
+    }
 
     /// <summary>A dispatch was dear, or cheap.</summary>
     /// <param name="isDear">For a connection.</param>

@@ -11,8 +11,8 @@ namespace KestrelEpollTransport.Scheduling;
 /// threads of it would be blocked that others need: Kestrel starts each new connection there. So the pool gets one call each
 /// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
-/// for all there is. For a second, because a worker that comes back is likely to be stuck in what it takes next.
-/// <para>Work that is not known to block may block all the same, or compute for long. While others are held back, the watch looks at
+/// for all that may run. For ten times as long, because a worker that comes back is likely to be stuck in what it takes next.
+/// <para>Work that is not known to block may block all the same, or compute for long. While anything waits, the watch looks at
 /// the threads that have the slots, and calls workers for those that it frees.</para>
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
@@ -44,7 +44,7 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
 
     bool IWatched.IsQuiet => IsEmpty && !_isStuck;
 
-    protected override bool HoldsBack => base.HoldsBack && !_isStuck && !_isUnwatched && workers.CallWatch is not null;
+    protected override bool HoldsBack => base.HoldsBack && !_isUnwatched && workers.CallWatch is not null;
 
     /// <summary>A worker that was called has come.</summary>
     public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);

@@ -195,9 +195,7 @@ internal abstract class WorkQueue(ComputingSlots? slots = null) : IThreadPoolWor
                 return true;
             }
 
-            // Forgotten too: the next piece may need no slot, and this one is somebody else's by then.
             lease.GiveBack();
-            lease = default;
         }
 
         return false;

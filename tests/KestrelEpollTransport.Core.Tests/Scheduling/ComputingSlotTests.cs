@@ -58,6 +58,23 @@ public class ComputingSlotTests
         Assert.True(slot.IsTaken);
     }
 
+    [Fact]
+    public void Begin_UnderANumberThatWasGivenBack_DoesNotHideTheNextOne()
+    {
+        ComputingSlot slot = new();
+        TestWork work = new(static () => { });
+        long first = slot.TryTake();
+        slot.TryFree(first);
+        long second = slot.TryTake();
+        slot.Begin(second, work);
+
+        slot.Begin(first, work);
+
+        slot.Look(WatchThread.Interval);
+        Assert.True(slot.Look(WatchThread.Interval * ComputingSlot.ComputingFactor));
+        Assert.False(slot.IsTaken);
+    }
+
     private static IEnumerable<Step> Use(State state)
     {
         yield return "take";

@@ -77,6 +77,7 @@ public sealed class ComputingWorkTests : IDisposable
         HeldWork[] wait = [Enqueue(mayBlock: false), Enqueue(mayBlock: false), Enqueue(mayBlock: false)];
 
         Look();
+        Look();
         Assert.Equal(2, _workers.Busy);
         Look();
 
@@ -84,8 +85,7 @@ public sealed class ComputingWorkTests : IDisposable
         await Task.WhenAll(wait[..2].Select(static work => work.IsBlockedAsync()));
         Assert.Equal(4, _workers.Busy);
         Assert.False(wait[2].Thread.IsCompleted);
-        Look();
-        Look();
+        LookUntilSeen();
         await wait[2].Thread.OrTimeout();
     }
 
@@ -96,7 +96,7 @@ public sealed class ComputingWorkTests : IDisposable
         await blocked.IsBlockedAsync();
         HeldWork waits = Enqueue(mayBlock: false);
 
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 5; i++)
         {
             ((IWatched)_workers.OffLoop).Look(TimeSpan.Zero);
             Assert.Equal(1, _workers.Busy);
@@ -136,8 +136,7 @@ public sealed class ComputingWorkTests : IDisposable
             _workers.OffLoop.Enqueue(new TestWork(() => left.Signal()), isQuick: false, mayBlock: false);
         }
 
-        Look();
-        Look();
+        LookUntilSeen();
 
         Assert.True(left.Wait(Timeouts.Limit), $"{left.CurrentCount} wait for more looks.");
     }
@@ -149,8 +148,7 @@ public sealed class ComputingWorkTests : IDisposable
         await first.IsBlockedAsync();
         HeldWork second = Enqueue(mayBlock: false);
         HeldWork third = Enqueue(mayBlock: false);
-        Look();
-        Look();
+        LookUntilSeen();
         await second.Thread.OrTimeout();
 
         // It has lost its slot, and the second one has it.
@@ -181,7 +179,52 @@ public sealed class ComputingWorkTests : IDisposable
         }
 
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+
+        // It too has the one slot until it is seen: a stall is no reason for more threads than processors to compute.
+        Assert.False(waitsToo.Thread.IsCompleted);
+        await waits.IsBlockedAsync();
+        LookUntilSeen();
         Assert.True((await waitsToo.Thread.OrTimeout()).IsThreadPoolThread);
+    }
+
+    [Fact]
+    public async Task Slot_OfAThreadThatWaitsForTheNextOneToStart_IsNotJudged()
+    {
+        TaskCompletionSource firstMayStart = new();
+        TaskCompletionSource othersMayStart = new();
+        ComputingSlots slots = new(2);
+        int starts = 0;
+        _workers.Dispose();
+        _workers = new Workers(MaxWorkers, loopCount: 1, slots)
+        {
+            CallWatch = () => _watchCalls++,
+            StartThread = worker =>
+            {
+                (Interlocked.Increment(ref starts) == 1 ? firstMayStart : othersMayStart).Task.Wait(Timeouts.Limit + Timeouts.Limit);
+                worker.Start();
+            },
+        };
+        Task<HeldWork> first = Task.Run(() => Enqueue(mayBlock: false));
+        await Timeouts.UntilAsync(() => _workers.Busy == 1);
+        HeldWork second = Enqueue(mayBlock: false);
+        Enqueue(mayBlock: false);
+
+        // It takes a slot, and waits for the thread that it has called.
+        firstMayStart.SetResult();
+        await Timeouts.UntilAsync(() => _workers.Busy == 2);
+        for (int i = 0; i < 3 * ComputingSlot.ComputingFactor; i++)
+        {
+            Look();
+        }
+
+        bool hasOne = slots.TryTake(out SlotLease other);
+        bool hasTwo = slots.TryTake(out SlotLease freed);
+        other.GiveBack();
+        freed.GiveBack();
+        othersMayStart.SetResult();
+        Assert.Equal((true, false), (hasOne, hasTwo));
+        await (await first.OrTimeout()).Thread.OrTimeout();
+        await second.Thread.OrTimeout();
     }
 
     [Fact]
@@ -201,6 +244,14 @@ public sealed class ComputingWorkTests : IDisposable
     private Workers Create(int slots) => new(MaxWorkers, loopCount: 1, new ComputingSlots(slots)) { CallWatch = () => _watchCalls++ };
 
     private void Look() => ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
+
+    // Once to know it, and twice in a row blocked.
+    private void LookUntilSeen()
+    {
+        Look();
+        Look();
+        Look();
+    }
 
     private async Task<HeldWork> RunAsync(bool mayBlock)
     {

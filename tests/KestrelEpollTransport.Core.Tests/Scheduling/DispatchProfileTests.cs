@@ -264,6 +264,22 @@ public class DispatchProfileTests
         Assert.Equal(isBlocked, next.MayBlock);
     }
 
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(3, true)]
+    [InlineData(4, false)]
+    public void SeenBlocked_TellsTheNextConnections_AsLongAsItIsAStart(int before, bool tells)
+    {
+        DispatchProfile profile = new(_history);
+        profile.Begin();
+        NoteCheap(ref profile, before);
+
+        profile.SeenBlocked();
+
+        Assert.True(profile.MayBlock);
+        Assert.Equal(tells, new DispatchProfile(_history).MayBlock);
+    }
+
     [Fact]
     public void Endpoint_WhoseDearStartsComputeNowAndThen_GivesNewConnectionsThreadsWhileSomeSleep()
     {
