@@ -19,7 +19,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// </remarks>
 internal sealed class ComputingSlot
 {
-    /// <summary>How many times as long as one that is blocked a thread keeps the slot that computes.</summary>
+    /// <summary>How many intervals of the watch a thread that computes keeps the slot for.</summary>
     internal const int ComputingFactor = 5;
 
     /// <summary>What a look counts that proves nothing by itself; as for a stuck loop, see <see cref="LoopWatch"/>.</summary>

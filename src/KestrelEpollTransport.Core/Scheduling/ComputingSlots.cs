@@ -50,6 +50,9 @@ internal readonly record struct SlotLease(ComputingSlot? Slot, long Number)
     /// <summary>The thread that took the slot is about to run <paramref name="work"/>.</summary>
     public void Begin(IThreadPoolWorkItem work) => Slot?.Begin(Number, work);
 
-    /// <summary>Gives the slot back, if the watch has not freed it. A full fence: who saw it taken is seen by whoever looks after this.</summary>
+    /// <summary>
+    /// Gives the slot back, if the watch has not freed it. A full fence, if there is a slot: who saw it taken is seen by whoever
+    /// looks after this.
+    /// </summary>
     public void GiveBack() => Slot?.TryFree(Number);
 }

@@ -119,7 +119,7 @@ internal struct DispatchProfile
         }
     }
 
-    /// <summary>A dispatch off the loop was seen blocked for some milliseconds.</summary>
+    /// <summary>A dispatch off the loop was seen blocked, twice in a row. The watch.</summary>
     public void SeenBlocked()
     {
         _slept = KnownToBlock;
