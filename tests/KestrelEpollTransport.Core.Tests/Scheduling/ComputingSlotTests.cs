@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 using KestrelEpollTransport.Tests.Loops;
 
@@ -73,6 +74,28 @@ public class ComputingSlotTests
         slot.Look(WatchThread.Interval);
         Assert.True(slot.Look(WatchThread.Interval * ComputingSlot.ComputingFactor));
         Assert.False(slot.IsTaken);
+    }
+
+    [Fact]
+    public async Task Slot_OfAThreadOfWhichNothingCanBeRead_IsKeptAsByOneThatComputes()
+    {
+        ComputingSlot slot = new();
+        KernelThread? ended = null;
+        Thread thread = new(() =>
+        {
+            ended = KernelThread.Current;
+            slot.Begin(slot.TryTake(), new TestWork(static () => { }));
+        });
+        thread.Start();
+        thread.Join();
+        await Timeouts.UntilAsync(() => ended!.IsRunnable() is null);
+
+        for (int i = 0; i < ComputingSlot.ComputingFactor; i++)
+        {
+            Assert.False(slot.Look(WatchThread.Interval));
+        }
+
+        Assert.True(slot.Look(WatchThread.Interval));
     }
 
     private static IEnumerable<Step> Use(State state)

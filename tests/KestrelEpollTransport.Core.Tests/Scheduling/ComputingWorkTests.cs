@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Scheduling;
 using KestrelEpollTransport.Tests.Loops;
 
@@ -10,6 +11,7 @@ public sealed class ComputingWorkTests : IDisposable
 
     private readonly List<HeldWork> _all = [];
     private Workers _workers;
+    private ComputingSlots _slots;
     private int _watchCalls;
 
     public ComputingWorkTests() => _workers = Create(slots: 1);
@@ -180,8 +182,8 @@ public sealed class ComputingWorkTests : IDisposable
 
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
 
-        // It too has the one slot until it is seen: a stall is no reason for more threads than processors to compute.
-        Assert.False(waitsToo.Thread.IsCompleted);
+        // It has the one slot until it is seen blocked: a stall is no reason for more threads than processors to compute.
+        Assert.False(_slots.TryTake(out _));
         await waits.IsBlockedAsync();
         LookUntilSeen();
         Assert.True((await waitsToo.Thread.OrTimeout()).IsThreadPoolThread);
@@ -241,7 +243,12 @@ public sealed class ComputingWorkTests : IDisposable
         await RunAsync(mayBlock: false);
     }
 
-    private Workers Create(int slots) => new(MaxWorkers, loopCount: 1, new ComputingSlots(slots)) { CallWatch = () => _watchCalls++ };
+    [MemberNotNull(nameof(_slots))]
+    private Workers Create(int slots)
+    {
+        _slots = new ComputingSlots(slots);
+        return new Workers(MaxWorkers, loopCount: 1, _slots) { CallWatch = () => _watchCalls++ };
+    }
 
     private void Look() => ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
 

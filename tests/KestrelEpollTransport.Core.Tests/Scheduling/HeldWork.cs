@@ -16,7 +16,7 @@ internal sealed class HeldWork(bool spins = false) : IThreadPoolWorkItem
     public async Task IsBlockedAsync()
     {
         await Thread.OrTimeout();
-        await Timeouts.UntilAsync(() => _kernelThread!.IsRunnable() == false);
+        await Timeouts.UntilAsync(() => _kernelThread!.IsRunnable() != true);
     }
 
     public void Release() => _release.TrySetResult();
