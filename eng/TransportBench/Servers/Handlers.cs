@@ -70,6 +70,8 @@ internal static class Handlers
             left -= size;
             if ((await body.FlushAsync(context.RequestAborted)).IsCompleted)
             {
+                // The load has ended. Aborted, or Kestrel may take what is missing for a fault of this handler, and log it.
+                context.Abort();
                 return;
             }
         }
