@@ -50,7 +50,8 @@ check_calls_a_request() {
 check_descriptor_limit() {
   local limit=400
   start_hello limit --Logging:LogLevel:Default=Debug || return
-  # Many at once, so that what requests need is loaded: the runtime aborts ("Out of memory.") where it can't open an assembly.
+  # Many at once, so that the threads are there: the runtime makes a pipe for each new one, and at the limit it was seen to abort
+  # ("Out of memory."), over either transport.
   curl --silent --max-time 10 --parallel --parallel-max 60 "http://127.0.0.1:5180/?[1-300]" >/dev/null
   prlimit --pid "$pid" --nofile="$limit:$limit"
   mkfifo "$work/limit"
