@@ -33,6 +33,7 @@ internal sealed class EpollListener : IConnectionListener
     private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
     private readonly AcceptBackOff _backOff = new();
+    private readonly DescriptorHeadroom _headroom = new();
     private readonly LocalEndPoints _localEndPoints = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -173,13 +174,25 @@ internal sealed class EpollListener : IConnectionListener
                     return;
                 }
             }
-            else if (!TryStart(loop, (int)accepted.Value, address))
-            {
-                GivePlaceBack();
-            }
             else
             {
-                _backOff.Reset();
+                // Looked at first: once it is started, the descriptor is no longer ours.
+                bool isOneOfTheLast = _headroom.Includes((int)accepted.Value);
+                if (TryStart(loop, (int)accepted.Value, address))
+                {
+                    _backOff.Reset();
+                }
+                else
+                {
+                    GivePlaceBack();
+                }
+
+                if (isOneOfTheLast)
+                {
+                    BackOff(loop);
+                    ReportFailure(Errno.EMFILE);
+                    return;
+                }
             }
         }
     }
@@ -302,12 +315,36 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
+    // Where our connections are none of those that use the descriptors up, their ends don't free any: never deaf for that.
+    private bool IsShortOfDescriptors()
+    {
+        if (!_guard.TryEnter())
+        {
+            return false;
+        }
+
+        bool isShort = _headroom.IsNext(_descriptor) && _engine.Loops.HasConnections;
+        if (_guard.Leave())
+        {
+            FinishUnbind();
+        }
+
+        return isShort;
+    }
+
     /// <summary>The timer that ends a back-off.</summary>
     private sealed class EndBackOff(EpollListener listener, EventLoop loop) : ILoopWork
     {
         public void Execute()
         {
-            if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
+            if (listener.IsShortOfDescriptors())
+            {
+                if (!loop.HasEnded)
+                {
+                    loop.Schedule(this, listener._backOff.NextDelayMs());
+                }
+            }
+            else if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
             {
                 listener.BackOff(loop);
             }

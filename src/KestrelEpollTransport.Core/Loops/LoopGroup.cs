@@ -55,6 +55,23 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>The loops that were started, for looking only.</summary>
     public ReadOnlySpan<EventLoop> Started => Volatile.Read(ref _loops);
 
+    /// <summary>Whether connections live on any of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
+    public bool HasConnections
+    {
+        get
+        {
+            foreach (EventLoop loop in Started)
+            {
+                if (loop.Load > 0)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
     /// <summary>A loop for a connection that comes from no loop: of two in turn, the one with fewer.</summary>
     public EventLoop Next()
     {

@@ -101,6 +101,12 @@ internal static unsafe class SystemCalls
     public static IoResult Duplicate(int descriptor) =>
         LinuxBinding.IsLoaded ? LinuxCalls.Duplicate(descriptor) : PosixCalls.Duplicate(descriptor);
 
+    /// <summary>
+    /// How many descriptors the process may have, one more than the highest number; not above 0: without limit.
+    /// getdtablesize(3), the soft RLIMIT_NOFILE at this moment.
+    /// </summary>
+    public static int GetDescriptorLimit() => LibraryCalls.GetDescriptorTableSize();
+
     /// <summary>Frees the descriptor. Never repeated: after EINTR it is free already, close(2).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Close(int descriptor)

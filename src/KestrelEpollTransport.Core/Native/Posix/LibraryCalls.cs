@@ -39,6 +39,9 @@ internal static unsafe partial class LibraryCalls
     [LibraryImport(Library, EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int descriptor);
 
+    [LibraryImport(Library, EntryPoint = "getdtablesize")]
+    public static partial int GetDescriptorTableSize();
+
     [LibraryImport(Library, EntryPoint = "getsockname", SetLastError = true)]
     public static partial int GetSocketName(int descriptor, byte* address, uint* length);
 
