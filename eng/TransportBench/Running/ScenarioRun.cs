@@ -121,21 +121,28 @@ internal sealed class ScenarioRun
         _progress.Complete(SystemCallCount.Seconds);
     }
 
-    /// <summary>For as long as was asked at least, and until two windows in succession agree.</summary>
+    /// <summary>
+    /// For as long as was asked at least, and until two windows in succession agree and hardly anything is compiled any more. Pinned
+    /// to one processor, code runs instrumented for 20 s and more, and windows agree in that as well.
+    /// </summary>
     private void WarmUp(ServerProcess server)
     {
         double last = 0;
         double spent = 0;
+        long compiled = server.GetState().CompiledMethods;
         for (int i = 0; i < ScenarioTimes.MostWindows && spent < _times.MostWarmUp; i++)
         {
             double now = Ask(server, () => _scenario.WarmUp(server, _times.Window));
+            long compiledNow = server.GetState().CompiledMethods;
             spent += _times.Window;
-            if (spent >= _times.WarmUp && (!_times.HasToAgree || ScenarioTimes.Agree(last, now)))
+            bool isSteady = ScenarioTimes.Agree(last, now) && compiledNow - compiled <= ScenarioTimes.MostCompiled;
+            if (spent >= _times.WarmUp && (!_times.HasToAgree || isSteady))
             {
                 return;
             }
 
             last = now;
+            compiled = compiledNow;
         }
     }
 

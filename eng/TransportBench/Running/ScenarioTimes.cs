@@ -5,7 +5,10 @@ namespace TransportBench.Running;
 /// <summary>How often and how long a scenario does what it does, and how long it is expected to take. In seconds.</summary>
 internal sealed class ScenarioTimes
 {
-    public const int MostWindows = 8;
+    public const int MostWindows = 12;
+
+    /// <summary>Of a window after which a server counts as warm: methods that are compiled, most of them for the second time.</summary>
+    public const int MostCompiled = 50;
 
     private const double LongestWindow = 5;
     private const double Agreement = 0.05;

@@ -18,7 +18,7 @@ internal sealed record Endpoints(int Http, int Http2, int Https, int Raw, string
 /// <param name="AllocatedBytes">Allocated since the process began.</param>
 /// <param name="PoolThreads">Threads of the thread pool.</param>
 internal sealed record RuntimeState(
-    long HeapBytes, int Generation0, int Generation1, int Generation2, long AllocatedBytes, int PoolThreads);
+    long HeapBytes, int Generation0, int Generation1, int Generation2, long AllocatedBytes, int PoolThreads, long CompiledMethods);
 
 /// <summary>A server is asked by a line on its standard input, and answers with a line of JSON.</summary>
 internal static class ServerCommands

@@ -1,3 +1,4 @@
+using System.Runtime;
 using System.Text.Json;
 using TransportBench.Servers.Floor;
 
@@ -48,5 +49,6 @@ internal static class ServerRole
         GC.CollectionCount(1),
         GC.CollectionCount(2),
         GC.GetTotalAllocatedBytes(),
-        ThreadPool.ThreadCount);
+        ThreadPool.ThreadCount,
+        JitInfo.GetCompiledMethodCount());
 }

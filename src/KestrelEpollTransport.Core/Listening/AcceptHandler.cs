@@ -9,10 +9,14 @@ namespace KestrelEpollTransport.Listening;
 internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : ILoopHandler
 {
     private SocketAddress? _address;
+    private AcceptBudget _budget;
 
     public Token Token { get; set; }
 
     public EventLoop Loop { get; } = loop;
+
+    /// <summary>How many connections may be taken in this turn. For the loop's thread.</summary>
+    public int TakeBudget() => _budget.Take(Loop.EventsTold);
 
     /// <summary>Where the kernel writes addresses. Another one while a thread that lost the loop has not come back with it.</summary>
     public SocketAddress TakeAddress() => Interlocked.Exchange(ref _address, null) ?? SocketAddresses.CreateBuffer();

@@ -25,9 +25,6 @@ internal sealed class EpollListener : IConnectionListener
     /// <summary>The most connections that are accepted and not yet taken.</summary>
     public const int QueueLimit = 256;
 
-    /// <summary>How many connections one loop takes before it turns to its other work; the others are told again.</summary>
-    private const int AcceptsPerTurn = 4;
-
     private readonly TransportEngine _engine;
     private readonly Socket _socket;
     private readonly ConnectionShared _shared;
@@ -134,7 +131,7 @@ internal sealed class EpollListener : IConnectionListener
         SocketAddress address = handler.TakeAddress();
         try
         {
-            AcceptSome(handler.Loop, address);
+            AcceptSome(handler.Loop, handler.TakeBudget(), address);
         }
         finally
         {
@@ -154,9 +151,9 @@ internal sealed class EpollListener : IConnectionListener
         _accepted.Writer.TryComplete(exception);
     }
 
-    private void AcceptSome(EventLoop loop, SocketAddress address)
+    private void AcceptSome(EventLoop loop, int most, SocketAddress address)
     {
-        for (int i = 0; i < AcceptsPerTurn; i++)
+        for (int i = 0; i < most; i++)
         {
             if (Interlocked.Increment(ref _queued) > QueueLimit)
             {

@@ -100,6 +100,9 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Whether it waits for nothing at this moment.</summary>
     public bool IsAwake => _gate.IsAwake;
 
+    /// <summary>How many events its waits have told so far. For its dispatches.</summary>
+    public long EventsTold { get; private set; }
+
     /// <summary>The dispatch that runs at this moment; 0: none. For <see cref="TryTake"/>.</summary>
     public long CurrentDispatch => _ownership.Current;
 
@@ -264,6 +267,12 @@ internal sealed class EventLoop : IDisposable
     }
 
     private void Wait()
+    {
+        WaitForEvents();
+        EventsTold += _eventCount;
+    }
+
+    private void WaitForEvents()
     {
         GiveWay();
         _dispatched = null;

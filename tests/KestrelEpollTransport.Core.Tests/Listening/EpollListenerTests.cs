@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Listening;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Tests.Loops;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Tests.Listening;
@@ -110,6 +112,62 @@ public class EpollListenerTests
         {
             await listener.UnbindAsync().OrTimeout();
             accepted.ForEach(connection => connection.Abort());
+            clients.ForEach(client => client.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task NewConnections_BesideManyThatAreAlwaysReady_GetTheirShareOfEachRound()
+    {
+        const int Ready = 200;
+        const int New = 100;
+
+        // On a thread of the loop's own, which nobody takes the loop from while it is held.
+        using TestTransport transport = new(options =>
+        {
+            options.LoopCount = 1;
+            options.Scheduling = ApplicationScheduling.UnsafeInline;
+        });
+        using ManualResetEventSlim held = new();
+        using ManualResetEventSlim release = new();
+        EpollListener listener = EpollListener.Bind(transport.Engine, EndPointOf(Wire.Tcp));
+        EventLoop loop = transport.Engine.Loops.Started[0];
+        List<Socket> clients = [];
+        try
+        {
+            for (int i = 0; i < Ready; i++)
+            {
+                clients.Add(ConnectTo(listener.EndPoint, Wire.Tcp));
+            }
+
+            await Timeouts.UntilAsync(() => transport.Load == Ready);
+            loop.Post(new TestWork(() =>
+            {
+                held.Set();
+                release.Wait(Timeouts.Limit);
+            }));
+            Assert.True(held.Wait(Timeouts.Limit));
+
+            // All of it is ready when the loop looks again: the listener last.
+            clients.ForEach(client => client.SendAll("x"u8));
+            for (int i = 0; i < New; i++)
+            {
+                clients.Add(ConnectTo(listener.EndPoint, Wire.Tcp));
+            }
+
+            // Runs when the events of the next pass were dispatched.
+            TaskCompletionSource<int> loadAfterOneRound = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            loop.Post(new TestWork(() => loadAfterOneRound.SetResult(transport.Load)));
+            release.Set();
+
+            int taken = await loadAfterOneRound.Task.OrTimeout() - Ready;
+            Assert.InRange(taken, Ready / AcceptBudget.EventsPerAccept, New - 1);
+            await Timeouts.UntilAsync(() => transport.Load == EpollListener.QueueLimit);
+        }
+        finally
+        {
+            release.Set();
+            await listener.UnbindAsync().OrTimeout();
             clients.ForEach(client => client.Dispose());
         }
     }
