@@ -4,6 +4,7 @@ using System.Net;
 using KestrelEpollTransport.Buffers;
 using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Polling;
 using KestrelEpollTransport.Scheduling;
@@ -41,6 +42,7 @@ internal sealed class TransportEngine : IDisposable
             Metrics.AddScheduling(counters, () => workers.Count);
         }
 
+        Headroom = new DescriptorHeadroom(() => Loops.Load);
         _blocks = new BlockSource[options.LoopCount];
         for (int i = 0; i < _blocks.Length; i++)
         {
@@ -60,6 +62,9 @@ internal sealed class TransportEngine : IDisposable
     public LoopGroup Loops => _scheduling.Loops;
 
     public TransportMetrics Metrics { get; }
+
+    /// <summary>The descriptors that accepted connections leave to others.</summary>
+    public DescriptorHeadroom Headroom { get; }
 
     /// <summary>For connections that were given to us.</summary>
     public ConnectionShared AdoptedSide { get; }

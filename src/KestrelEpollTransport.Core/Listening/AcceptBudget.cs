@@ -2,7 +2,7 @@ namespace KestrelEpollTransport.Listening;
 
 /// <summary>
 /// How many connections a loop takes in one turn, before it goes on with its other work and is told again: one for every
-/// <see cref="EventsPerAccept"/> events since the turn before. For the loop's thread.
+/// <see cref="EventsPerAccept"/> events of the round since the turn before. For the loop's thread.
 /// </summary>
 /// <remarks>
 /// epoll(7) tells of a listener that has more in its turn: after everything else that is ready by then. Where thousands of
@@ -19,9 +19,11 @@ internal struct AcceptBudget
     private long _eventsBefore;
 
     /// <param name="eventsTold">How many events the loop has been told of so far.</param>
-    public int Take(long eventsTold)
+    /// <param name="load">How many connections it has: a round tells of each once, and what came in earlier rounds is no reason to
+    /// let everybody wait now.</param>
+    public int Take(long eventsTold, int load)
     {
-        long events = eventsTold - _eventsBefore;
+        long events = Math.Min(eventsTold - _eventsBefore, load);
         _eventsBefore = eventsTold;
         return (int)Math.Clamp(events / EventsPerAccept, Least, EpollListener.QueueLimit);
     }

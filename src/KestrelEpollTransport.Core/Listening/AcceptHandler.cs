@@ -16,7 +16,7 @@ internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : IL
     public EventLoop Loop { get; } = loop;
 
     /// <summary>How many connections may be taken in this turn. For the loop's thread.</summary>
-    public int TakeBudget() => _budget.Take(Loop.EventsTold);
+    public int TakeBudget() => _budget.Take(Loop.EventsTold, Loop.Load);
 
     /// <summary>Where the kernel writes addresses. Another one while a thread that lost the loop has not come back with it.</summary>
     public SocketAddress TakeAddress() => Interlocked.Exchange(ref _address, null) ?? SocketAddresses.CreateBuffer();

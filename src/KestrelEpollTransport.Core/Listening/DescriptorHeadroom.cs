@@ -1,52 +1,111 @@
+using System.Net;
 using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Listening;
 
 /// <summary>
-/// The last descriptors of the process, which accepted connections leave to everything else: one of 32, and 32 at most.
-/// Thread-safe.
+/// Accepts, and leaves the last descriptors of the process to everything else: one of 32, and 32 at most. As if the limit of
+/// open files were that much lower for accepted connections. Thread-safe; one for all listeners of a transport.
 /// </summary>
 /// <remarks>
-/// Without them a full server can't be counted on to live: the runtime needs descriptors to start a thread (a pipe) and to load
-/// an assembly, and where its thread pool can't start a thread it ends the process ("Out of memory."). Counted by number:
-/// a new descriptor gets the lowest one free (POSIX.1-2017, 2.14), so all below it are in use.
+/// <para>Without them a full server can't be counted on to live: the runtime needs descriptors to start a thread (a pipe) and to
+/// load an assembly, and where its thread pool can't start a thread it ends the process ("Out of memory.").</para>
+/// <para>Looks at numbers, as nobody tells how many descriptors are open: a new one gets the lowest number that is free
+/// (POSIX.1-2017, 2.14). The headroom is the last numbers. Until a connection gets a number near them nothing is looked at; from
+/// then on, before each accept, whether enough would stay free: for each number of the headroom that somebody uses, one
+/// below it.</para>
 /// </remarks>
 internal sealed class DescriptorHeadroom
 {
     private const int Most = 32;
     private const int Share = 32;
 
-    // The number from which on they begin, when last asked; the first connection asks.
-    private int _begin;
+    private readonly Func<int> _getLoad;
+    private readonly Lock _lock = new();
+
+    // The lowest number that is near; the first connection asks.
+    private int _near;
+    private volatile bool _isNear;
+
+    /// <param name="getLoad">How many connections the transport has.</param>
+    public DescriptorHeadroom(Func<int> getLoad) => _getLoad = getLoad;
 
     /// <summary>How many descriptors the process may have. Settable for tests.</summary>
     public Func<int> GetLimit { get; init; } = SystemCalls.GetDescriptorLimit;
 
-    /// <summary>Whether a descriptor that was just made is one of the last.</summary>
-    public bool Includes(int descriptor) =>
-        // Asked again, as the limit may have been raised meanwhile, prlimit(1). One that was lowered shows as EMFILE.
-        descriptor >= Volatile.Read(ref _begin) && descriptor >= FindBegin();
-
-    /// <summary>Whether the next descriptor would be one of the last, or there is none.</summary>
-    /// <param name="any">One that is open; it is duplicated, which tells the next number.</param>
-    public bool IsNext(int any)
+    /// <summary>As <see cref="SystemCalls.Accept"/>; EMFILE also if only the headroom is left.</summary>
+    public IoResult Accept(int listener, SocketAddress peer)
     {
-        int begin = FindBegin();
+        if (!_isNear)
+        {
+            IoResult accepted = SystemCalls.Accept(listener, peer);
+            if (accepted.IsError ? accepted.Errno == Errno.EMFILE : IsNear((int)accepted.Value))
+            {
+                // For good: it costs little beside a connection, and who was near the limit will be again.
+                _isNear = true;
+            }
+
+            return accepted;
+        }
+
+        // One at a time: two that look at once would both take what is there for one.
+        lock (_lock)
+        {
+            return IsShort(listener) ? IoResult.Failure(Errno.EMFILE) : SystemCalls.Accept(listener, peer);
+        }
+    }
+
+    private bool IsNear(int descriptor)
+    {
+        if (descriptor < Volatile.Read(ref _near))
+        {
+            return false;
+        }
+
+        // Asked again, as the limit may have been raised meanwhile, prlimit(1). One that was lowered shows as EMFILE.
+        // Near is as far from the headroom as that is large: several loops may be accepting right now.
+        (int begin, int size) = Find();
+        int near = begin - size;
+        Volatile.Write(ref _near, near);
+        return descriptor >= near;
+    }
+
+    private bool IsShort(int listener)
+    {
+        (int begin, int size) = Find();
+        if (_getLoad() < size)
+        {
+            // It is not our connections that use the descriptors up, and waiting for their ends would be of no use.
+            return false;
+        }
+
+        int used = 0;
+        for (int descriptor = begin; descriptor < begin + size; descriptor++)
+        {
+            used += SystemCalls.IsOpen(descriptor) ? 1 : 0;
+        }
+
+        return !HasFreeBelow(begin, used + 1, listener);
+    }
+
+    // Duplicates take the lowest numbers, and one of the headroom at most, for a moment.
+    private static bool HasFreeBelow(int begin, int count, int any)
+    {
         IoResult next = SystemCalls.Duplicate(any);
         if (next.IsError)
         {
-            return next.Errno is Errno.EMFILE or Errno.ENFILE;
+            return false;
         }
 
+        bool has = next.Value < begin && (count == 1 || HasFreeBelow(begin, count - 1, any));
         SystemCalls.Close((int)next.Value);
-        return next.Value >= begin;
+        return has;
     }
 
-    private int FindBegin()
+    private (int Begin, int Size) Find()
     {
         int limit = GetLimit();
-        int begin = limit > 0 ? limit - Math.Min(Most, limit / Share) : int.MaxValue;
-        Volatile.Write(ref _begin, begin);
-        return begin;
+        int size = limit > 0 ? Math.Min(Most, limit / Share) : 0;
+        return (limit > 0 ? limit - size : int.MaxValue, size);
     }
 }

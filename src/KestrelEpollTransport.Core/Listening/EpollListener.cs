@@ -30,7 +30,6 @@ internal sealed class EpollListener : IConnectionListener
     private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
     private readonly AcceptBackOff _backOff = new();
-    private readonly DescriptorHeadroom _headroom = new();
     private readonly LocalEndPoints _localEndPoints = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -162,7 +161,7 @@ internal sealed class EpollListener : IConnectionListener
                 return;
             }
 
-            IoResult accepted = SystemCalls.Accept(_descriptor, address);
+            IoResult accepted = _engine.Headroom.Accept(_descriptor, address);
             if (accepted.IsError)
             {
                 GivePlaceBack();
@@ -171,25 +170,13 @@ internal sealed class EpollListener : IConnectionListener
                     return;
                 }
             }
+            else if (!TryStart(loop, (int)accepted.Value, address))
+            {
+                GivePlaceBack();
+            }
             else
             {
-                // Looked at first: once it is started, the descriptor is no longer ours.
-                bool isOneOfTheLast = _headroom.Includes((int)accepted.Value);
-                if (TryStart(loop, (int)accepted.Value, address))
-                {
-                    _backOff.Reset();
-                }
-                else
-                {
-                    GivePlaceBack();
-                }
-
-                if (isOneOfTheLast)
-                {
-                    BackOff(loop);
-                    ReportFailure(Errno.EMFILE);
-                    return;
-                }
+                _backOff.Reset();
             }
         }
     }
@@ -312,36 +299,12 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    // Where our connections are none of those that use the descriptors up, their ends don't free any: never deaf for that.
-    private bool IsShortOfDescriptors()
-    {
-        if (!_guard.TryEnter())
-        {
-            return false;
-        }
-
-        bool isShort = _headroom.IsNext(_descriptor) && _engine.Loops.HasConnections;
-        if (_guard.Leave())
-        {
-            FinishUnbind();
-        }
-
-        return isShort;
-    }
-
     /// <summary>The timer that ends a back-off.</summary>
     private sealed class EndBackOff(EpollListener listener, EventLoop loop) : ILoopWork
     {
         public void Execute()
         {
-            if (listener.IsShortOfDescriptors())
-            {
-                if (!loop.HasEnded)
-                {
-                    loop.Schedule(this, listener._backOff.NextDelayMs());
-                }
-            }
-            else if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
+            if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
             {
                 listener.BackOff(loop);
             }

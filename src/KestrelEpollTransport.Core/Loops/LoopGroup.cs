@@ -55,20 +55,18 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>The loops that were started, for looking only.</summary>
     public ReadOnlySpan<EventLoop> Started => Volatile.Read(ref _loops);
 
-    /// <summary>Whether connections live on any of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
-    public bool HasConnections
+    /// <summary>How many connections live on all of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
+    public int Load
     {
         get
         {
+            int load = 0;
             foreach (EventLoop loop in Started)
             {
-                if (loop.Load > 0)
-                {
-                    return true;
-                }
+                load += loop.Load;
             }
 
-            return false;
+            return load;
         }
     }
 

@@ -16,6 +16,9 @@ namespace KestrelEpollTransport.Native;
 /// </remarks>
 internal static unsafe class SystemCalls
 {
+    // The same everywhere, as F_SETFD is.
+    private const int F_GETFD = 1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult Receive(int descriptor, byte* buffer, int length) =>
         LinuxBinding.IsLoaded ? LinuxCalls.Receive(descriptor, buffer, length) : PosixCalls.Receive(descriptor, buffer, length);
@@ -106,6 +109,9 @@ internal static unsafe class SystemCalls
     /// getdtablesize(3), the soft RLIMIT_NOFILE at this moment.
     /// </summary>
     public static int GetDescriptorLimit() => LibraryCalls.GetDescriptorTableSize();
+
+    /// <summary>Whether the number is a descriptor of the process at this moment: F_GETFD, fcntl(2).</summary>
+    public static bool IsOpen(int descriptor) => LibraryCalls.Control(descriptor, F_GETFD, 0) >= 0;
 
     /// <summary>Frees the descriptor. Never repeated: after EINTR it is free already, close(2).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
