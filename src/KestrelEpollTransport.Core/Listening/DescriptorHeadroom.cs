@@ -13,7 +13,9 @@ namespace KestrelEpollTransport.Listening;
 /// <para>Looks at numbers, as nobody tells how many descriptors are open: a new one gets the lowest number that is free
 /// (POSIX.1-2017, 2.14). The headroom is the last numbers. Until a connection gets a number near them nothing is looked at; from
 /// then on, before each accept, whether enough would stay free: for each number of the headroom that somebody uses, one
-/// below it.</para>
+/// below it. That is some 40 short calls.</para>
+/// <para>Not where the transport has fewer connections than that: waiting for their ends would free hardly any. Nor at first where
+/// others had the numbers near it, or the limit was lowered: then EMFILE tells.</para>
 /// </remarks>
 internal sealed class DescriptorHeadroom
 {
@@ -41,7 +43,7 @@ internal sealed class DescriptorHeadroom
             IoResult accepted = SystemCalls.Accept(listener, peer);
             if (accepted.IsError ? accepted.Errno == Errno.EMFILE : IsNear((int)accepted.Value))
             {
-                // For good: it costs little beside a connection, and who was near the limit will be again.
+                // For good: who was near the limit will be again.
                 _isNear = true;
             }
 
@@ -75,7 +77,6 @@ internal sealed class DescriptorHeadroom
         (int begin, int size) = Find();
         if (_getLoad() < size)
         {
-            // It is not our connections that use the descriptors up, and waiting for their ends would be of no use.
             return false;
         }
 
@@ -88,18 +89,27 @@ internal sealed class DescriptorHeadroom
         return !HasFreeBelow(begin, used + 1, listener);
     }
 
-    // Duplicates take the lowest numbers, and one of the headroom at most, for a moment.
+    // By duplicates, which take the lowest number; one at a time, as others may be waiting for the last.
     private static bool HasFreeBelow(int begin, int count, int any)
     {
-        IoResult next = SystemCalls.Duplicate(any);
-        if (next.IsError)
+        int least = 0;
+        for (int i = 0; i < count; i++)
         {
-            return false;
+            IoResult free = SystemCalls.Duplicate(any, least);
+            if (free.IsError)
+            {
+                return false;
+            }
+
+            SystemCalls.Close((int)free.Value);
+            least = (int)free.Value + 1;
+            if (least > begin)
+            {
+                return false;
+            }
         }
 
-        bool has = next.Value < begin && (count == 1 || HasFreeBelow(begin, count - 1, any));
-        SystemCalls.Close((int)next.Value);
-        return has;
+        return true;
     }
 
     private (int Begin, int Size) Find()

@@ -100,9 +100,11 @@ internal static unsafe class SystemCalls
         LinuxBinding.IsLoaded ? LinuxCalls.SetCloseOnExec(descriptor) : PosixCalls.SetCloseOnExec(descriptor);
 
     /// <summary>A second, close-on-exec descriptor of the same socket: F_DUPFD_CLOEXEC, fcntl(2).</summary>
+    /// <param name="descriptor">The first one.</param>
+    /// <param name="least">It gets the lowest number that is free from here on.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static IoResult Duplicate(int descriptor) =>
-        LinuxBinding.IsLoaded ? LinuxCalls.Duplicate(descriptor) : PosixCalls.Duplicate(descriptor);
+    public static IoResult Duplicate(int descriptor, int least = 0) =>
+        LinuxBinding.IsLoaded ? LinuxCalls.Duplicate(descriptor, least) : PosixCalls.Duplicate(descriptor, least);
 
     /// <summary>
     /// How many descriptors the process may have, one more than the highest number; not above 0: without limit.

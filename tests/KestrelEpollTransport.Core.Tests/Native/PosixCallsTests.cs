@@ -142,14 +142,14 @@ public sealed unsafe class PosixCallsTests : IDisposable
     [Fact]
     public void Duplicate_LivesOnWhenTheOriginalIsClosed()
     {
-        int duplicate = (int)PosixCalls.Duplicate(_descriptor).Value;
+        int duplicate = (int)PosixCalls.Duplicate(_descriptor, 0).Value;
         PosixCalls.Close(_descriptor);
         _descriptor = duplicate;
 
         byte one = 7;
         Assert.Equal(1, PosixCalls.Send(duplicate, &one, 1).Value);
         Assert.Equal(1, _peer.Receive(new byte[1]));
-        Assert.Equal(Errno.EBADF, PosixCalls.Duplicate(-1).Errno);
+        Assert.Equal(Errno.EBADF, PosixCalls.Duplicate(-1, 0).Errno);
         Assert.False(PosixCalls.SetCloseOnExec(duplicate).IsError);
     }
 }

@@ -233,9 +233,9 @@ internal static unsafe class LinuxCalls
     public static IoResult SetCloseOnExec(int descriptor) => Check(fcntl(descriptor, F_SETFD, FD_CLOEXEC));
 
     /// <summary>A second, close-on-exec descriptor of the same socket: F_DUPFD_CLOEXEC, fcntl(2).</summary>
-    public static IoResult Duplicate(int descriptor)
+    public static IoResult Duplicate(int descriptor, int least)
     {
-        int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+        int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, least);
         return duplicate < 0 ? IoResult.Failure(errno) : IoResult.Success(duplicate);
     }
 

@@ -203,9 +203,9 @@ internal static unsafe class PosixCalls
 
     public static IoResult SetCloseOnExec(int descriptor) => Control(descriptor, F_SETFD, FD_CLOEXEC);
 
-    public static IoResult Duplicate(int descriptor)
+    public static IoResult Duplicate(int descriptor, int least)
     {
-        IoResult duplicate = Control(descriptor, s_numbers.F_DUPFD_CLOEXEC, 0);
+        IoResult duplicate = Control(descriptor, s_numbers.F_DUPFD_CLOEXEC, least);
         if (!duplicate.IsError)
         {
             SuppressSignals((int)duplicate.Value);
