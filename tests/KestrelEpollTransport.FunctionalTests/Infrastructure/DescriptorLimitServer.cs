@@ -9,14 +9,14 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>
 /// An echo server in a process whose descriptors are limited. It prints its port, and for every line on its
 /// standard input one line about the two seconds that follow: CPU in percent of one core, log lines a second of
-/// the transport, connections accepted since the start, descriptors left (8: that many or more).
+/// the transport, connections accepted since the start, descriptors left (16: that many or more).
 /// </summary>
 internal static class DescriptorLimitServer
 {
     public const string Command = "descriptor-limit";
 
     /// <summary>How many free descriptors it counts.</summary>
-    public const int MostCounted = 8;
+    public const int MostCounted = 16;
 
     private static readonly TimeSpan s_window = TimeSpan.FromSeconds(2);
 
