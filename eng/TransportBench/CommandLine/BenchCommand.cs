@@ -21,6 +21,7 @@ internal sealed class BenchCommand
         "--scenarios", "What they are compared by; see --list", [.. Catalog.All.Select(static s => s.Name)]);
 
     private readonly Option<int?> _pairs = new("--pairs") { Description = "Rounds, in each of which every transport has a turn [7; quick: 2]" };
+    private readonly Option<int?> _launches = new("--launches") { Description = "How often servers are started anew, for so many rounds each [1]" };
     private readonly Option<double?> _duration = new("--duration") { Description = "Seconds of a turn [4; quick: 1]" };
     private readonly Option<double?> _warmUp = new("--warm-up") { Description = "Least seconds of warm-up of a server [15; quick: 1]" };
     private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
@@ -36,10 +37,11 @@ internal sealed class BenchCommand
         var command = new BenchCommand();
         var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
         {
-            command._transports, command._scenarios, command._pairs, command._duration, command._warmUp, command._quick,
-            command._systemCalls, command._baseline, command._output, command._report, command._list,
+            command._transports, command._scenarios, command._pairs, command._launches, command._duration, command._warmUp,
+            command._quick, command._systemCalls, command._baseline, command._output, command._report, command._list,
         };
         RequireAtLeast(command._pairs, 1);
+        RequireAtLeast(command._launches, 1);
         RequireAtLeast(command._duration, 1);
         RequireAtLeast(command._warmUp, 0);
         root.SetAction(command.Execute);
@@ -113,6 +115,7 @@ internal sealed class BenchCommand
             [.. Transport.All.Where(t => t == Transport.Sockets || t == Transport.Control || IsAskedFor(t.Name, transports))],
             [.. Catalog.All.Where(s => IsAskedFor(s.Name, scenarios))],
             parsed.GetValue(_pairs) ?? (quick ? 2 : 7),
+            parsed.GetValue(_launches) ?? 1,
             parsed.GetValue(_duration) ?? (quick ? 1 : 4),
             parsed.GetValue(_warmUp) ?? (quick ? 1 : RunSettings.ThoroughWarmUpSeconds),
             parsed.GetValue(_systemCalls));

@@ -34,6 +34,13 @@ internal static class Figures
     public static readonly Figure P999 = new("p99.9-ms", "p99.9 ms", Better.Lower) { IsDetail = true };
     public static readonly Figure UserTime = new("user-us", "of it user", Better.Lower) { IsDetail = true };
     public static readonly Figure SystemTime = new("system-us", "of it system", Better.Lower) { IsDetail = true };
+
+    /// <summary>
+    /// Between the server's threads and to others. Where its threads share a processor this says how many requests they take at a
+    /// time: on Sockets it goes with how many threads the pool uses at the moment.
+    /// </summary>
+    public static readonly Figure ContextSwitches = new("switches", "context switches", Better.Lower) { IsDetail = true };
+
     public static readonly Figure ServerBusy = new("server-busy", "server CPU %", Better.Neither) { IsDetail = true };
 
     /// <summary>Of the processors that it may use. Near 100, the generator is what is slow.</summary>

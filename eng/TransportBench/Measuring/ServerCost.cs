@@ -11,6 +11,7 @@ internal sealed class ServerCost
 
     private readonly ServerProcess _server;
     private readonly RuntimeState _stateBefore;
+    private readonly ContextSwitches _switchesBefore;
     private readonly CpuTime _serverBefore;
     private readonly CpuTime _clientBefore;
     private readonly double _machineBefore;
@@ -21,6 +22,7 @@ internal sealed class ServerCost
         _server = server;
         _stateBefore = server.GetState();
         _clientBefore = ProcessFiles.GetEndedChildrenTime();
+        _switchesBefore = ContextSwitches.Read(server.Id);
         _serverBefore = ProcessFiles.GetCpuTime(server.Id);
         _machineBefore = ProcessFiles.GetMachineSeconds();
         _start = Stopwatch.GetTimestamp();
@@ -35,12 +37,14 @@ internal sealed class ServerCost
         CpuTime server = ProcessFiles.GetCpuTime(_server.Id) - _serverBefore;
         CpuTime client = ProcessFiles.GetEndedChildrenTime() - _clientBefore;
         double others = ProcessFiles.GetMachineSeconds() - _machineBefore - server.Total - client.Total;
+        long switches = ContextSwitches.Read(_server.Id).Since(_switchesBefore);
         RuntimeState state = _server.GetState();
 
         double perRequest = 1e6 / Math.Max(1, requests);
         sample[Figures.ProcessorTime] = server.Total * perRequest;
         sample[Figures.UserTime] = server.User * perRequest;
         sample[Figures.SystemTime] = server.System * perRequest;
+        sample[Figures.ContextSwitches] = switches / (double)Math.Max(1, requests);
         sample[Figures.ServerBusy] = 100 * server.Total / seconds / processors.Server.Count;
         sample[Figures.ClientBusy] = 100 * client.Total / seconds / processors.Load.Count;
         sample[Figures.OthersBusy] = 100 * Math.Max(0, others) / seconds / Environment.ProcessorCount;

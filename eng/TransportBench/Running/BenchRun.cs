@@ -17,7 +17,9 @@ internal sealed class BenchRun(RunSettings settings, Action<RunResult> onResult)
         using PosixSignalRegistration hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, EndAtOnce);
 
         var result = new RunResult(
-            Machine.Describe(), new RunInfo(DateTimeOffset.Now, settings.Pairs, settings.Seconds, settings.WarmUpSeconds), []);
+            Machine.Describe(),
+            new RunInfo(DateTimeOffset.Now, settings.Pairs, settings.Seconds, settings.WarmUpSeconds, settings.Launches),
+            []);
         var progress = new Progress(settings.Scenarios.Sum(s => new ScenarioTimes(s, settings).Total));
         foreach (Scenario scenario in settings.Scenarios)
         {

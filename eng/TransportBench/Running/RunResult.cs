@@ -9,7 +9,12 @@ internal sealed record RunResult(MachineInfo Machine, RunInfo Run, IReadOnlyList
 internal sealed record MachineInfo(string Processor, int Processors, string Kernel, string Runtime, string Revision);
 
 /// <summary>How thorough a run was.</summary>
-internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, double WarmUpSeconds);
+/// <param name="Began">When.</param>
+/// <param name="Pairs">As <see cref="RunSettings.Pairs"/>.</param>
+/// <param name="Seconds">As <see cref="RunSettings.Seconds"/>.</param>
+/// <param name="WarmUpSeconds">As <see cref="RunSettings.WarmUpSeconds"/>.</param>
+/// <param name="Launches">As <see cref="RunSettings.Launches"/>.</param>
+internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, double WarmUpSeconds, int Launches = 1);
 
 /// <summary>What one transport did in a scenario.</summary>
 /// <param name="Transport">Its name.</param>

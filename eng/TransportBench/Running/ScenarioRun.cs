@@ -17,6 +17,7 @@ internal sealed class ScenarioRun
     private readonly Progress _progress;
     private readonly ScenarioTimes _times;
     private readonly Transport[] _transports;
+    private readonly List<Sample>[] _samples;
     private readonly double _seconds;
     private readonly bool _isTraced;
     private readonly Dictionary<Transport, IReadOnlyDictionary<string, double>> _systemCalls = [];
@@ -27,6 +28,7 @@ internal sealed class ScenarioRun
         _progress = progress;
         _times = new ScenarioTimes(scenario, settings);
         _transports = [.. settings.Transports.Where(scenario.Includes)];
+        _samples = [.. _transports.Select(static _ => new List<Sample>())];
         _seconds = settings.Seconds;
         _isTraced = ScenarioTimes.IsTraced(scenario, settings);
     }
@@ -36,7 +38,19 @@ internal sealed class ScenarioRun
         double doneBefore = _progress.Done;
         try
         {
-            Sample[][] samples = _scenario.NeedsFreshServer ? RunOnFreshServers() : RunInTurns();
+            if (_scenario.NeedsFreshServer)
+            {
+                RunOnFreshServers();
+            }
+            else
+            {
+                for (int launch = 0; launch < _times.Launches; launch++)
+                {
+                    RunInTurns(isLast: launch == _times.Launches - 1);
+                }
+            }
+
+            Sample[][] samples = [.. _samples.Select(static s => s.ToArray())];
             return ScenarioResult.Of(_scenario, _transports, samples, _systemCalls);
         }
         catch (LoadFailedException e)
@@ -50,7 +64,8 @@ internal sealed class ScenarioRun
         }
     }
 
-    private Sample[][] RunInTurns()
+    // A server is in a mode of its own at times, so that more rounds on it say no more than the first ones.
+    private void RunInTurns(bool isLast)
     {
         var servers = new List<ServerProcess>();
         try
@@ -64,13 +79,11 @@ internal sealed class ScenarioRun
                 _progress.Complete(_times.Ready);
             }
 
-            Sample[][] samples = TakeTurns(contestant => WhileRunning(servers[contestant], RunTurn));
-            if (_isTraced)
+            TakeTurns(contestant => WhileRunning(servers[contestant], RunTurn));
+            if (_isTraced && isLast)
             {
                 servers.ForEach(TraceTurn);
             }
-
-            return samples;
         }
         finally
         {
@@ -78,27 +91,25 @@ internal sealed class ScenarioRun
         }
     }
 
-    private Sample[][] RunOnFreshServers() => TakeTurns(contestant =>
+    private void RunOnFreshServers() => TakeTurns(contestant =>
     {
         using ServerProcess server = ServerProcess.Start(_transports[contestant], _scenario.Settings);
         WarmUp(server);
         return RunTurn(server);
     });
 
-    private Sample[][] TakeTurns(Func<int, Sample> take)
+    private void TakeTurns(Func<int, Sample> take)
     {
-        Sample[][] samples = [.. _transports.Select(_ => new Sample[_times.Rounds])];
-        for (int round = 0; round < _times.Rounds; round++)
+        int begin = _samples[0].Count;
+        for (int round = begin; round < begin + _times.Rounds; round++)
         {
             foreach (int contestant in TurnOrder.OfRound(round, _transports.Length))
             {
-                Say($"round {round + 1} of {_times.Rounds}, {_transports[contestant].Title}");
-                samples[contestant][round] = take(contestant);
+                Say($"round {round + 1} of {_times.Rounds * _times.Launches}, {_transports[contestant].Title}");
+                _samples[contestant].Add(take(contestant));
                 _progress.Complete(_times.Turn);
             }
         }
-
-        return samples;
     }
 
     private static T WhileRunning<T>(ServerProcess server, Func<ServerProcess, T> ask)

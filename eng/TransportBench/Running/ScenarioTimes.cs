@@ -30,6 +30,7 @@ internal sealed class ScenarioTimes
         _isFresh = scenario.NeedsFreshServer;
         _isTraced = IsTraced(scenario, settings);
         Rounds = scenario.RoundsOf(settings.Pairs);
+        Launches = _isFresh ? 1 : settings.Launches;
         WarmUp = scenario switch
         {
             { WarmsUp: false } => 0,
@@ -40,8 +41,11 @@ internal sealed class ScenarioTimes
         Turn = scenario.SecondsOfTurn(settings.Seconds) + TurnOverhead + (_isFresh ? Ready : 0);
     }
 
-    /// <summary>How many turns each transport has.</summary>
+    /// <summary>How many turns each transport has in a launch.</summary>
     public int Rounds { get; }
+
+    /// <summary>How often servers are started; not counted where each turn has a server of its own.</summary>
+    public int Launches { get; }
 
     /// <summary>The least that a server is asked before its turns count.</summary>
     public double WarmUp { get; }
@@ -62,7 +66,7 @@ internal sealed class ScenarioTimes
     public double Turn { get; }
 
     /// <summary>The whole scenario.</summary>
-    public double Total => _transports * ((Turn * Rounds) + (_isFresh ? 0 : Ready) + (_isTraced ? SystemCallCount.Seconds : 0));
+    public double Total => _transports * ((Launches * ((Turn * Rounds) + (_isFresh ? 0 : Ready))) + (_isTraced ? SystemCallCount.Seconds : 0));
 
     /// <summary>Not where each turn has a server of its own: what is asked there is of several kinds.</summary>
     public static bool IsTraced(Scenario scenario, RunSettings settings) => settings.CountsSystemCalls && !scenario.NeedsFreshServer;

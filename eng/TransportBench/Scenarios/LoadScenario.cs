@@ -15,7 +15,7 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
 
     public override IReadOnlyList<Figure> Figures =>
     [
-        ProcessorTime, RequestsPerSecond, P50, P90, P99, P999, UserTime, SystemTime, ServerBusy, ClientBusy, OthersBusy,
+        ProcessorTime, RequestsPerSecond, P50, P90, P99, P999, UserTime, SystemTime, ContextSwitches, ServerBusy, ClientBusy, OthersBusy,
         Resident, Heap, Allocated, Generation0, Generation1, Generation2,
     ];
 

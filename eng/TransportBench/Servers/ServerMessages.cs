@@ -17,6 +17,7 @@ internal sealed record Endpoints(int Http, int Http2, int Https, int Raw, string
 /// <param name="Generation2">The same of generation 2.</param>
 /// <param name="AllocatedBytes">Allocated since the process began.</param>
 /// <param name="PoolThreads">Threads of the thread pool.</param>
+/// <param name="CompiledMethods">Methods compiled since the process began, each as often as it was.</param>
 internal sealed record RuntimeState(
     long HeapBytes, int Generation0, int Generation1, int Generation2, long AllocatedBytes, int PoolThreads, long CompiledMethods);
 

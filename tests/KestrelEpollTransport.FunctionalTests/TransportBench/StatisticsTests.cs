@@ -53,6 +53,23 @@ public class StatisticsTests
         Assert.Equal([3, 2, 1, 0], rounds[1]);
     }
 
+    [Fact]
+    public void ContextSwitches_OfBothKinds_AreSummedUp() =>
+        Assert.Equal(52, ContextSwitches.Parse(["Threads:\t7", "voluntary_ctxt_switches:\t40", "nonvoluntary_ctxt_switches:\t12"]));
+
+    [Fact]
+    public void ContextSwitches_OfThisProcess_CountWhoWaited()
+    {
+        const int Naps = 10;
+        ContextSwitches before = ContextSwitches.Read(Environment.ProcessId);
+        for (int i = 0; i < Naps; i++)
+        {
+            Thread.Sleep(1);
+        }
+
+        Assert.InRange(ContextSwitches.Read(Environment.ProcessId).Since(before), Naps, long.MaxValue);
+    }
+
     [Theory]
     [InlineData("0-1", new[] { 0, 1 })]
     [InlineData("2,4-6,9\n", new[] { 2, 4, 5, 6, 9 })]

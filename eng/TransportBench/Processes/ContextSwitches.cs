@@ -1,0 +1,47 @@
+using System.Globalization;
+
+namespace TransportBench.Processes;
+
+/// <summary>
+/// How often each thread of a process gave its processor to another one, waiting for something or because it had to: the two
+/// <c>ctxt_switches</c> of proc_pid_status(5).
+/// </summary>
+internal sealed class ContextSwitches
+{
+    private readonly Dictionary<string, long> _byThread = [];
+
+    private ContextSwitches()
+    {
+    }
+
+    public static ContextSwitches Read(int process)
+    {
+        var switches = new ContextSwitches();
+        foreach (string thread in Directory.EnumerateDirectories($"/proc/{process}/task"))
+        {
+            try
+            {
+                switches._byThread[thread] = Parse(File.ReadLines($"{thread}/status"));
+            }
+            catch (IOException)
+            {
+                // It has ended.
+            }
+        }
+
+        return switches;
+    }
+
+    /// <summary>Of all threads that there are now. What others did that have ended is not known any more.</summary>
+    public long Since(ContextSwitches earlier) =>
+        _byThread.Sum(thread => thread.Value - earlier._byThread.GetValueOrDefault(thread.Key));
+
+    /// <summary>Both kinds, of one thread.</summary>
+    internal static long Parse(IEnumerable<string> status)
+    {
+        const string Label = "voluntary_ctxt_switches:";
+        return status
+            .Where(static line => line.Contains(Label, StringComparison.Ordinal))
+            .Sum(static line => long.Parse(line[(line.IndexOf(Label, StringComparison.Ordinal) + Label.Length)..], CultureInfo.InvariantCulture));
+    }
+}
