@@ -13,7 +13,8 @@ namespace KestrelEpollTransport.Listening;
 /// <para>Looks at numbers, as nobody tells how many descriptors are open: a new one gets the lowest number that is free
 /// (POSIX.1-2017, 2.14). The headroom is the last numbers. Until a connection gets a number near them nothing is looked at; from
 /// then on, before each accept, whether enough would stay free: for each number of the headroom that somebody uses, one
-/// below it. That is some 40 short calls.</para>
+/// below it. That is some 40 short calls. A look holds one descriptor for an instant, one of the headroom where nothing below it
+/// is free.</para>
 /// <para>Not where the transport has fewer connections than that: waiting for their ends would free hardly any. Nor at first where
 /// others had the numbers near it, or the limit was lowered: then EMFILE tells.</para>
 /// </remarks>
@@ -30,7 +31,15 @@ internal sealed class DescriptorHeadroom
     private volatile bool _isNear;
 
     /// <param name="getLoad">How many connections the transport has.</param>
-    public DescriptorHeadroom(Func<int> getLoad) => _getLoad = getLoad;
+    public DescriptorHeadroom(Func<int> getLoad)
+    {
+        _getLoad = getLoad;
+
+        // The first look may come when there is no descriptor left to load what it and its report need.
+        _ = Find();
+        _ = SystemCalls.IsOpen(0);
+        _ = Errno.ToException(Errno.EMFILE).Message;
+    }
 
     /// <summary>How many descriptors the process may have. Settable for tests.</summary>
     public Func<int> GetLimit { get; init; } = SystemCalls.GetDescriptorLimit;
@@ -75,7 +84,7 @@ internal sealed class DescriptorHeadroom
     private bool IsShort(int listener)
     {
         (int begin, int size) = Find();
-        if (_getLoad() < size)
+        if (size == 0 || _getLoad() < size)
         {
             return false;
         }
@@ -98,12 +107,14 @@ internal sealed class DescriptorHeadroom
             IoResult free = SystemCalls.Duplicate(any, least);
             if (free.IsError)
             {
-                return false;
+                // None from there on. Of anything else the accept may tell.
+                return free.Errno is not (Errno.EMFILE or Errno.EINVAL);
             }
 
             SystemCalls.Close((int)free.Value);
             least = (int)free.Value + 1;
-            if (least > begin)
+            int missing = count - 1 - i;
+            if (begin - least < missing)
             {
                 return false;
             }

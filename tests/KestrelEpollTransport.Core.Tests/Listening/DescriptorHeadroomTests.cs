@@ -119,7 +119,8 @@ public sealed class DescriptorHeadroomTests : IDisposable
     [Theory]
     [InlineData(-1)]
     [InlineData(0)]
-    public void Accept_WithoutALimit_Accepts(int limit)
+    [InlineData(31)]
+    public void Accept_WithoutALimitOrWithOneTooSmallForAHeadroom_Accepts(int limit)
     {
         DescriptorHeadroom tested = Create();
         _limit = limit;
