@@ -42,9 +42,13 @@ internal static class MarkdownReport
         return text.ToString().TrimEnd() + "\n";
     }
 
+    // Some scenarios have fewer than were asked for.
+    private static string Turns(ScenarioResult scenario) =>
+        scenario.Contestants is [var first, ..] ? $", {first.Figures.Values.First().Values.Count} turns each" : "";
+
     private static void AppendScenario(StringBuilder text, ScenarioResult scenario)
     {
-        text.AppendLine($"### {scenario.Title}").AppendLine().AppendLine($"`{scenario.Name}`").AppendLine();
+        text.AppendLine($"### {scenario.Title}").AppendLine().AppendLine($"`{scenario.Name}`{Turns(scenario)}").AppendLine();
         if (scenario.Failure is not null)
         {
             text.AppendLine("```text").AppendLine($"FAILED: {scenario.Failure}").AppendLine("```").AppendLine();
