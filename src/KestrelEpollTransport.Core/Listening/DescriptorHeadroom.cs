@@ -31,18 +31,22 @@ internal sealed class DescriptorHeadroom
     private volatile bool _isNear;
 
     /// <param name="getLoad">How many connections the transport has.</param>
-    public DescriptorHeadroom(Func<int> getLoad)
-    {
-        _getLoad = getLoad;
-
-        // The first look may come when there is no descriptor left to load what it and its report need.
-        _ = Find();
-        _ = SystemCalls.IsOpen(0);
-        _ = Errno.ToException(Errno.EMFILE).Message;
-    }
+    public DescriptorHeadroom(Func<int> getLoad) => _getLoad = getLoad;
 
     /// <summary>How many descriptors the process may have. Settable for tests.</summary>
     public Func<int> GetLimit { get; init; } = SystemCalls.GetDescriptorLimit;
+
+    /// <summary>
+    /// For who is about to listen: loads what a first look and its report need. When that look comes, no descriptor may be left to
+    /// load it with.
+    /// </summary>
+    public void Prepare(int listener)
+    {
+        (int begin, _) = Find();
+        _ = HasFreeBelow(begin, count: 1, listener);
+        _ = SystemCalls.IsOpen(listener);
+        _ = Errno.ToException(Errno.EMFILE).Message;
+    }
 
     /// <summary>As <see cref="SystemCalls.Accept"/>; EMFILE also if only the headroom is left.</summary>
     public IoResult Accept(int listener, SocketAddress peer)

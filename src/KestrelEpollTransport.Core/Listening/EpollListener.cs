@@ -60,6 +60,7 @@ internal sealed class EpollListener : IConnectionListener
         try
         {
             EpollListener listener = new(engine, socket);
+            engine.Headroom.Prepare(listener._descriptor);
             IoResult armed = listener._arming.Arm();
             return armed.IsError ? throw Errno.ToException(armed.Errno) : listener;
         }
