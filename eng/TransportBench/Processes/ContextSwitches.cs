@@ -32,9 +32,11 @@ internal sealed class ContextSwitches
         return switches;
     }
 
-    /// <summary>Of all threads that there are now. What others did that have ended is not known any more.</summary>
+    /// <summary>
+    /// Of the threads that there were both times, so no more than there were: what the others did in between is not known.
+    /// </summary>
     public long Since(ContextSwitches earlier) =>
-        _byThread.Sum(thread => thread.Value - earlier._byThread.GetValueOrDefault(thread.Key));
+        _byThread.Sum(thread => thread.Value - earlier._byThread.GetValueOrDefault(thread.Key, thread.Value));
 
     /// <summary>Both kinds, of one thread.</summary>
     internal static long Parse(IEnumerable<string> status)

@@ -44,7 +44,7 @@ internal static class MarkdownReport
 
     // Some scenarios have fewer than were asked for.
     private static string Turns(ScenarioResult scenario) =>
-        scenario.Contestants is [var first, ..] ? $", {first.Figures.Values.First().Values.Count} turns each" : "";
+        scenario.Contestants is [var first, ..] ? $", turns of each: {first.Figures.Values.First().Values.Count}" : "";
 
     private static void AppendScenario(StringBuilder text, ScenarioResult scenario)
     {

@@ -37,13 +37,17 @@ internal sealed class DescriptorHeadroom
     public Func<int> GetLimit { get; init; } = SystemCalls.GetDescriptorLimit;
 
     /// <summary>
-    /// For who is about to listen: loads what a first look and its report need. When that look comes, no descriptor may be left to
+    /// For who is about to listen: loads what a first look needs, and the exception that reports it. When that look comes, no descriptor may be left to
     /// load it with.
     /// </summary>
     public void Prepare(int listener)
     {
         (int begin, _) = Find();
-        _ = HasFreeBelow(begin, count: 1, listener);
+        lock (_lock)
+        {
+            _ = HasFreeBelow(begin, count: 1, listener);
+        }
+
         _ = SystemCalls.IsOpen(listener);
         _ = Errno.ToException(Errno.EMFILE).Message;
     }
