@@ -13,6 +13,9 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
     /// <summary>The whole block.</summary>
     public Memory<byte> Block { get; private set; }
 
+    /// <summary>What the chain is marked with that it belongs to; null while it is in none.</summary>
+    public object? Chain { get; set; }
+
     /// <summary>The segment that continues the stream.</summary>
     public BufferSegment? Following => (BufferSegment?)Next;
 
@@ -60,6 +63,7 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
         BufferSegment? following = Following;
         object owner = _owner!;
         _owner = null;
+        Chain = null;
         Block = default;
         Memory = default;
         RunningIndex = 0;

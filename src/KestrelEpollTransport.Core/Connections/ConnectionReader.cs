@@ -2,31 +2,39 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// The reading end of a connection: a <see cref="PipeReader"/> that receives from the socket into pooled blocks when it
-/// is read from, and never ahead of that.
+/// is read from. Ahead of that it receives only when waiting could lose or block something.
 /// </summary>
 /// <remarks>
-/// A read that finds nothing returns, and publishes <see cref="AwaitWord"/>'s Waiting when the caller attaches its
-/// continuation: earlier, the loop could complete the read before the caller looks, and the caller would go on by itself on a
-/// thread that scheduling did not choose. Whoever ends the wait (the loop with readiness, a cancellation, the
-/// end of the connection) owes one resume: scheduling runs <see cref="Execute"/>, which receives, completes the read,
-/// and so runs the application up to its next wait.
+/// <para>A read that finds nothing publishes its wait before it returns. Whoever ends the wait (the loop with readiness, a cancellation, the
+/// end of the connection) owns the reading side and has scheduling run <see cref="Execute"/>, which receives, completes the read,
+/// and so runs the application up to its next wait.</para>
+/// <para><b>Receiving ahead</b>, up to MaxReadBufferSize: when the peer has ended, as what it sent is received before its end is told; while a
+/// flush waits for room, as the peer may do the same; and when input was left for <see cref="EpollConnection.UnreadLimitMs"/>, until the
+/// application reads again.</para>
 /// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
 internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IResumable
 {
+    /// <summary>How many receives, and bytes, one dispatch or one turn of receiving ahead may take.</summary>
+    private const int ReceivesPerTurn = 16;
+    private const long BytesPerTurn = 512 * 1024;
+
     private enum Reading : byte
     {
         /// <summary>AdvanceTo has nothing to complete.</summary>
         No,
 
-        /// <summary>A cancelled read: AdvanceTo may follow, and so may another read.</summary>
+        /// <summary>A cancelled read, or a TryRead that found nothing: AdvanceTo may follow, and so may another read.</summary>
         Tentative,
 
         /// <summary>AdvanceTo has to follow.</summary>
@@ -37,29 +45,32 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private readonly EpollConnection _connection;
 
     // Shared words.
-    private AwaitWord _word;
-    private UseGate _gate;
+    private ReadState _state;
+    private PendingOperation<ReadResult> _operation;
+    private volatile bool _isBehind;
 
-    /// <summary>Null while open; then <see cref="EndOfStream"/> or the exception that every read throws. Written once.</summary>
+    /// <summary>
+    /// Null while open; then <see cref="EndOfStream"/>; an <see cref="ExceptionDispatchInfo"/>, which every read throws; or a
+    /// <see cref="ReadOutFailure"/>, which every read throws that finds nothing more in the buffer. Written once.
+    /// </summary>
     private object? _end;
 
-    // The reading side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
-    private Receiver _receiver;
-    private ManualResetValueTaskSourceCore<ReadResult> _source;
+    // The owner of the reading side.
+    private ReceiveBuffer _buffer;
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
     private Reading _reading;
     private int _minimum;
+    private int _receivesLeft;
+    private long _bytesLeft;
     private bool _started;
-    private bool _waiting;
-    private bool _unpublished;
-    private bool _polled;
+    private bool _isPaused;
     private int _served;
 
     public ConnectionReader(EpollConnection connection)
     {
         _connection = connection;
-        _receiver = new Receiver();
+        _buffer = new ReceiveBuffer(this);
     }
 
     /// <summary>The end of a stream whose every byte was received.</summary>
@@ -68,27 +79,29 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     /// <summary>How many reads the present dispatch has served. For the dispatch's thread.</summary>
     public int Served => _served;
 
-    /// <summary>Whether readiness was told that no receive has answered yet.</summary>
-    public bool MayHaveUnread => _word.IsReady;
+    public bool IsCompleted => _state.IsCompleted;
 
-    public bool IsCompleted => _gate.IsCompleted;
+    /// <summary>Whether the application waits in a read. A hint.</summary>
+    public bool IsWaiting => _state.IsWaiting;
 
-    public bool HasHungUp => _word.HasHungUp;
+    /// <summary>Whether the application leaves input unread for so long that it is received ahead.</summary>
+    public bool IsBehind => _isBehind;
 
-    /// <summary>Readiness from the loop. True: the caller ended a wait and owes a resume of this reader.</summary>
-    public bool SetReady(int sticky) => _word.SetReady(sticky);
+    private bool HasBudget => _receivesLeft > 0 && _bytesLeft > 0;
 
-    /// <summary>Ends the reading for good; the first end wins. Null: end of stream. Any thread.</summary>
-    public bool TryEnd(Exception? exception)
-    {
-        bool first = Interlocked.CompareExchange(ref _end, exception ?? EndOfStream, null) is null;
-        if (first && _word.Close())
-        {
-            _connection.Resume(this);
-        }
+    private long Room => _connection.Shared.MaxReadBufferSize - _buffer.Unexamined;
 
-        return first;
-    }
+    /// <summary>Readiness from the loop. True: the caller ended a wait and resumes this reader.</summary>
+    public bool SetReady(int sticky) => _state.SetReady(sticky);
+
+    /// <summary>The peer's FIN: reads end when the buffer is empty. The owner of the reading side.</summary>
+    public void EndCleanly() => End(EndOfStream);
+
+    /// <summary>The peer's reset: reads fail when the buffer is empty. The owner of the reading side.</summary>
+    public void EndReadOut(ExceptionDispatchInfo failure) => End(new ReadOutFailure(failure));
+
+    /// <summary>Our own end: every read fails from now on. Any thread; the first end stays.</summary>
+    public void Fail(ExceptionDispatchInfo failure) => End(failure);
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
         ReadCoreAsync(0, cancellationToken);
@@ -99,18 +112,28 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     public override bool TryRead(out ReadResult result)
     {
         Enter();
+        bool produced;
+        ExceptionDispatchInfo? error;
         try
         {
             BeginRead();
             _minimum = 0;
-            bool produced = TryProduce(mayReceive: true, out result);
+            RenewBudget();
+            produced = TryProduce(mayReceive: true, out result, out error);
+            if (!produced && _reading == Reading.No)
+            {
+                _reading = Reading.Tentative;
+            }
+
             _served += produced ? 1 : 0;
-            return produced;
         }
         finally
         {
-            LeaveRead();
+            LeaveCall();
         }
+
+        error?.Throw();
+        return produced;
     }
 
     public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
@@ -120,23 +143,27 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         Enter();
         try
         {
-            if (_reading == Reading.No || _waiting)
+            if (_reading == Reading.No)
             {
                 ThrowHelper.NotReading();
             }
 
+            _buffer.Advance(consumed, examined);
             _reading = Reading.No;
-            _receiver.Advance(consumed, examined);
+            if (_isPaused && Room > 0)
+            {
+                _connection.OnUnreadLeft(isUrgent: _state.HasHungUp);
+            }
         }
         finally
         {
-            Leave();
+            LeaveCall();
         }
     }
 
     public override void CancelPendingRead()
     {
-        if (_word.Cancel())
+        if (_state.Cancel())
         {
             _connection.Resume(this);
         }
@@ -145,14 +172,36 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     public override void Complete(Exception? exception = null)
     {
         // The exception has no addressee: there is no writer at the other end of this pipe, but the kernel.
-        if (_gate.Complete())
+        CompleteRead outcome = _state.Complete();
+        if ((outcome & CompleteRead.Free) != 0)
         {
-            Free();
+            _buffer.Free();
         }
 
-        if (_word.Close())
+        if ((outcome & CompleteRead.Resume) != 0)
         {
             _connection.Resume(this);
+        }
+
+        if ((outcome & CompleteRead.First) != 0)
+        {
+            _connection.OnInputCompleted();
+        }
+    }
+
+    /// <summary>Receives what the application does not read, or leaves it to the owner of the reading side. Any thread that may receive.</summary>
+    /// <param name="wasLeft">It was left for too long: from now on it is received at once, until the application reads again.</param>
+    public void ReceiveAhead(bool wasLeft = false)
+    {
+        if (wasLeft && _state.IsReady)
+        {
+            _isBehind = true;
+        }
+
+        if (_state.TryBeginAhead())
+        {
+            ReceiveTurnAhead();
+            Leave();
         }
     }
 
@@ -170,8 +219,16 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         try
         {
             long began = _connection.Profile.Begin();
-            _receiver.RenewBudget();
-            CompletePendingRead(began);
+            Continuation late = _operation.TakeLate();
+            if (!late.IsNone)
+            {
+                Dispatch(late, began);
+            }
+            else
+            {
+                RenewBudget();
+                CompletePendingRead(began);
+            }
         }
 #pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
         catch (Exception exception)
@@ -181,31 +238,15 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
-    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _source.GetResult(token);
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _operation.GetResult(token);
 
-    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token)
-    {
-        // An await asks once and then attaches its continuation. Who asks again polls, and must see it end.
-        if (_unpublished && _polled)
-        {
-            PublishWait();
-        }
-
-        _polled = true;
-        return _source.GetStatus(token);
-    }
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _operation.GetStatus(token);
 
     void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
-        // Looked at first. A wait that a poll published may be over by now; the continuation then goes to the thread
-        // pool as soon as it is attached, and what is unpublished after that is the next read, which is not ours.
-        bool publishes = _unpublished;
-
-        // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
-        _source.OnCompleted(continuation, state, token, flags & ~ValueTaskSourceOnCompletedFlags.UseSchedulingContext);
-        if (publishes)
+        if (_operation.OnCompleted(continuation, state, token, flags))
         {
-            PublishWait();
+            _connection.Resume(this);
         }
     }
 
@@ -216,169 +257,325 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             return ValueTask.FromCanceled<ReadResult>(cancellationToken);
         }
 
-        Enter();
+        EnterRead entered = _state.TryEnter();
+        if (entered == EnterRead.InUse && _operation.IsOpen)
+        {
+            // Pending, and not awaited: the second call gets the same read, as on a Pipe.
+            return new ValueTask<ReadResult>(this, _operation.Version);
+        }
+
+        Check(entered);
+        bool entersWait = false;
         try
         {
+            if (_operation.IsOpen)
+            {
+                return new ValueTask<ReadResult>(this, _operation.Version);
+            }
+
             BeginRead();
             _minimum = minimum;
+            if (!_connection.InOwnDispatch)
+            {
+                RenewBudget();
+            }
 
             // A connection's first read receives nothing by itself. Kestrel makes it on a thread-pool work item of
             // its own, and the first request's handler would run, and perhaps block, there: resumed, it runs
             // where scheduling wants it.
-            if (TryProduce(mayReceive: _started && (_receiver.HasBudget || !_connection.InOwnDispatch), out ReadResult result))
+            if (TryProduce(mayReceive: _started, out ReadResult result, out ExceptionDispatchInfo? error))
             {
                 _served++;
-                return new ValueTask<ReadResult>(result);
+                return error is null ? new ValueTask<ReadResult>(result) : throw Rethrow(error);
             }
 
             _started = true;
-            _source.Reset();
-            _token = cancellationToken;
-            _polled = false;
-            _unpublished = true;
-            _waiting = true;
+            entersWait = true;
         }
         finally
         {
-            LeaveRead();
+            if (!entersWait)
+            {
+                LeaveCall();
+            }
         }
 
-        ValueTask<ReadResult> pending = new(this, _source.Version);
+        return Wait(cancellationToken);
+    }
+
+    private ValueTask<ReadResult> Wait(CancellationToken cancellationToken)
+    {
+        // Everything of this read before its wait is published: from then on another thread may complete it.
+        _operation.Begin();
+        ValueTask<ReadResult> pending = new(this, _operation.Version);
         if (cancellationToken.CanBeCanceled)
         {
+            _token = cancellationToken;
             _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionReader)state!).FireToken(), this);
+        }
+
+        _connection.OnReaderWaits();
+        if (!_state.TryWait())
+        {
+            // Something happened since we looked, or the look was not allowed: as if the wait had been ended.
+            _connection.Resume(this);
         }
 
         return pending;
     }
 
-    // From here on another thread may run the resume.
-    private void PublishWait()
-    {
-        _unpublished = false;
-        _connection.OnReaderWaits();
-        if (!_word.TryWait())
-        {
-            // Something happened since we looked, or the look was not allowed: then the resume is ours to owe.
-            _connection.Resume(this);
-        }
-    }
-
+    // The owner.
     private void CompletePendingRead(long began)
     {
-        ReadResult result = default;
-        Exception? exception = null;
-        while (!TryCompleteOnce(out result, out exception))
+        ReadResult result;
+        ExceptionDispatchInfo? error;
+        while (!TryCompleteOnce(out result, out error))
         {
-            if (_word.TryWait())
+            if (!HasBudget && _state.IsReady)
+            {
+                // Much is asked for, and much comes: everyone else first.
+                _connection.Resume(this);
+                return;
+            }
+
+            if (_state.TryWait())
             {
                 return;
             }
         }
 
         // Waits for a callback that runs at this moment, so that it can't end the next wait.
-        _registration.Dispose();
+        Uninterrupted.Dispose(_registration);
         _registration = default;
-        _word.TakeTokenFired();
+        _state.TakeTokenFired();
         _token = default;
-        _waiting = false;
         _served = 1;
-        _connection.BeginDispatch(began);
-        if (exception is null)
+        if (Leave())
         {
-            _source.SetResult(result);
-        }
-        else
-        {
-            _source.SetException(exception);
+            // Completed meanwhile: what was produced is freed.
+            error = ExceptionDispatchInfo.Capture(ThrowHelper.ReadingCompletedException());
         }
 
+        Continuation continuation = _operation.Complete(result, error);
+        if (!continuation.IsNone)
+        {
+            Dispatch(continuation, began);
+        }
+    }
+
+    private void Dispatch(Continuation continuation, long began)
+    {
+        _connection.BeginDispatch(began);
+        continuation.Run();
         _connection.EndDispatch();
     }
 
-    private bool TryCompleteOnce(out ReadResult result, out Exception? exception)
+    private bool TryCompleteOnce(out ReadResult result, out ExceptionDispatchInfo? error)
     {
         result = default;
-        exception = null;
-        if (!TryEnterForResume())
-        {
-            exception = ThrowHelper.ReadingCompletedException();
-            return true;
-        }
-
-        bool produced;
+        error = null;
         try
         {
-            produced = TryProduce(mayReceive: true, out result);
+            if (_state.IsCompleted || TryProduce(mayReceive: true, out result, out error))
+            {
+                return true;
+            }
         }
 #pragma warning disable CA1031 // What a read throws belongs to whoever awaits it.
         catch (Exception thrown)
 #pragma warning restore CA1031
         {
-            exception = thrown;
-            produced = true;
-        }
-
-        _connection.OnReaderLooked();
-        if (_gate.Leave())
-        {
-            // Completed meanwhile: what was produced is freed.
-            Free();
-            exception = ThrowHelper.ReadingCompletedException();
+            error = ExceptionDispatchInfo.Capture(thrown);
             return true;
         }
 
-        if (!produced && _word.IsTokenFired)
+        if (_state.IsTokenFired)
         {
-            exception = new OperationCanceledException(_token);
+            error = ExceptionDispatchInfo.Capture(new OperationCanceledException(_token));
             return true;
         }
 
-        return produced;
+        return false;
     }
 
-    /// <summary>A result without waiting, if there is one. Throws what ended the connection, if an exception did.</summary>
-    private bool TryProduce(bool mayReceive, out ReadResult result)
+    /// <summary>A result without waiting, if there is one. The owner.</summary>
+    private bool TryProduce(bool mayReceive, out ReadResult result, out ExceptionDispatchInfo? error)
     {
-        ThrowIfFailed();
-        if (_word.TakeCanceled())
+        _isBehind = false;
+        result = default;
+        if (HasFailed(out error))
         {
-            result = new ReadResult(_receiver.Sequence, isCanceled: true, isCompleted: IsAtEnd);
+            return true;
+        }
+
+        if (_state.TakeCanceled())
+        {
+            result = new ReadResult(_buffer.Sequence, isCanceled: true, isCompleted: IsAtEnd);
             _reading = Reading.Tentative;
             return true;
         }
 
-        if (!_receiver.HasEnough(_minimum) && mayReceive)
+        if (!_buffer.HasEnough(_minimum) && mayReceive)
         {
-            _receiver.ReceiveWhileReady(_connection, ref _word, _minimum);
-            ThrowIfFailed();
+            ReceiveWhileReady(_minimum, ahead: false);
+            if (HasFailed(out error))
+            {
+                return true;
+            }
         }
 
         bool ended = IsAtEnd;
-        if (!ended && !_receiver.HasEnough(_minimum))
+        if (ended || _buffer.HasEnough(_minimum))
         {
-            result = default;
+            result = new ReadResult(_buffer.Sequence, isCanceled: false, isCompleted: ended);
+            _reading = Reading.Yes;
+            return true;
+        }
+
+        error = (Volatile.Read(ref _end) as ReadOutFailure)?.Failure;
+        return error is not null;
+    }
+
+    // Until there is enough, nothing is left to receive, or the budget is used up. After a hang-up it goes on to the end, so that the
+    // last bytes and the end of the stream come in one result, as they do from a pipe.
+    private void ReceiveWhileReady(int minimum, bool ahead)
+    {
+        bool filled = false;
+        while (HasBudget && _state.IsReady && Volatile.Read(ref _end) is null && (ahead || !_buffer.HasEnough(minimum) || _state.HasHungUp))
+        {
+            // The application has asked for this many: the bound must not become a deadlock.
+            long room = Math.Max(Room, minimum - _buffer.Buffered);
+            if (room <= 0)
+            {
+                break;
+            }
+
+            if (_isPaused)
+            {
+                _isPaused = false;
+                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
+            }
+
+            filled = ReceiveOnce(room);
+        }
+
+        if (!_state.IsReady || Volatile.Read(ref _end) is not null)
+        {
+            return;
+        }
+
+        if (Room <= 0)
+        {
+            if (!_isPaused)
+            {
+                _isPaused = true;
+                ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+            }
+        }
+        else if (filled)
+        {
+            // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
+            _connection.OnUnreadLeft(isUrgent: ahead || _state.HasHungUp);
+        }
+    }
+
+    // True: all room that was offered is used, or a short count proves nothing, so that there may be more.
+    private bool ReceiveOnce(long room)
+    {
+        // Before the receive: what arrives from here on sets it again.
+        _state.ClearReady();
+        if (!_connection.TryEnterDescriptor(out int descriptor))
+        {
+            // Closed, and so ended, which the reader looks at next.
             return false;
         }
 
-        result = new ReadResult(_receiver.Sequence, isCanceled: false, isCompleted: ended);
-        _reading = Reading.Yes;
-        return true;
+        IoResult received;
+        bool filled;
+        try
+        {
+            received = _buffer.Receive(_connection.Blocks, descriptor, room, out filled);
+        }
+        catch
+        {
+            // The application's memory pool failed. What is there to receive still is.
+            _state.SetReady();
+            throw;
+        }
+        finally
+        {
+            _connection.LeaveDescriptor();
+        }
+
+        _receivesLeft--;
+        if (received.Value > 0)
+        {
+            _bytesLeft -= received.Value;
+
+            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
+            if (filled || !_connection.ShortCountsProve || !_state.TrustsShortCounts)
+            {
+                _state.SetReady();
+            }
+
+            return filled || !_state.TrustsShortCounts;
+        }
+
+        if (received.Value == 0)
+        {
+            _connection.OnEndReceived();
+        }
+        else if (!received.WouldBlock)
+        {
+            _connection.OnReceiveFailed(received.Errno);
+        }
+
+        return false;
+    }
+
+    private void ReceiveTurnAhead()
+    {
+        RenewBudget();
+        try
+        {
+            ReceiveWhileReady(minimum: 0, ahead: true);
+        }
+#pragma warning disable CA1031 // The application's memory pool failed. Its next read meets the same, and may tell of it.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            if (_state.HasHungUp)
+            {
+                _connection.OnInputRefused();
+            }
+        }
+    }
+
+    private void RenewBudget()
+    {
+        _receivesLeft = ReceivesPerTurn;
+        _bytesLeft = BytesPerTurn;
     }
 
     private bool IsAtEnd => ReferenceEquals(Volatile.Read(ref _end), EndOfStream);
 
-    private void ThrowIfFailed()
+    private bool HasFailed(out ExceptionDispatchInfo? error)
     {
-        if (Volatile.Read(ref _end) is Exception exception)
+        error = Volatile.Read(ref _end) as ExceptionDispatchInfo;
+        return error is not null;
+    }
+
+    private void End(object end)
+    {
+        if (Interlocked.CompareExchange(ref _end, end, null) is null && _state.End())
         {
-            ExceptionDispatchInfo.Throw(exception);
+            _connection.Resume(this);
         }
     }
 
     private void FireToken()
     {
-        if (_word.FireToken())
+        if (_state.FireToken())
         {
             _connection.Resume(this);
         }
@@ -386,64 +583,62 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     private void BeginRead()
     {
-        if (_waiting || _reading == Reading.Yes)
+        if (_reading == Reading.Yes)
         {
             ThrowHelper.AlreadyReading();
         }
     }
 
-    private void Enter()
-    {
-        if (!_gate.TryEnter())
-        {
-            if (_gate.IsCompleted)
-            {
-                ThrowHelper.ReadingCompleted();
-            }
+    private void Enter() => Check(_state.TryEnter());
 
+    private static void Check(EnterRead entered)
+    {
+        if (entered == EnterRead.Completed)
+        {
+            ThrowHelper.ReadingCompleted();
+        }
+
+        if (entered == EnterRead.InUse)
+        {
             ThrowHelper.AlreadyReading();
         }
     }
 
-    // A misuse (AdvanceTo while a read is pending) may be inside for a moment; it waits for nothing.
-    private bool TryEnterForResume()
+    // The owner leaves; true: the reader was completed and its buffer is freed.
+    private bool Leave()
     {
-        SpinWait spin = default;
-        while (!_gate.TryEnter())
+        while (true)
         {
-            if (_gate.IsCompleted)
+            switch (_state.Leave())
             {
-                return false;
+                case LeaveRead.ReceiveAhead:
+                    ReceiveTurnAhead();
+                    break;
+                case LeaveRead.Free:
+                    Debug.Assert(_state.IsCompleted, "Only a completed reader frees its buffer.");
+                    _buffer.Free();
+                    return true;
+                default:
+                    return false;
             }
-
-            spin.SpinOnce();
-        }
-
-        return true;
-    }
-
-    private void Leave()
-    {
-        if (_gate.Leave())
-        {
-            Free();
         }
     }
 
-    private void LeaveRead()
+    private void LeaveCall()
     {
-        if (_gate.Leave())
+        if (Leave())
         {
-            Free();
-
             // What this call was about to return is in blocks that were just given back.
             ThrowHelper.ReadingCompleted();
         }
     }
 
-    private void Free()
+    [System.Diagnostics.CodeAnalysis.DoesNotReturn]
+    private static Exception Rethrow(ExceptionDispatchInfo error)
     {
-        Debug.Assert(_gate.IsCompleted, "Only a completed reader frees its buffer.");
-        _receiver.Free();
+        error.Throw();
+        return error.SourceException;
     }
+
+    private sealed record ReadOutFailure(ExceptionDispatchInfo Failure);
 }

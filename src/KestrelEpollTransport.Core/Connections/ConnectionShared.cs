@@ -25,8 +25,8 @@ internal sealed record ConnectionShared(
     /// <summary>From this many queued bytes on a flush sends: a larger call gains nothing more.</summary>
     private const int GatherLimit = 32 * 1024;
 
-    /// <summary>With so many bytes left a flush that waits goes on.</summary>
-    public long ResumeFlushAt { get; } = MaxWriteBufferSize / 2;
+    /// <summary>With fewer bytes left a flush that waits goes on.</summary>
+    public long ResumeFlushBelow { get; } = Math.Max(MaxWriteBufferSize / 2, 1);
 
     /// <summary>From this many queued bytes on a flush sends. What is only marked must not make a flush wait.</summary>
     public long GatherBelow { get; } = Math.Min(GatherLimit, MaxWriteBufferSize);

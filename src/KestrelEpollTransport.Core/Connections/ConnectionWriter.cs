@@ -1,6 +1,11 @@
 using System.Diagnostics;
 using System.IO.Pipelines;
+using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
+using KestrelEpollTransport.Buffers;
+using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
@@ -10,97 +15,120 @@ namespace KestrelEpollTransport.Connections;
 /// the application filled, on the caller's thread where it can.
 /// </summary>
 /// <remarks>
-/// A flush sends at once, or it only <i>marks</i>, so that what is produced together leaves together: in the connection's
+/// <para>A flush sends at once, or it only <i>marks</i>, so that what is produced together leaves together: in the connection's
 /// own dispatch (the pieces of a response, and pipelined responses), and when flushes from elsewhere follow each
 /// other closely (HTTP/2 frames). Marked bytes leave when the reader is about to wait, when the dispatch
 /// returns, when <see cref="ConnectionShared.GatherBelow"/> bytes are queued, with a drain that is posted, or at the next look of the
-/// watch: whichever comes first.
+/// watch: whichever comes first.</para>
+/// <para><b>One lock</b> has everything but the tail that the caller fills: the queue, what is known of the kernel's room, the flush that
+/// waits. Sends are made under it; they do not wait. Nothing of the application runs under it: blocks are rented and returned, the
+/// connection is told and continuations run outside (<see cref="Finish"/>).</para>
+/// <para><b>No room, and the edge.</b>
+/// T1 (sender, in the lock) is told would-block, sets Blocked, fences, and sends once more. Would-block again: it leaves.
+/// T2 (loop) is told of room and looks at Blocked, without the lock: set, it takes the lock and sends; clear, there is nothing to do.
+/// If T2 sees it clear, the room was there before T1's second send, which then took it.</para>
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
-/// thread. <see cref="Sender"/> sends.</para>
+/// thread.</para>
 /// </remarks>
 internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IResumable, IWatchedFlush
 {
     /// <summary>A flush that follows another one within this time is gathered.</summary>
     private static readonly long s_gatherWindow = Stopwatch.Frequency / 20_000;
 
+    /// <summary>The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
+    private const long BytesPerTurn = 512 * 1024;
+
     // Immutable.
     private readonly EpollConnection _connection;
+    private readonly Lock _lock = new();
 
-    // Shared words.
-    private Sender _sender;
-    private AwaitWord _room;
-    private UseGate _gate;
-    private volatile bool _gathering;
+    // Under the lock; what is volatile is looked at without it too.
+    private SendQueue _queue;
+    private volatile bool _isBlocked;
+    private volatile bool _isMarked;
+    private volatile bool _isClosed;
+    private volatile bool _isCompleted;
+    private volatile FlushWait _wait;
+    private bool _isLent;
+    private bool _isWatched;
+    private bool _asksForRoom;
+    private bool _drainIsPosted;
+    private bool _allSentIsTold;
+    private bool _isCanceled;
+    private bool _tokenFired;
 
-    // The writing side: the caller of a pipe method inside the gate, or the resume that the caller's wait led to.
-    private ManualResetValueTaskSourceCore<FlushResult> _source;
+    // The caller of a flush, or the resume that its wait led to.
+    private PendingOperation<FlushResult> _operation;
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
-    private Exception? _completeException;
-    private PostedDrain? _postedDrain;
+    private Drain? _drain;
     private long _lastFlush;
-    private bool _lent;
-    private bool _waiting;
+    private volatile bool _isGathering;
 
-    public ConnectionWriter(EpollConnection connection)
+    public ConnectionWriter(EpollConnection connection) => _connection = connection;
+
+    private enum FlushWait
     {
-        _connection = connection;
-        _sender = new Sender(connection);
-        _room.SetReady();
+        None,
+
+        /// <summary>A flush waits for room.</summary>
+        Waiting,
+
+        /// <summary>The wait is over and the resume on its way.</summary>
+        Ending,
     }
 
     public override bool CanGetUnflushedBytes => true;
 
-    public override long UnflushedBytes => _sender.Uncommitted;
+    public override long UnflushedBytes => _queue.Uncommitted;
+
+    /// <summary>Whether a flush waits for room. A hint.</summary>
+    public bool IsWaiting => _wait == FlushWait.Waiting;
+
+    private bool MustWait => !_isClosed && _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
+
+    private bool IsWaitOver => _isClosed || _isCanceled || _tokenFired || _queue.Unsent < _connection.Shared.ResumeFlushBelow;
+
+    private FlushResult Result(bool isCanceled) => new(isCanceled, isCompleted: _isClosed);
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(sizeHint);
-        Enter();
-        try
+        if (_isCompleted)
         {
-            if (!_lent)
-            {
-                _sender.Lend();
-                _lent = true;
-            }
+            ThrowHelper.WritingCompleted();
+        }
 
-            return _sender.GetRoom(sizeHint);
-        }
-        finally
+        // Lent, the tail is the caller's alone; and an empty queue stays empty until the caller appends to it.
+        Memory<byte> room = default;
+        if (_isLent ? _queue.TryGetRoom(sizeHint, out room) : !_queue.IsEmpty && TryLend(sizeHint, out room))
         {
-            Leave();
+            return room;
         }
+
+        BufferSegment segment = _connection.Blocks.Rent(sizeHint);
+        using (_lock.Hold())
+        {
+            if (!_isCompleted)
+            {
+                _isLent = true;
+                return _queue.Append(segment);
+            }
+        }
+
+        segment.Release();
+        ThrowHelper.WritingCompleted();
+        return default;
     }
 
     public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
 
     public override void Advance(int bytes)
     {
-        if (!_gate.TryEnter())
+        // Completed by someone else while the memory was out: its bytes are gone already.
+        if (!_isCompleted)
         {
-            if (_gate.IsCompleted)
-            {
-                // Completed by someone else while the memory was out: its bytes are gone already.
-                return;
-            }
-
-            ThrowHelper.ConcurrentWrites();
-        }
-
-        try
-        {
-            if (!_lent)
-            {
-                ArgumentOutOfRangeException.ThrowIfNotEqual(bytes, 0);
-                return;
-            }
-
-            _sender.Advance(bytes);
-        }
-        finally
-        {
-            Leave();
+            _queue.Advance(bytes);
         }
     }
 
@@ -111,101 +139,150 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             return ValueTask.FromCanceled<FlushResult>(cancellationToken);
         }
 
-        if (_gate.IsCompleted)
+        bool gathers = ShouldGather(out bool postsDrain);
+        AfterSend after = default;
+        FlushResult? result;
+        bool isPending;
+        using (_lock.Hold())
         {
-            // As on a pipe: there is nothing to flush any more, and no harm in asking.
-            return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _sender.IsClosed));
-        }
-
-        Enter();
-        try
-        {
-            if (_waiting)
+            if (_isCompleted)
             {
-                ThrowHelper.ConcurrentWrites();
+                // As on a pipe: there is nothing to flush any more, and no harm in asking.
+                return new ValueTask<FlushResult>(Result(isCanceled: false));
             }
 
-            CommitAndSend();
-            if (_room.TakeCanceled())
+            _queue.Commit();
+            _isLent = false;
+            if (gathers && !_isClosed && _queue.Unsent < _connection.Shared.GatherBelow)
             {
-                return new ValueTask<FlushResult>(new FlushResult(isCanceled: true, isCompleted: _sender.IsClosed));
+                postsDrain &= Mark(ref after);
+            }
+            else
+            {
+                postsDrain = false;
+                SendUnlessBlocked(ref after);
             }
 
-            if (!MustWait())
-            {
-                return new ValueTask<FlushResult>(new FlushResult(isCanceled: false, isCompleted: _sender.IsClosed));
-            }
-
-            _source.Reset();
-            _token = cancellationToken;
-            _waiting = true;
+            isPending = _wait != FlushWait.None;
+            result = _isCanceled || !MustWait ? Result(_isCanceled) : null;
+            _isCanceled &= isPending;
         }
-        finally
+
+        Finish(after);
+        if (postsDrain)
         {
-            Leave();
+            // After the mark, which it is to find.
+            (_drain ??= new Drain(this)).PostToPool();
         }
 
-        ValueTask<FlushResult> pending = new(this, _source.Version);
-        if (cancellationToken.CanBeCanceled)
-        {
-            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionWriter)state!).FireToken(), this);
-        }
-
-        if (!_room.TryWait())
-        {
-            // Room, a cancellation or the end came since we looked: then the resume is ours to owe.
-            _connection.Resume(this);
-        }
-
-        return pending;
+        return isPending ? new ValueTask<FlushResult>(this, _operation.Version)
+            : result is { } known ? new ValueTask<FlushResult>(known)
+            : Wait(cancellationToken);
     }
 
     public override void CancelPendingFlush()
     {
-        if (_room.Cancel())
+        AfterSend after = default;
+        using (_lock.Hold())
         {
-            _connection.Resume(this);
+            _isCanceled = true;
+            EndWait(ref after);
         }
+
+        Finish(after);
     }
 
     public override void Complete(Exception? exception = null)
     {
-        Interlocked.CompareExchange(ref _completeException, exception, null);
-        if (_gate.Complete())
+        AfterSend after = default;
+        using (_lock.Hold())
         {
-            FinishCompletion();
+            if (_isCompleted)
+            {
+                return;
+            }
+
+            _isCompleted = true;
+            _queue.Commit();
+            _isLent = false;
+            if (exception is null)
+            {
+                SendUnlessBlocked(ref after);
+            }
+        }
+
+        Finish(after);
+        if (exception is not null)
+        {
+            _connection.OnWriterFailed(exception);
         }
     }
 
     /// <summary>Sends what is marked. Any thread.</summary>
-    public void SendMarked() => _sender.SendMarked();
-
-    /// <summary>The kernel has room again. The loop.</summary>
-    public void OnWritable() => _sender.OnWritable();
-
-    public bool IsDue() => _sender.TryUnwatch();
-
-    public void SendDue() => _sender.SendMarked();
-
-    /// <summary>
-    /// Some bytes were sent. Called after the sender has left, which fenced: a flush that waits, or is about to, either
-    /// sees what was sent or is seen here. The writing side clears Ready and then looks at what is unsent.
-    /// </summary>
-    public void OnSent()
+    public void SendMarked()
     {
-        if (!_room.IsReady && _sender.Unsent <= _connection.Shared.ResumeFlushAt && _room.SetReady())
+        if (_isMarked)
         {
-            _connection.Resume(this);
+            SendQueued();
         }
     }
+
+    /// <summary>The kernel has room again. The loop.</summary>
+    public void OnWritable()
+    {
+        if (_isBlocked)
+        {
+            AfterSend after = default;
+            using (_lock.Hold())
+            {
+                if (_isBlocked)
+                {
+                    Send(ref after);
+                }
+            }
+
+            Finish(after);
+        }
+    }
+
+    public bool IsDue()
+    {
+        using (_lock.Hold())
+        {
+            _isWatched = false;
+            return _isMarked;
+        }
+    }
+
+    public void SendDue() => SendMarked();
 
     /// <summary>Nothing more will be sent: what is queued is discarded, and a flush that waits ends. Any thread.</summary>
     public void Close()
     {
-        _sender.Close();
-        if (_room.Close())
+        AfterSend after = default;
+        using (_lock.Hold())
         {
-            _connection.Resume(this);
+            _isClosed = true;
+            Send(ref after);
+        }
+
+        Finish(after);
+    }
+
+    /// <summary>Waits until a send that may have been given the socket's error has noted it.</summary>
+    public void WaitForSend()
+    {
+        using (_lock.Hold())
+        {
+        }
+    }
+
+    /// <summary>Takes the socket's error, if it has one, and notes it before anybody else learns that it is gone.</summary>
+    public ErrorNote TakeSocketError()
+    {
+        using (_lock.Hold())
+        {
+            return _connection.NoteSocketError();
         }
     }
 
@@ -223,8 +300,17 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         try
         {
             long began = _connection.Profile.Begin();
-            CompletePendingFlush();
-            _connection.Profile.End(began, 1);
+            Continuation continuation = _operation.TakeLate();
+            if (continuation.IsNone)
+            {
+                continuation = CompletePendingFlush();
+            }
+
+            if (!continuation.IsNone)
+            {
+                continuation.Run();
+                _connection.Profile.End(began, 1);
+            }
         }
 #pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
         catch (Exception exception)
@@ -234,26 +320,25 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
-    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _source.GetResult(token);
+    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _operation.GetResult(token);
 
-    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _source.GetStatus(token);
+    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _operation.GetStatus(token);
 
-    // As a Pipe made with useSynchronizationContext: false: scheduling decides the thread, not the awaiting caller.
-    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _source.OnCompleted(continuation, state, token, flags & ~ValueTaskSourceOnCompletedFlags.UseSchedulingContext);
-
-    private void CommitAndSend()
+    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
-        _sender.Commit();
-        _lent = false;
-        if (_sender.Unsent >= _connection.Shared.GatherBelow || !ShouldGather(out bool postsDrain) || !_sender.TryMark())
+        if (_operation.OnCompleted(continuation, state, token, flags))
         {
-            _sender.Send(returnsLoan: true);
+            _connection.Resume(this);
         }
-        else if (postsDrain)
+    }
+
+    private bool TryLend(int sizeHint, out Memory<byte> room)
+    {
+        using (_lock.Hold())
         {
-            // After the mark, which it is to find.
-            (_postedDrain ??= new PostedDrain(this)).Post();
+            _isLent = !_isCompleted && !_queue.IsEmpty;
+            room = default;
+            return _isLent && _queue.TryGetRoom(sizeHint, out room);
         }
     }
 
@@ -262,7 +347,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         // The connection's dispatch sends at its end, and the reader before it waits. One response is often several
         // flushes (Kestrel ends a chunked one with a flush of its own), and pipelined ones follow each other.
         postsDrain = !_connection.InOwnDispatch;
-        if (!postsDrain || _gathering)
+        if (!postsDrain || _isGathering)
         {
             return true;
         }
@@ -273,108 +358,261 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         return closeBehind;
     }
 
-    private bool MustWait()
+    private ValueTask<FlushResult> Wait(CancellationToken cancellationToken)
     {
-        if (_sender.Unsent <= _connection.Shared.MaxWriteBufferSize || _sender.IsClosed)
+        // Everything of this flush before its wait is published: from then on another thread may complete it.
+        _operation.Begin();
+        ValueTask<FlushResult> pending = new(this, _operation.Version);
+        if (cancellationToken.CanBeCanceled)
         {
-            return false;
+            _token = cancellationToken;
+            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionWriter)state!).FireToken(), this);
         }
 
-        _room.ClearReady();
-        if (_sender.Unsent > _connection.Shared.ResumeFlushAt)
+        AfterSend after = default;
+        using (_lock.Hold())
         {
-            return true;
+            _wait = FlushWait.Waiting;
+            EndWait(ref after);
         }
 
-        _room.SetReady();
-        return false;
+        Finish(after);
+        _connection.OnFlushWaits();
+        return pending;
     }
 
-    private void CompletePendingFlush()
+    private Continuation CompletePendingFlush()
     {
-        while (!_room.IsClosed && !_room.IsCanceled && !_room.IsTokenFired && _sender.Unsent > _connection.Shared.ResumeFlushAt)
-        {
-            _room.ClearReady();
-            if (_sender.Unsent > _connection.Shared.ResumeFlushAt && _room.TryWait())
-            {
-                return;
-            }
-        }
-
         // Waits for a callback that runs at this moment, so that it can't end the next wait.
-        _registration.Dispose();
+        Uninterrupted.Dispose(_registration);
         _registration = default;
-        bool fired = _room.TakeTokenFired();
         CancellationToken token = _token;
         _token = default;
-        bool canceled = _room.TakeCanceled();
-        bool closed = _sender.IsClosed;
-        _waiting = false;
-        if (fired && !canceled && !closed && _sender.Unsent > _connection.Shared.ResumeFlushAt)
+        using (_lock.Hold())
         {
-            _source.SetException(new OperationCanceledException(token));
+            bool fired = _tokenFired && !_isCanceled && MustWait;
+            FlushResult result = Result(_isCanceled);
+            _tokenFired = false;
+            _isCanceled = false;
+            _wait = FlushWait.None;
+            return _operation.Complete(result, fired ? ExceptionDispatchInfo.Capture(new OperationCanceledException(token)) : null);
         }
-        else
-        {
-            _source.SetResult(new FlushResult(canceled, closed));
-        }
-    }
-
-    private void FinishCompletion()
-    {
-        _sender.Commit();
-        _lent = false;
-        if (_completeException is { } exception)
-        {
-            _connection.OnWriterFailed(exception);
-        }
-
-        _sender.Complete();
     }
 
     private void FireToken()
     {
-        if (_room.FireToken())
+        AfterSend after = default;
+        using (_lock.Hold())
+        {
+            _tokenFired = true;
+            EndWait(ref after);
+        }
+
+        Finish(after);
+    }
+
+    private void SendQueued()
+    {
+        AfterSend after = default;
+        using (_lock.Hold())
+        {
+            _drainIsPosted = false;
+            SendUnlessBlocked(ref after);
+        }
+
+        Finish(after);
+    }
+
+    // The rest is under the lock, but for Finish. True: marked, for whoever sends next.
+    private bool Mark(ref AfterSend after)
+    {
+        if (_isBlocked)
+        {
+            // The loop sends it along.
+            return false;
+        }
+
+        _isMarked = true;
+        after.Watches = !_isWatched;
+        _isWatched = true;
+        return true;
+    }
+
+    private void SendUnlessBlocked(ref AfterSend after)
+    {
+        if (!_isBlocked || _isClosed)
+        {
+            Send(ref after);
+        }
+    }
+
+    // Until all is sent, the kernel is full, the turn is over or the connection closed.
+    private void Send(ref AfterSend after)
+    {
+        long left = BytesPerTurn;
+        while (_queue.Unsent > 0 && !_isClosed && left > 0 && TrySendOnce(ref left, ref after))
+        {
+        }
+
+        if (_isClosed)
+        {
+            _queue.Discard();
+        }
+        else if (left <= 0 && _queue.Unsent > 0)
+        {
+            // The kernel may have room, and then nobody is told of any.
+            _isBlocked = false;
+            after.PostsDrain = !_drainIsPosted;
+            _drainIsPosted = true;
+        }
+
+        bool allSent = _queue.Unsent == 0;
+        if (allSent)
+        {
+            _isMarked = false;
+            _isBlocked = false;
+            AskForRoom(false);
+            after.TellsAllSent = _isCompleted && !_allSentIsTold;
+            _allSentIsTold |= _isCompleted;
+        }
+
+        after.Spent = _queue.TakeSpent(allSent && !_isLent, out after.SpentEnd);
+        EndWait(ref after);
+    }
+
+    // False: the kernel is full, and the loop is told when it no longer is.
+    private bool TrySendOnce(ref long left, ref AfterSend after)
+    {
+        if (!_connection.TryEnterDescriptor(out int descriptor))
+        {
+            _isClosed = true;
+            return true;
+        }
+
+        IoResult sent;
+        bool tookAll = false;
+        try
+        {
+            sent = _queue.SendOnce(descriptor, out tookAll);
+        }
+#pragma warning disable CA1031 // The application's memory pool failed to pin.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            after.Fault = exception;
+            _isClosed = true;
+            return true;
+        }
+        finally
+        {
+            _connection.LeaveDescriptor();
+        }
+
+        left -= Math.Max(sent.Value, 0);
+        if (tookAll)
+        {
+            return true;
+        }
+
+        if (sent.IsError && !sent.WouldBlock)
+        {
+            after.Error = _connection.NoteSendError(sent.Errno);
+            _isClosed = true;
+            return true;
+        }
+
+        if (_isBlocked)
+        {
+            return !sent.WouldBlock;
+        }
+
+        // Asking tells at once if there is room already.
+        AskForRoom(true);
+        _isBlocked = true;
+        Interlocked.MemoryBarrier();
+        return true;
+    }
+
+    private void AskForRoom(bool ask)
+    {
+        if (_asksForRoom != ask)
+        {
+            _asksForRoom = ask;
+            _connection.AskForWritable(ask);
+        }
+    }
+
+    private void EndWait(ref AfterSend after)
+    {
+        if (_wait == FlushWait.Waiting && IsWaitOver)
+        {
+            _wait = FlushWait.Ending;
+            after.ResumesFlush = true;
+        }
+    }
+
+    // Outside of the lock.
+    private void Finish(in AfterSend after)
+    {
+        SendQueue.Release(after.Spent, after.SpentEnd);
+        if (after.Watches)
+        {
+            _connection.Shared.Watch.Add(this);
+        }
+
+        if (after.PostsDrain)
+        {
+            _connection.Loop.Post(_drain ??= new Drain(this));
+        }
+
+        if (after.Error.Exists)
+        {
+            _connection.OnSendFailed(after.Error);
+        }
+
+        if (after.Fault is not null)
+        {
+            _connection.OnFault(after.Fault);
+        }
+
+        if (after.TellsAllSent)
+        {
+            _connection.OnAllSent();
+        }
+
+        if (after.ResumesFlush)
         {
             _connection.Resume(this);
         }
     }
 
-    private void Enter()
+    /// <summary>What is left to do when the lock is left.</summary>
+    private struct AfterSend
     {
-        if (!_gate.TryEnter())
-        {
-            if (_gate.IsCompleted)
-            {
-                ThrowHelper.WritingCompleted();
-            }
-
-            ThrowHelper.ConcurrentWrites();
-        }
-    }
-
-    private void Leave()
-    {
-        if (_gate.Leave())
-        {
-            FinishCompletion();
-        }
+        public BufferSegment? Spent;
+        public BufferSegment? SpentEnd;
+        public Exception? Fault;
+        public ErrorNote Error;
+        public bool Watches;
+        public bool PostsDrain;
+        public bool TellsAllSent;
+        public bool ResumesFlush;
     }
 
     /// <summary>
-    /// A drain behind the work that waits in the thread pool. That work is often what produces the next flushes (the other
-    /// streams of an HTTP/2 connection), so that most of a burst leaves in one send. Should blocked handlers have
-    /// starved the pool, the watch sends.
+    /// Sends what is queued: on the pool, behind the work that waits there; or on the loop, when a turn was over.
     /// </summary>
     /// <remarks>
-    /// Posted once until it runs. It clears the count (a fence) and then looks for a mark; a flush marks (a fence) and
-    /// then counts: either the drain finds the mark, or the flush posts again.
+    /// The pool's work is often what produces the next flushes (the other streams of an HTTP/2 connection), so that most of a burst
+    /// leaves in one send. Should blocked handlers have starved the pool, the watch sends.
+    /// <para>Posted to the pool once until it runs. It clears the count (a fence) and then looks for a mark; a flush marks (a fence) and
+    /// then counts: either the drain finds the mark, or the flush posts again.</para>
     /// </remarks>
-    private sealed class PostedDrain(ConnectionWriter writer) : IThreadPoolWorkItem
+    private sealed class Drain(ConnectionWriter writer) : ILoopWork
     {
         private int _flushes;
 
-        public void Post()
+        public void PostToPool()
         {
             if (Interlocked.Increment(ref _flushes) == 1)
             {
@@ -382,11 +620,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             }
         }
 
+        public void OnLoop() => writer.SendQueued();
+
         public void Execute()
         {
             // A burst is likely to be followed by another: its first flush need not go alone.
-            writer._gathering = Interlocked.Exchange(ref _flushes, 0) > 1;
-            writer.SendMarked();
+            writer._isGathering = Interlocked.Exchange(ref _flushes, 0) > 1;
+            writer.SendQueued();
         }
     }
 }

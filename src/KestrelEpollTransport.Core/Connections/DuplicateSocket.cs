@@ -30,14 +30,14 @@ internal struct DuplicateSocket
         }
 
         ObjectDisposedException.ThrowIf(!connection.TryEnterDescriptor(out int descriptor), connection);
-        Socket made;
+        Shown made;
         Socket? other;
         try
         {
             IoResult duplicate = SystemCalls.Duplicate(descriptor);
             made = duplicate.IsError
                 ? throw Errno.ToException(duplicate.Errno)
-                : new Socket(new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
+                : new Shown(connection, new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
             other = Interlocked.CompareExchange(ref _socket, made, null);
         }
         finally
@@ -49,7 +49,7 @@ internal struct DuplicateSocket
         if (other is not null || _isOver)
         {
             // Lost to another caller, or the connection ended meanwhile and will not look again.
-            made.Dispose();
+            made.DisposeUnseen();
         }
 
         return other ?? made;
@@ -60,5 +60,35 @@ internal struct DuplicateSocket
         _isOver = true;
         Interlocked.MemoryBarrier();
         Volatile.Read(ref _socket)?.Dispose();
+    }
+
+    /// <summary>What the application may close, as it may on the stock transport: that ends the connection.</summary>
+    private sealed class Shown : Socket
+    {
+        private EpollConnection? _connection;
+
+        public Shown(EpollConnection connection, SafeSocketHandle handle)
+            : base(handle)
+        {
+            // Of the object and not of the descriptor: synchronous calls wait by .NET's own means, as on the stock transport.
+            Blocking = true;
+            _connection = connection;
+        }
+
+        /// <summary>Disposes a socket that nobody was shown.</summary>
+        public void DisposeUnseen()
+        {
+            _connection = null;
+            Dispose();
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            base.Dispose(disposing);
+            if (disposing)
+            {
+                Interlocked.Exchange(ref _connection, null)?.OnSocketDisposed();
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Buffers;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
@@ -20,22 +21,27 @@ namespace KestrelEpollTransport.Connections;
 /// <para><b>Readiness</b> comes from the loop (<see cref="OnReady"/>) and only sets bits and resumes; receiving is the
 /// <see cref="ConnectionReader"/>'s work and sending the <see cref="ConnectionWriter"/>'s.</para>
 /// <para><b>A dispatch</b> is <see cref="OwnDispatch"/>'s: flushes on its thread may be gathered.</para>
-/// <para><b>The end</b> is <see cref="Ending"/>'s, and the peer's <see cref="PeerEnd"/>'s. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no
-/// call is in flight.</para>
+/// <para><b>The end</b>, whoever brings it, is an event of <see cref="ConnectionLifetime"/>; what follows from it is done here, state first
+/// and log lines after. <see cref="DescriptorGuard"/> decides who closes the descriptor, once, when no call is in flight.</para>
 /// </remarks>
 internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe, IThreadPoolWorkItem
 {
+    /// <summary>How long the application may leave input in the kernel, in milliseconds, before it is received ahead.</summary>
+    public const int UnreadLimitMs = 5;
+
+    private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
+
     // Immutable.
     private readonly EventLoop _loop;
     private readonly int _descriptor;
 
     // Any thread.
     private DescriptorGuard _guard;
-    private Ending _ending;
-    private ClosedSignal _closed;
+    private ConnectionLifetime _lifetime;
     private DuplicateSocket _socket;
-    private PeerEnd _peerEnd;
     private OwnDispatch _dispatch;
+    private Lingering? _lingering;
+    private UnreadInput? _unread;
 
     // The application, one thread at a time.
     private object? _replacedConnectionClosed;
@@ -75,7 +81,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public override CancellationToken ConnectionClosed
     {
-        get => _replacedConnectionClosed is CancellationToken replaced ? replaced : _closed.Token;
+        get => _replacedConnectionClosed is CancellationToken replaced ? replaced : _lifetime.Token;
         set => _replacedConnectionClosed = value;
     }
 
@@ -119,7 +125,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         errno = registered.Errno;
         if (registered.IsError)
         {
-            connection.CloseDescriptor();
+            connection.GiveUp();
         }
 
         connection.LeaveDescriptor();
@@ -133,35 +139,26 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             Writer.OnWritable();
         }
 
-        const Readiness reading = Readiness.Readable | Readiness.PeerClosed | Readiness.HangUp | Readiness.Error | Readiness.Priority;
-        if ((readiness & reading) == 0)
+        // What the socket's error was is known to the reader before it looks for what is left. On Linux, what a socket has in its
+        // error queue (time stamps, socket(7)) is told as an error too, and is none.
+        bool failed = (readiness & Readiness.Error) != 0 && TakeSocketError();
+        bool peerEnded = failed || (readiness & (Readiness.PeerClosed | Readiness.HangUp)) != 0;
+        if (peerEnded || (readiness & (Readiness.Readable | Readiness.Priority)) != 0)
         {
-            return;
-        }
-
-        // The bit first, then the look for lingering; Ending does it in the other order, so that what is told at
-        // that moment is discarded by one of us.
-        bool resume = NoteReadable(readiness);
-        if (_ending.Lingering is { } lingering)
-        {
-            lingering.OnReady();
-        }
-        else
-        {
-            ResumeReader(readiness, resume);
+            OnReadable(peerEnded, (readiness & Readiness.Priority) != 0);
         }
     }
 
     public void OnFault(Exception exception)
     {
+        End(new ConnectionAbortedException("The transport met an unexpected exception.", exception), LifetimeEvent.EndedByReset);
         ConnectionLog.Faulted(Shared.Logger, ConnectionId, exception);
-        _ending.Begin(this, new ConnectionAbortedException("The transport met an unexpected exception.", exception));
     }
 
     public void Abandon()
     {
-        _ending.Begin(this, new ConnectionAbortedException("The transport was disposed."));
-        CloseDescriptor();
+        End(new ConnectionAbortedException("The transport was disposed."), LifetimeEvent.EndedByReset);
+        GiveUp();
     }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
@@ -178,19 +175,12 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         return true;
     }
 
-    /// <summary>Both ends are told: what else shows that the connection is over follows.</summary>
-    public void OnEnded()
-    {
-        _socket.Dispose();
-        FireClosed();
-    }
-
     /// <summary>Runs the callbacks of <see cref="ConnectionClosed"/>, which is the only thing of a connection that the pool is given.</summary>
     void IThreadPoolWorkItem.Execute()
     {
         try
         {
-            _closed.RunCallbacks();
+            _lifetime.RunCallbacks();
         }
 #pragma warning disable CA1031 // A callback of the application threw: its error to know of, and not the end of the process.
         catch (Exception exception)
@@ -200,8 +190,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    /// <summary>Makes the peer read a reset, and drops what is queued in the kernel.</summary>
-    public void ResetDescriptor()
+    // Makes the peer read a reset, and drops what is queued in the kernel.
+    private void ResetDescriptor()
     {
         if (TryEnterDescriptor(out int descriptor))
         {
@@ -230,15 +220,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    /// <summary>Closes the descriptor as soon as no call is in flight. Idempotent.</summary>
-    public void CloseDescriptor()
-    {
-        if (_guard.Close())
-        {
-            Release();
-        }
-    }
-
     /// <summary>
     /// The sender: tell, or no longer tell, when there is room. Unix sockets become writable again with every response
     /// that the peer reads: there, room is asked for only while it is missing.
@@ -261,81 +242,145 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <inheritdoc cref="OwnDispatch.OnReaderWaits"/>
     public void OnReaderWaits() => _dispatch.OnReaderWaits(this);
 
-    /// <summary>A resumed reader has looked, and is about to complete a read or to wait on.</summary>
-    public void OnReaderLooked()
-    {
-        if (Reader.HasHungUp)
-        {
-            FireClosed();
-        }
-    }
-
     /// <summary>
-    /// A receive left something in the kernel, and has set the bit that says so. A receive that was under way when
-    /// lingering began hid it from <see cref="Ending"/>: the bit first and then lingering, as in <see cref="OnReady"/>.
+    /// The reader left something in the kernel, of which nobody will be told again. It is received ahead: on the next pass of the loop if
+    /// somebody depends on it, and else when the application has left it for too long.
     /// </summary>
-    public void OnUnreadLeft()
+    /// <param name="isUrgent">The peer has ended, which is told after what it sent; or a receiving ahead has to go on.</param>
+    public void OnUnreadLeft(bool isUrgent)
     {
-        if (_ending.Lingering is { } lingering)
-        {
-            _loop.Post(lingering);
-        }
+        UnreadInput unread = _unread ?? Interlocked.CompareExchange(ref _unread, new UnreadInput(this), null) ?? _unread;
+        unread.Queue(isUrgent);
     }
 
-    /// <summary>The reader received the end of the stream.</summary>
-    public void OnEndOfStream()
+    /// <summary>A flush waits for room: the peer may wait for the same before it reads, and what it has sent is received ahead.</summary>
+    public void OnFlushWaits() => Reader.ReceiveAhead();
+
+    /// <summary>A receive returned 0. The owner of the reading side.</summary>
+    public void OnEndReceived()
     {
-        _peerEnd.WaitForError();
-        if (Reader.TryEnd(null))
+        Writer.WaitForSend();
+        LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState after);
+        LifetimeState added = after & ~before;
+        if ((after & LifetimeState.Fin) != 0)
         {
-            _peerEnd.NoteFin(this);
+            Reader.EndCleanly();
+        }
+        else if (_lifetime.Failure is { } failure)
+        {
+            Reader.EndReadOut(failure);
         }
 
-        FireClosed();
+        if ((added & LifetimeState.Fin) != 0 && (before & LifetimeState.Ended) == 0)
+        {
+            ConnectionLog.ReadFin(Shared.Logger, this);
+        }
+
+        Finish(added);
     }
 
-    public void OnReceiveError(int errno)
+    /// <summary>A receive failed. The owner of the reading side.</summary>
+    public void OnReceiveFailed(int errno)
     {
-        if (_ending.HasBegun)
+        ErrorNote note = NoteError(errno, LifetimeEvent.ReceiveFailed);
+        if ((note.Added & LifetimeState.ReadOut) != 0)
         {
-            // What a receive says after our own reset or close is no news.
-            return;
+            Reader.EndReadOut(_lifetime.Failure!);
         }
 
-        Exception exception = Describe(errno);
-        Reader.TryEnd(exception);
-        FireClosed();
+        OnError(note);
     }
 
-    public void OnSendError(int errno)
+    /// <summary>Takes the socket's error and notes it. Under the writer's lock: a receive that then returns 0 is not taken for an end.</summary>
+    public ErrorNote NoteSocketError()
     {
-        if (!_ending.HasBegun)
+        if (!TryEnterDescriptor(out int descriptor))
         {
-            _ending.Begin(this, Describe(errno));
+            return default;
         }
 
-        Writer.Close();
+        int errno = SystemCalls.TakeSocketError(descriptor);
+        LeaveDescriptor();
+        return errno == 0 ? default : NoteError(errno, LifetimeEvent.ErrorTaken);
+    }
+
+    /// <summary>The same for the error of a send.</summary>
+    public ErrorNote NoteSendError(int errno)
+    {
+        // EPIPE says that there is no way to the peer any more, and not how it ended: the reader will know.
+        ErrorNote note = errno == Errno.EPIPE
+            ? new ErrorNote(ToException(errno), _lifetime.State, LifetimeState.Open)
+            : NoteError(errno, LifetimeEvent.ErrorTaken);
+        if (!_lifetime.TryTakeEnd(note.Exception!))
+        {
+            return note;
+        }
+
+        LifetimeState before = _lifetime.Apply(LifetimeEvent.SendFailed, out LifetimeState after);
+        return note with { Added = note.Added | (after & ~before) };
+    }
+
+    /// <summary>A send failed, and was noted.</summary>
+    public void OnSendFailed(in ErrorNote note)
+    {
+        LifetimeState known = LifetimeState.Ended | LifetimeState.Failed;
+        bool ends = (note.Added & LifetimeState.Ended) != 0;
+        if (ends && (note.Before & known) == 0 && (note.Added & LifetimeState.Failed) == 0)
+        {
+            LogError(note.Exception!);
+        }
+
+        OnError(note);
+        if (ends)
+        {
+            ConnectionLog.WriteRst(Shared.Logger, this, note.Exception!.Message);
+            OnEnded();
+        }
     }
 
     /// <summary>The writer was completed with an exception.</summary>
     public void OnWriterFailed(Exception exception)
     {
-        if (!_ending.HasBegun)
+        if ((_lifetime.State & LifetimeState.Ended) == 0)
         {
             ConnectionLog.Error(Shared.Logger, this, exception);
         }
 
-        _ending.Begin(this, exception);
+        End(exception, LifetimeEvent.EndedByReset);
     }
 
     /// <summary>The writer was completed and everything is sent.</summary>
-    public void OnAllSent() => _ending.Begin(this, null);
+    public void OnAllSent() => End(new ConnectionAbortedException(GracefulReason), LifetimeEvent.EndedByFin);
+
+    /// <summary>The reader was completed.</summary>
+    public void OnInputCompleted() => Apply(LifetimeEvent.InputCompleted);
+
+    /// <summary>Something came that nobody will ever read.</summary>
+    public void OnInputRefused() => Apply(LifetimeEvent.InputRefused);
+
+    /// <summary>The socket that the application was shown is disposed: as on the stock transport, that resets the connection.</summary>
+    public void OnSocketDisposed() =>
+        End(ToException(Errno.EBADF), LifetimeEvent.EndedByReset);
+
+    /// <summary>Lingering is over, or nothing could be lost without it.</summary>
+    public void GiveUp() => Apply(LifetimeEvent.GivenUp);
 
     /// <summary>
     /// Ends the connection in both directions at once. With a reason: a reset. With null, as Kestrel does it on
     /// every end that is no error: what the kernel has not taken yet is dropped, and the peer reads a FIN.
+    /// What had arrived before an end of the peer's that was seen before can still be read.
     /// </summary>
-    public override void Abort(ConnectionAbortedException? abortReason) => _ending.Begin(this, abortReason);
+    public override void Abort(ConnectionAbortedException? abortReason)
+    {
+        if (abortReason is null)
+        {
+            OnAllSent();
+        }
+        else
+        {
+            End(abortReason, LifetimeEvent.EndedByReset);
+        }
+    }
 
     /// <summary>
     /// Completes both ends, waits without limit until everything is sent or the connection ends otherwise, and then for
@@ -347,49 +392,180 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         Reader.Complete();
         Writer.Complete();
-        return _ending.IsDone && _closed.IsFinished ? ValueTask.CompletedTask : new ValueTask(WaitForEndAsync());
+        return _lifetime.WaitAsync();
     }
 
-    private async Task WaitForEndAsync()
+    private void OnReadable(bool peerEnded, bool isUrgent)
     {
-        await _ending.WaitAsync().ConfigureAwait(false);
-        await _closed.WaitAsync().ConfigureAwait(false);
-    }
-
-    // True: the reader waited, and the caller owes it the resume.
-    private bool NoteReadable(Readiness readiness)
-    {
-        _peerEnd.OnReady(this, readiness);
-        int sticky = (PeerEnd.IsToldBy(readiness) ? AwaitWord.HangUp : 0) | ((readiness & Readiness.Priority) != 0 ? AwaitWord.Urgent : 0);
-        return Reader.SetReady(sticky);
-    }
-
-    private void ResumeReader(Readiness readiness, bool resume)
-    {
+        bool resume = Reader.SetReady((peerEnded ? ReadState.HangUp : 0) | (isUrgent ? ReadState.Urgent : 0));
         if (resume)
         {
-            // The resumed reader receives to the end and then fires the closed token, in the order of a pipe's ends.
+            // It receives to the end and then says so, in the order of a pipe's ends.
             ResumeFromLoop(Reader);
         }
-        else if (PeerEnd.IsToldBy(readiness) || Reader.IsCompleted)
+        else if (Volatile.Read(ref _lingering) is { } lingering)
         {
-            // The application does not read now, or never again: it learns of the end by the token.
-            FireClosed();
+            lingering.OnReady();
+        }
+        else if (Reader.IsCompleted)
+        {
+            OnInputRefused();
+        }
+        else if (peerEnded || Reader.IsBehind || Writer.IsWaiting)
+        {
+            Reader.ReceiveAhead();
+        }
+        else
+        {
+            OnUnreadLeft(isUrgent: false);
         }
     }
 
-    // The one place where an errno of a connection becomes an exception, and a line in the log.
-    private Exception Describe(int errno)
+    private bool TakeSocketError()
     {
-        SocketException error = Errno.ToException(errno);
-        if (IoResult.Failure(errno).IsReset)
+        ErrorNote note = Writer.TakeSocketError();
+        OnError(note);
+        return note.Exists;
+    }
+
+    private ErrorNote NoteError(int errno, LifetimeEvent happened)
+    {
+        Exception exception = ToException(errno);
+        _lifetime.NoteFailure(exception);
+        LifetimeState before = _lifetime.Apply(happened, out LifetimeState after);
+        return new ErrorNote(exception, before, after & ~before);
+    }
+
+    private void OnError(in ErrorNote note)
+    {
+        if ((note.Added & LifetimeState.Failed) != 0)
         {
-            ConnectionLog.Reset(Shared.Logger, this);
-            return new ConnectionResetException(error.Message, error);
+            // A flush that waits is to meet the end too.
+            Writer.OnWritable();
+            if ((note.Before & LifetimeState.Ended) == 0)
+            {
+                // What comes after our own end is no news.
+                LogError(note.Exception!);
+            }
         }
 
-        ConnectionLog.Error(Shared.Logger, this, error);
-        return error;
+        Finish(note.Added);
+    }
+
+    // Our own end, once; returns when the peer is told, if this call is the one that ends it.
+    private void End(Exception reason, LifetimeEvent how)
+    {
+        if (!_lifetime.TryTakeEnd(reason))
+        {
+            return;
+        }
+
+        LifetimeState before = _lifetime.Apply(how, out LifetimeState after);
+        if (how == LifetimeEvent.EndedByReset)
+        {
+            Reader.Fail(_lifetime.Failure ?? ExceptionDispatchInfo.Capture(reason));
+            ResetDescriptor();
+            Writer.Close();
+            Finish(after & ~before, tells: false);
+            ConnectionLog.WriteRst(Shared.Logger, this, reason.Message);
+        }
+        else
+        {
+            if (!ConnectionLifetime.KeepsInput(before))
+            {
+                Reader.Fail(ExceptionDispatchInfo.Capture(reason));
+            }
+
+            Writer.Close();
+            SayFin(mayLinger: !ConnectionLifetime.KeepsInput(before));
+            Finish(after & ~before, tells: false);
+            ConnectionLog.WriteFin(Shared.Logger, this, reason.Message);
+        }
+
+        Finish(after & ~before & LifetimeState.Told);
+        OnEnded();
+    }
+
+    private void OnEnded()
+    {
+        _socket.Dispose();
+        _lifetime.SetEnded();
+    }
+
+    private void SayFin(bool mayLinger)
+    {
+        if (!TryEnterDescriptor(out int descriptor))
+        {
+            return;
+        }
+
+        // Closing now would answer input with a reset, and that could take an unacknowledged response with it. An error: not known.
+        bool couldLose = mayLinger
+            && (SystemCalls.GetUnreadBytes(descriptor).Value > 0 || (IsTcp && SystemCalls.GetUnacknowledgedBytes(descriptor).Value != 0));
+        _ = SystemCalls.ShutdownWrite(descriptor);
+        LeaveDescriptor();
+        if (couldLose)
+        {
+            Linger();
+        }
+        else if (mayLinger)
+        {
+            GiveUp();
+        }
+    }
+
+    // T1 publishes the lingering and then has it look; T2 (loop) is told of input and looks for the lingering. What T2 is told before it
+    // can see the lingering, T1's look finds.
+    private void Linger()
+    {
+        Lingering lingering = new(this, _loop);
+        Shared.Lingerers.Add(lingering);
+        Interlocked.Exchange(ref _lingering, lingering);
+        _loop.Post(lingering);
+        Apply(LifetimeEvent.Lingers);
+        if (IsClosing)
+        {
+            // Abandoned meanwhile, by someone who may not have seen the lingering.
+            Shared.Lingerers.Remove(lingering);
+        }
+    }
+
+    private void Apply(LifetimeEvent happened)
+    {
+        LifetimeState before = _lifetime.Apply(happened, out LifetimeState after);
+        Finish(after & ~before);
+    }
+
+    private void Finish(LifetimeState added, bool tells = true)
+    {
+        if ((added & LifetimeState.Closed) != 0 && _guard.Close())
+        {
+            Release();
+        }
+
+        if (tells && (added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
+
+    // The one place where an errno of a connection becomes an exception.
+    private static Exception ToException(int errno)
+    {
+        SocketException error = Errno.ToException(errno);
+        return IoResult.Failure(errno).IsReset ? new ConnectionResetException(error.Message, error) : error;
+    }
+
+    private void LogError(Exception exception)
+    {
+        if (exception is ConnectionResetException)
+        {
+            ConnectionLog.Reset(Shared.Logger, this);
+        }
+        else
+        {
+            ConnectionLog.Error(Shared.Logger, this, exception);
+        }
     }
 
     // By the one party that the guard chose.
@@ -406,14 +582,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
-        _ending.OnReleased(this);
-    }
-
-    private void FireClosed()
-    {
-        if (_closed.TryFire())
+        if (Volatile.Read(ref _lingering) is { } lingering)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Shared.Lingerers.Remove(lingering);
         }
     }
 }

@@ -17,6 +17,9 @@ internal unsafe struct ReceiveBuffer
     /// <summary>Less room than this at the tail is not worth a receive of its own.</summary>
     private const int MinRoom = 512;
 
+    /// <summary>Marks the segments of this buffer, so that a position is known to be one of them without a walk.</summary>
+    private readonly object _chain;
+
     private BufferSegment? _head;
     private BufferSegment? _tail;
 
@@ -28,7 +31,12 @@ internal unsafe struct ReceiveBuffer
     // How many blocks the next receive offers: grows while they fill, shrinks while they don't.
     private int _blocksToOffer;
 
-    public ReceiveBuffer() => _blocksToOffer = 1;
+    /// <param name="chain">What no other buffer has: its owner.</param>
+    public ReceiveBuffer(object chain)
+    {
+        _chain = chain;
+        _blocksToOffer = 1;
+    }
 
     /// <summary>Bytes received and not consumed.</summary>
     public readonly long Buffered => _received - _consumed;
@@ -40,7 +48,13 @@ internal unsafe struct ReceiveBuffer
         ? default
         : new ReadOnlySequence<byte>(_head, (int)(_consumed - _head.RunningIndex), _tail!, _tail!.Memory.Length);
 
-    /// <summary>Receives at most <paramref name="limit"/> bytes.</summary>
+    /// <summary>Whether a read that asked for <paramref name="minimum"/> bytes has something new, and enough.</summary>
+    public readonly bool HasEnough(long minimum) => Unexamined > 0 && Buffered >= minimum;
+
+    /// <summary>
+    /// Receives <paramref name="limit"/> bytes or a little more: whole blocks are offered, as a receive costs the same for
+    /// fewer bytes.
+    /// </summary>
     /// <param name="blocks">Where to rent from.</param>
     /// <param name="descriptor">The socket.</param>
     /// <param name="limit">At least 1.</param>
@@ -49,7 +63,7 @@ internal unsafe struct ReceiveBuffer
     {
         int room = _tail is null ? 0 : _tail.Block.Length - _tail.Memory.Length;
         return _blocksToOffer == 1
-            ? ReceiveOne(blocks, descriptor, limit, room, out filled)
+            ? ReceiveOne(blocks, descriptor, room, out filled)
             : ReceiveMany(blocks, descriptor, limit, room, out filled);
     }
 
@@ -57,8 +71,8 @@ internal unsafe struct ReceiveBuffer
     /// <exception cref="InvalidOperationException">A position is not one of the present buffer, or they are in the wrong order.</exception>
     public void Advance(SequencePosition consumed, SequencePosition examined)
     {
-        long consumedTo = ToAbsolute(consumed);
-        long examinedTo = ToAbsolute(examined);
+        long consumedTo = ToAbsolute(consumed, _consumed);
+        long examinedTo = ToAbsolute(examined, _examined);
         if (examinedTo < consumedTo || consumedTo < _consumed)
         {
             ThrowHelper.InvalidPosition();
@@ -88,15 +102,10 @@ internal unsafe struct ReceiveBuffer
         _tail = null;
     }
 
-    private IoResult ReceiveOne(BlockSource blocks, int descriptor, long limit, int room, out bool filled)
+    private IoResult ReceiveOne(BlockSource blocks, int descriptor, int room, out bool filled)
     {
         BufferSegment? rented = room >= MinRoom ? null : blocks.Rent();
         Span<byte> target = rented is null ? _tail!.Block.Span[_tail.Memory.Length..] : rented.Block.Span;
-        if (target.Length > limit)
-        {
-            target = target[..(int)limit];
-        }
-
         IoResult result;
         fixed (byte* pointer = target)
         {
@@ -141,7 +150,7 @@ internal unsafe struct ReceiveBuffer
         {
             if (room > 0)
             {
-                offered += Offer(_tail!.Block[_tail.Memory.Length..], limit, ref handles[count], ref vectors[count]);
+                offered += Offer(_tail!.Block[_tail.Memory.Length..], ref handles[count], ref vectors[count]);
                 count++;
             }
 
@@ -149,7 +158,7 @@ internal unsafe struct ReceiveBuffer
             {
                 BufferSegment segment = blocks.Rent();
                 rented[rentedCount++] = segment;
-                offered += Offer(segment.Block, limit - offered, ref handles[count], ref vectors[count]);
+                offered += Offer(segment.Block, ref handles[count], ref vectors[count]);
                 count++;
             }
 
@@ -180,14 +189,13 @@ internal unsafe struct ReceiveBuffer
         }
     }
 
-    private static int Offer(Memory<byte> room, long limit, ref MemoryHandle handle, ref IoVector vector)
+    private static int Offer(Memory<byte> room, ref MemoryHandle handle, ref IoVector vector)
     {
-        int length = (int)Math.Min(room.Length, limit);
         // Pinned for the length of the call: pools of the application need not pin theirs.
         handle = room.Pin();
         vector.Base = (byte*)handle.Pointer;
-        vector.Length = (nuint)length;
-        return length;
+        vector.Length = (nuint)room.Length;
+        return room.Length;
     }
 
     // Hands the received bytes to the tail and then to the rented segments, which leave the list as they are used.
@@ -214,6 +222,7 @@ internal unsafe struct ReceiveBuffer
 
     private void Append(BufferSegment segment)
     {
+        segment.Chain = _chain;
         if (_tail is null)
         {
             segment.StartAt(_consumed);
@@ -227,26 +236,18 @@ internal unsafe struct ReceiveBuffer
         _tail = segment;
     }
 
-    private readonly long ToAbsolute(SequencePosition position)
+    private readonly long ToAbsolute(SequencePosition position, long none)
     {
         if (position.GetObject() is null)
         {
-            // The position of an empty buffer.
-            return _consumed;
+            // The position of an empty buffer: nothing changes.
+            return none;
         }
 
-        for (BufferSegment? segment = _head; segment is not null; segment = segment.Following)
+        int index = position.GetInteger();
+        if (position.GetObject() is BufferSegment segment && ReferenceEquals(segment.Chain, _chain) && (uint)index <= (uint)segment.Memory.Length)
         {
-            if (ReferenceEquals(segment, position.GetObject()))
-            {
-                int index = position.GetInteger();
-                if ((uint)index <= (uint)segment.Memory.Length)
-                {
-                    return segment.RunningIndex + index;
-                }
-
-                break;
-            }
+            return segment.RunningIndex + index;
         }
 
         ThrowHelper.InvalidPosition();

@@ -8,64 +8,64 @@ namespace KestrelEpollTransport.Connections;
 /// <c>sent ≤ committed ≤ written</c>.
 /// </summary>
 /// <remarks>
-/// Two parties. The <b>producer</b> is the caller of the writer: it owns the tail and the written mark, while
-/// <see cref="SendWord"/> says Lent. The <b>sender</b> is whoever holds Sending: it owns the head and the sent mark, and looks at
-/// bytes up to the committed mark. A segment that another one follows belongs to the sender alone.
+/// Under the writer's lock, but for what says "producer": the caller of the writer has the tail for itself between GetMemory and the
+/// flush. Blocks are returned to the pool outside of the lock, as the pool is the application's: what is sent leaves the chain by
+/// <see cref="TakeSpent"/>.
 /// </remarks>
 internal unsafe struct SendQueue
 {
-    // Producer, while lent.
+    // Producer.
     private BufferSegment? _tail;
     private int _tailLength;
     private long _written;
 
-    // Written by the producer, read by the sender.
     private long _committed;
-
-    // Sender. The producer sets the head of an empty chain, which no sender looks at: nothing of it is committed.
-    private BufferSegment? _head;
     private long _sent;
+    private BufferSegment? _head;
+
+    /// <summary>The first block that is sent and not yet returned: it and those that follow it, up to the head.</summary>
+    private BufferSegment? _spent;
+
+    /// <summary>Whether there is no block. False is certain for the producer only while the tail is lent to it.</summary>
+    public readonly bool IsEmpty => _tail is null;
 
     /// <summary>Bytes written and not yet committed. Producer.</summary>
     public readonly long Uncommitted => _written - _committed;
 
-    /// <summary>Bytes committed and not yet sent. Any thread; may be outdated when it returns.</summary>
-    public readonly long Unsent
+    /// <summary>Bytes committed and not yet sent.</summary>
+    public readonly long Unsent => _committed - _sent;
+
+    /// <summary>The room that is left at the tail, if it has <paramref name="sizeHint"/> bytes, and at least one. Producer.</summary>
+    public readonly bool TryGetRoom(int sizeHint, out Memory<byte> room)
     {
-        get
-        {
-            // The sent mark first: it never passes the committed mark that is read after it.
-            long sent = Volatile.Read(in _sent);
-            return Volatile.Read(in _committed) - sent;
-        }
+        Memory<byte> block = _tail is { } tail ? tail.Block : default;
+        room = _tailLength < block.Length ? block[_tailLength..] : default;
+        return room.Length >= Math.Max(sizeHint, 1);
     }
 
-    /// <summary>Room for at least <paramref name="sizeHint"/> bytes, and at least one. Producer, lent.</summary>
-    public Memory<byte> GetRoom(BlockSource blocks, int sizeHint)
+    /// <summary>A new tail; what was written is sealed.</summary>
+    public Memory<byte> Append(BufferSegment segment)
     {
         if (_tail is null)
         {
-            _tail = blocks.Rent(sizeHint);
-            _tail.StartAt(_written);
-            _tailLength = 0;
-            _head = _tail;
+            segment.StartAt(_written);
+            _head = _spent = segment;
         }
-        else if (_tail.Block.Length - _tailLength < Math.Max(sizeHint, 1))
+        else
         {
-            BufferSegment following = blocks.Rent(sizeHint);
             _tail.Seal(_tailLength);
-            _tail.Link(following);
-            _tail = following;
-            _tailLength = 0;
+            _tail.Link(segment);
         }
 
-        return _tail.Block[_tailLength..];
+        _tail = segment;
+        _tailLength = 0;
+        return segment.Block;
     }
 
-    /// <summary>The caller filled <paramref name="count"/> bytes of the room. Producer, lent.</summary>
+    /// <summary>The caller filled <paramref name="count"/> bytes of the room. Producer.</summary>
     public void Advance(int count)
     {
-        if ((uint)count > (uint)(_tail is null ? 0 : _tail.Block.Length - _tailLength))
+        if ((uint)count > (uint)(_tail is { } tail ? tail.Block.Length - _tailLength : 0))
         {
             throw new ArgumentOutOfRangeException(nameof(count), count, "More bytes than the memory that was asked for has room for.");
         }
@@ -74,56 +74,75 @@ internal unsafe struct SendQueue
         _written += count;
     }
 
-    /// <summary>Hands everything written to the sender. Producer.</summary>
-    public void Commit() => Volatile.Write(ref _committed, _written);
+    /// <summary>From now on everything written may be sent.</summary>
+    public void Commit() => _committed = _written;
 
-    /// <summary>Sends what one call takes. Sender, with unsent bytes.</summary>
-    public IoResult SendOnce(int descriptor)
+    /// <summary>Sends what one call takes, with something unsent.</summary>
+    /// <param name="descriptor">The socket.</param>
+    /// <param name="tookAll">Whether the kernel took all that was offered, and so may take more.</param>
+    public IoResult SendOnce(int descriptor, out bool tookAll)
     {
-        long committed = Volatile.Read(ref _committed);
-        SkipSentSegments();
+        SkipSent();
         BufferSegment head = _head!;
         int offset = (int)(_sent - head.RunningIndex);
         BufferSegment? following = head.Following;
-        IoResult result = following is null || following.RunningIndex >= committed
-            ? SendOneSegment(descriptor, head, offset, (int)(committed - _sent))
-            : SendManySegments(descriptor, head, offset, committed);
+        long offered = _committed - _sent;
+        IoResult result = following is null || following.RunningIndex >= _committed
+            ? SendOneSegment(descriptor, head, offset, (int)offered)
+            : SendManySegments(descriptor, head, offset, out offered);
         if (result.Value > 0)
         {
-            Volatile.Write(ref _sent, _sent + result.Value);
+            _sent += result.Value;
         }
 
+        tookAll = result.Value == offered;
         return result;
     }
 
-    /// <summary>Gives up what is committed. Sender.</summary>
-    public void Discard()
+    /// <summary>Gives up what is committed.</summary>
+    public void Discard() => _sent = _committed;
+
+    /// <summary>
+    /// What is sent, for <see cref="Release"/> outside of the lock; null if there is nothing.
+    /// </summary>
+    /// <param name="all">Everything committed is sent and the producer has no memory: the tail too.</param>
+    /// <param name="end">The segment that follows the last one of them.</param>
+    public BufferSegment? TakeSpent(bool all, out BufferSegment? end)
     {
-        Volatile.Write(ref _sent, Volatile.Read(ref _committed));
-        if (_head is not null)
+        if (_head is null)
         {
-            SkipSentSegments();
+            end = null;
+            return null;
+        }
+
+        if (all)
+        {
+            _head = _tail = null;
+            _tailLength = 0;
+        }
+        else
+        {
+            SkipSent();
+        }
+
+        BufferSegment? spent = _spent;
+        end = _spent = _head;
+        return spent == end ? null : spent;
+    }
+
+    /// <summary>Returns blocks that <see cref="TakeSpent"/> took.</summary>
+    public static void Release(BufferSegment? spent, BufferSegment? end)
+    {
+        while (spent is not null && spent != end)
+        {
+            spent = spent.Release();
         }
     }
 
-    /// <summary>Returns every block. Reclaimer: nothing is unsent and nothing is lent.</summary>
-    public void Free()
-    {
-        BufferSegment? segment = _head;
-        _head = null;
-        _tail = null;
-        _tailLength = 0;
-        while (segment is not null)
-        {
-            segment = segment.Release();
-        }
-    }
-
-    private void SkipSentSegments()
+    private void SkipSent()
     {
         while (_head!.Following is { } following && following.RunningIndex <= _sent)
         {
-            _head.Release();
             _head = following;
         }
     }
@@ -136,20 +155,20 @@ internal unsafe struct SendQueue
         }
     }
 
-    private readonly IoResult SendManySegments(int descriptor, BufferSegment head, int offset, long committed)
+    private readonly IoResult SendManySegments(int descriptor, BufferSegment head, int offset, out long offered)
     {
         HandleList handles = default;
         IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
         int count = 0;
+        long position = _sent;
         try
         {
-            long position = _sent;
             BufferSegment? segment = head;
-            while (count < IoVector.MaxCount && position < committed)
+            while (count < IoVector.MaxCount && position < _committed)
             {
                 // Within the committed bytes a following segment says where this one ends.
                 BufferSegment? following = segment!.Following;
-                long end = following is null ? committed : Math.Min(following.RunningIndex, committed);
+                long end = following is null ? _committed : Math.Min(following.RunningIndex, _committed);
                 int length = (int)(end - position);
                 if (length > 0)
                 {
@@ -165,6 +184,7 @@ internal unsafe struct SendQueue
                 segment = following;
             }
 
+            offered = position - _sent;
             return SystemCalls.Send(descriptor, vectors, count);
         }
         finally

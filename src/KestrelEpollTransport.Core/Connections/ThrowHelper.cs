@@ -30,4 +30,8 @@ internal static class ThrowHelper
     [DoesNotReturn]
     public static void ConcurrentWrites() =>
         throw new InvalidOperationException("Concurrent writes or flushes are not supported.");
+
+    [DoesNotReturn]
+    public static void AwaitedTwice() =>
+        throw new InvalidOperationException("A read or a flush may be awaited once, by one caller, and before the next one begins.");
 }

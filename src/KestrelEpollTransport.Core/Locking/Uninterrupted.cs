@@ -57,6 +57,19 @@ internal static class Uninterrupted
         }
     }
 
+    /// <summary>Ends a registration, and waits for its callback if that runs at this moment.</summary>
+    public static void Dispose(CancellationTokenRegistration registration)
+    {
+        if (registration != default)
+        {
+            _ = Wait(registration, Timeout.InfiniteTimeSpan, static (registration, _) =>
+            {
+                registration.Dispose();
+                return true;
+            });
+        }
+    }
+
     /// <summary>For who caught a <see cref="ThreadInterruptedException"/> that was not meant for it.</summary>
     public static void RaiseAgain(bool interrupted = true)
     {

@@ -86,6 +86,14 @@ internal static unsafe class SystemCalls
     public static IoResult GetUnreadBytes(int descriptor) =>
         LinuxBinding.IsLoaded ? LinuxCalls.GetUnreadBytes(descriptor) : PosixCalls.GetUnreadBytes(descriptor);
 
+    /// <summary>
+    /// How many bytes a TCP socket has sent that the peer has not acknowledged, our FIN included. An error where the system does not
+    /// say it by ioctl(2).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static IoResult GetUnacknowledgedBytes(int descriptor) =>
+        LinuxBinding.IsLoaded ? LinuxCalls.GetUnacknowledgedBytes(descriptor) : PosixCalls.GetUnacknowledgedBytes(descriptor);
+
     /// <summary>Switches Nagle's algorithm off: TCP_NODELAY, tcp(7) or tcp(4).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult SetNoDelay(int descriptor) =>

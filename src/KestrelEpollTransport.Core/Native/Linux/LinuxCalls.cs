@@ -20,6 +20,9 @@ internal static unsafe class LinuxCalls
     private const int MSG_DONTWAIT = 0x40;
     private const int MSG_NOSIGNAL = 0x4000;
 
+    // linux/sockios.h: TIOCOUTQ of asm-generic/ioctls.h, the same on every architecture that Tmds.LibC serves, which lacks it.
+    private const int SIOCOUTQ = 0x5411;
+
     public static IoResult Receive(int descriptor, byte* buffer, int length)
     {
         while (true)
@@ -211,11 +214,10 @@ internal static unsafe class LinuxCalls
     }
 
     /// <summary>How many bytes a receive would return now: FIONREAD, tcp(7) and unix(7).</summary>
-    public static IoResult GetUnreadBytes(int descriptor)
-    {
-        int unread = 0;
-        return ioctl(descriptor, FIONREAD, &unread) == 0 ? IoResult.Success(unread) : IoResult.Failure(errno);
-    }
+    public static IoResult GetUnreadBytes(int descriptor) => GetCount(descriptor, FIONREAD);
+
+    /// <summary>How many bytes were sent and not acknowledged: SIOCOUTQ, tcp(7).</summary>
+    public static IoResult GetUnacknowledgedBytes(int descriptor) => GetCount(descriptor, SIOCOUTQ);
 
     /// <summary>Switches Nagle's algorithm off: TCP_NODELAY, tcp(7).</summary>
     public static IoResult SetNoDelay(int descriptor)
@@ -244,4 +246,10 @@ internal static unsafe class LinuxCalls
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static IoResult Check(int result) => result < 0 ? IoResult.Failure(errno) : IoResult.Success(result);
+
+    private static IoResult GetCount(int descriptor, int request)
+    {
+        int count = 0;
+        return ioctl(descriptor, request, &count) == 0 ? IoResult.Success(count) : IoResult.Failure(errno);
+    }
 }

@@ -180,14 +180,10 @@ internal static unsafe class PosixCalls
         return result.IsError ? result.Errno : s_numbers.ToErrno(error);
     }
 
-    public static IoResult GetUnreadBytes(int descriptor)
-    {
-        int unread = 0;
-        IoResult result = Result(s_numbers.VariadicOnStack
-            ? LibraryCalls.DeviceControlOnStack(descriptor, s_numbers.FIONREAD, 0, 0, 0, 0, 0, 0, &unread)
-            : LibraryCalls.DeviceControl(descriptor, s_numbers.FIONREAD, &unread));
-        return result.IsError ? result : IoResult.Success(unread);
-    }
+    public static IoResult GetUnreadBytes(int descriptor) => GetCount(descriptor, s_numbers.FIONREAD);
+
+    public static IoResult GetUnacknowledgedBytes(int descriptor) =>
+        s_numbers.FIONWRITE == 0 ? IoResult.Failure(Errno.EOPNOTSUPP) : GetCount(descriptor, s_numbers.FIONWRITE);
 
     public static IoResult SetNoDelay(int descriptor)
     {
@@ -267,4 +263,13 @@ internal static unsafe class PosixCalls
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static IoResult Result(nint returned) =>
         returned >= 0 ? IoResult.Success(returned) : IoResult.Failure(s_numbers.ToErrno(Marshal.GetLastPInvokeError()));
+
+    private static IoResult GetCount(int descriptor, nuint request)
+    {
+        int count = 0;
+        IoResult result = Result(s_numbers.VariadicOnStack
+            ? LibraryCalls.DeviceControlOnStack(descriptor, request, 0, 0, 0, 0, 0, 0, &count)
+            : LibraryCalls.DeviceControl(descriptor, request, &count));
+        return result.IsError ? result : IoResult.Success(count);
+    }
 }

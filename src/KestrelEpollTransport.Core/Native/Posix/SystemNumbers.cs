@@ -31,6 +31,7 @@ internal sealed record SystemNumbers
         O_NONBLOCK = 0x800,
         F_DUPFD_CLOEXEC = 1030,
         FIONREAD = 0x541B,
+        FIONWRITE = 0x5411,
         CreationFlags = 0x800 | 0x80000,
     };
 
@@ -64,6 +65,7 @@ internal sealed record SystemNumbers
         O_NONBLOCK = 0x4,
         F_DUPFD_CLOEXEC = 17,
         FIONREAD = 0x4004667f,
+        FIONWRITE = 0x40046677,
         CreationFlags = 0x20000000 | 0x10000000,
         Errors = ErrnoMap.FreeBsd,
     };
@@ -103,6 +105,9 @@ internal sealed record SystemNumbers
     public required int F_DUPFD_CLOEXEC { get; init; }
 
     public required nuint FIONREAD { get; init; }
+
+    /// <summary>The bytes that are sent and not acknowledged; SIOCOUTQ on Linux, tcp(7). 0: the system has another way, and they are not asked for.</summary>
+    public nuint FIONWRITE { get; init; }
 #pragma warning restore CA1707
 
     /// <summary>SOCK_NONBLOCK and SOCK_CLOEXEC for socket(2) and accept4(2). 0: there are none, and no accept4.</summary>

@@ -1,0 +1,224 @@
+using System.Runtime.ExceptionServices;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>What is known of a connection's end.</summary>
+[Flags]
+internal enum LifetimeState
+{
+    Open = 0,
+
+    /// <summary>The peer's FIN was received, and so everything before it.</summary>
+    Fin = 1,
+
+    /// <summary>The peer reset the connection, or the network gave it up. The kernel may still have what came before.</summary>
+    Failed = 2,
+
+    /// <summary>Nothing more can be received.</summary>
+    ReadOut = 4,
+
+    /// <summary>The application reads no more.</summary>
+    InputCompleted = 8,
+
+    /// <summary>Our own end: nothing more is sent.</summary>
+    Ended = 16,
+
+    /// <summary>Our own end is a reset.</summary>
+    Reset = 32,
+
+    /// <summary>Our own end is a send that failed.</summary>
+    SendFailed = 64,
+
+    /// <summary>ConnectionClosed is cancelled.</summary>
+    Told = 128,
+
+    /// <summary>We said FIN first, and what still comes is thrown away for a while.</summary>
+    Lingering = 256,
+
+    /// <summary>The descriptor is closed as soon as no call is in flight.</summary>
+    Closed = 512,
+}
+
+/// <summary>What happens to a connection's lifetime.</summary>
+internal enum LifetimeEvent
+{
+    /// <summary>A receive returned 0, after every send that may have taken the socket's error has noted it.</summary>
+    EndReceived,
+
+    /// <summary>The socket's error was taken: by the loop or by a send.</summary>
+    ErrorTaken,
+
+    /// <summary>A receive failed.</summary>
+    ReceiveFailed,
+
+    /// <summary>A send failed, after its error was noted if it says how the peer ended.</summary>
+    SendFailed,
+
+    /// <summary>Abort(null), or all is sent and the writer is completed.</summary>
+    EndedByFin,
+
+    /// <summary>Abort(reason), or a fault.</summary>
+    EndedByReset,
+
+    /// <summary>The reader was completed.</summary>
+    InputCompleted,
+
+    /// <summary>Something can be received that nobody will ever read.</summary>
+    InputRefused,
+
+    /// <summary>Our FIN is sent, and a response could be lost.</summary>
+    Lingers,
+
+    /// <summary>Our FIN is sent, and nothing could be lost; or lingering is over; or the transport is disposed.</summary>
+    GivenUp,
+}
+
+/// <summary>
+/// One word for the life of a connection: who ended it and how, what was received of the peer's end, who was told, and whether the
+/// descriptor is still needed. Every end of a connection is a transition here, and what follows from it is decided by the two words before
+/// and after. Thread-safe.
+/// </summary>
+/// <remarks>
+/// <code>
+/// event           in                             adds
+/// EndReceived     not ReadOut                    ReadOut, Told; and Fin unless Failed
+/// ErrorTaken      not Fin, Failed, Reset         Failed, Told
+/// ReceiveFailed   not ReadOut, Reset             Failed, ReadOut, Told
+/// SendFailed      not Ended                      Ended, SendFailed, Told
+/// EndedByFin      not Ended                      Ended, Told
+/// EndedByReset    not Ended                      Ended, Reset, Told
+/// InputCompleted  any                            InputCompleted
+/// InputRefused    any                            Told
+/// Lingers         not Closed                     Lingering
+/// GivenUp         any                            Closed
+/// </code>
+/// <para>The descriptor is needed until our own end, and after it as long as the kernel may have bytes that the application has not
+/// read: <see cref="NeedsNoDescriptor"/> adds Closed as soon as it is not.</para>
+/// <para>The rule that users see: what arrived before the peer's end is read before that end is, whatever the application does meanwhile.
+/// Our own end fails the next read at once, unless the peer's was known before it.</para>
+/// <para><b>A reset is never taken for a FIN.</b> The kernel gives a socket's error to one call only, and a receive then returns 0.
+/// T1 (loop, or a send) takes the error and notes it here, both under the send lock.
+/// T2 (reader) is returned 0, takes and leaves the send lock, and then notes the end.
+/// So whoever took the error has noted it.</para>
+/// </remarks>
+internal struct ConnectionLifetime
+{
+    private const LifetimeState PeerEnded = LifetimeState.Fin | LifetimeState.Failed;
+
+    private int _state;
+    private Exception? _reason;
+    private ExceptionDispatchInfo? _failure;
+
+    /// <summary>Null; the source of the token; or <see cref="NobodyAsked"/>.</summary>
+    private object? _source;
+    private OneShotSignal _ended;
+    private OneShotSignal _callbacksRan;
+
+    public readonly LifetimeState State => (LifetimeState)Volatile.Read(in _state);
+
+    /// <summary>What the reader throws when it has read out a connection that failed.</summary>
+    public readonly ExceptionDispatchInfo? Failure => Volatile.Read(in _failure);
+
+    /// <summary>The token that says that the connection is over. Its source is made when somebody asks.</summary>
+    public CancellationToken Token
+    {
+        get
+        {
+            object source = _source ?? Interlocked.CompareExchange(ref _source, new CancellationTokenSource(), null) ?? _source;
+            return source is CancellationTokenSource made ? made.Token : new CancellationToken(canceled: true);
+        }
+    }
+
+    /// <summary>It was told before anybody asked for the token.</summary>
+    private static object NobodyAsked { get; } = new();
+
+    /// <summary>The one who may end the connection, and say why.</summary>
+    public bool TryTakeEnd(Exception reason) => Interlocked.CompareExchange(ref _reason, reason, null) is null;
+
+    /// <summary>Notes how the peer or the network ended the connection, before an event says that it did. The first one stays.</summary>
+    public void NoteFailure(Exception exception) =>
+        Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
+
+    /// <summary>
+    /// After an event that added Told. True: the caller has <see cref="RunCallbacks"/> called, where callbacks may block.
+    /// </summary>
+    public bool HasCallbacks()
+    {
+        // Both this and the token's getter exchange for null, so every source that was handed out is seen here.
+        if (Interlocked.CompareExchange(ref _source, NobodyAsked, null) is not null)
+        {
+            return true;
+        }
+
+        _callbacksRan.Set();
+        return false;
+    }
+
+    /// <summary>Cancels the token. Throws what a callback throws.</summary>
+    public void RunCallbacks()
+    {
+        try
+        {
+            ((CancellationTokenSource)_source!).Cancel();
+        }
+        finally
+        {
+            _callbacksRan.Set();
+        }
+    }
+
+    /// <summary>Our own end is done: both ends of the pipe know, and the peer was told.</summary>
+    public void SetEnded() => _ended.Set();
+
+    /// <summary>Waits for <see cref="SetEnded"/> and for the callbacks.</summary>
+    public ValueTask WaitAsync() =>
+        _ended.IsSet && _callbacksRan.IsSet ? ValueTask.CompletedTask : new ValueTask(Task.WhenAll(_ended.WaitAsync(), _callbacksRan.WaitAsync()));
+
+    /// <summary>Applies an event. Returns the state before it.</summary>
+    public LifetimeState Apply(LifetimeEvent happened, out LifetimeState after)
+    {
+        int state = Volatile.Read(ref _state);
+        while (true)
+        {
+            after = Next((LifetimeState)state, happened);
+            int seen = Interlocked.CompareExchange(ref _state, (int)after, state);
+            if (seen == state)
+            {
+                return (LifetimeState)state;
+            }
+
+            state = seen;
+        }
+    }
+
+    /// <summary>Whether our own end leaves to the application what is still to be read.</summary>
+    public static bool KeepsInput(LifetimeState state) => (state & (PeerEnded | LifetimeState.SendFailed)) != 0 && (state & LifetimeState.Reset) == 0;
+
+    internal static LifetimeState Next(LifetimeState state, LifetimeEvent happened)
+    {
+        LifetimeState added = happened switch
+        {
+            LifetimeEvent.EndReceived when !Has(state, LifetimeState.ReadOut) =>
+                LifetimeState.ReadOut | LifetimeState.Told | (Has(state, LifetimeState.Failed) ? 0 : LifetimeState.Fin),
+            LifetimeEvent.ErrorTaken when !Has(state, PeerEnded | LifetimeState.Reset) => LifetimeState.Failed | LifetimeState.Told,
+            LifetimeEvent.ReceiveFailed when !Has(state, LifetimeState.ReadOut | LifetimeState.Reset) =>
+                LifetimeState.Failed | LifetimeState.ReadOut | LifetimeState.Told,
+            LifetimeEvent.SendFailed when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.SendFailed | LifetimeState.Told,
+            LifetimeEvent.EndedByFin when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.Told,
+            LifetimeEvent.EndedByReset when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.Reset | LifetimeState.Told,
+            LifetimeEvent.InputCompleted => LifetimeState.InputCompleted,
+            LifetimeEvent.InputRefused => LifetimeState.Told,
+            LifetimeEvent.Lingers when !Has(state, LifetimeState.Closed) => LifetimeState.Lingering,
+            LifetimeEvent.GivenUp => LifetimeState.Closed,
+            _ => 0,
+        };
+        LifetimeState next = state | added;
+        return NeedsNoDescriptor(next) ? next | LifetimeState.Closed : next;
+    }
+
+    private static bool NeedsNoDescriptor(LifetimeState state) =>
+        Has(state, LifetimeState.Ended)
+        && (Has(state, LifetimeState.Reset | LifetimeState.ReadOut) || (Has(state, LifetimeState.InputCompleted) && KeepsInput(state)));
+
+    private static bool Has(LifetimeState state, LifetimeState any) => (state & any) != 0;
+}
