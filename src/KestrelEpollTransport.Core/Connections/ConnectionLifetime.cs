@@ -1,4 +1,6 @@
 using System.Runtime.ExceptionServices;
+using KestrelEpollTransport.Diagnostics;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -32,11 +34,8 @@ internal enum LifetimeState
     /// <summary>ConnectionClosed is cancelled.</summary>
     Told = 128,
 
-    /// <summary>We said FIN first, and what still comes is thrown away for a while.</summary>
-    Lingering = 256,
-
-    /// <summary>The descriptor is closed as soon as no call is in flight.</summary>
-    Closed = 512,
+    /// <summary>The descriptor is closed as soon as no call is in flight. Until then an end of ours may linger.</summary>
+    Closed = 256,
 }
 
 /// <summary>What happens to a connection's lifetime.</summary>
@@ -66,12 +65,15 @@ internal enum LifetimeEvent
     /// <summary>Something can be received that nobody will ever read.</summary>
     InputRefused,
 
-    /// <summary>Our FIN is sent, and a response could be lost.</summary>
-    Lingers,
-
     /// <summary>Our FIN is sent, and nothing could be lost; or lingering is over; or the transport is disposed.</summary>
     GivenUp,
 }
+
+/// <summary>A socket's error that was noted, and what that changed.</summary>
+/// <param name="Exception">What the error is to the application; null: there was none.</param>
+/// <param name="Before">The lifetime before it.</param>
+/// <param name="Added">What it added.</param>
+internal readonly record struct ErrorNote(Exception? Exception, LifetimeState Before, LifetimeState Added);
 
 /// <summary>
 /// One word for the life of a connection: who ended it and how, what was received of the peer's end, who was told, and whether the
@@ -89,7 +91,6 @@ internal enum LifetimeEvent
 /// EndedByReset    not Ended                      Ended, Reset, Told
 /// InputCompleted  any                            InputCompleted
 /// InputRefused    any                            Told
-/// Lingers         not Closed                     Lingering
 /// GivenUp         any                            Closed
 /// </code>
 /// <para>The descriptor is needed until our own end, and after it as long as the kernel may have bytes that the application has not
@@ -135,10 +136,6 @@ internal struct ConnectionLifetime
     /// <summary>The one who may end the connection, and say why.</summary>
     public bool TryTakeEnd(Exception reason) => Interlocked.CompareExchange(ref _reason, reason, null) is null;
 
-    /// <summary>Notes how the peer or the network ended the connection, before an event says that it did. The first one stays.</summary>
-    public void NoteFailure(Exception exception) =>
-        Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
-
     /// <summary>
     /// After an event that added Told. True: the caller has <see cref="RunCallbacks"/> called, where callbacks may block.
     /// </summary>
@@ -154,17 +151,21 @@ internal struct ConnectionLifetime
         return false;
     }
 
-    /// <summary>Cancels the token. Throws what a callback throws.</summary>
-    public void RunCallbacks()
+    /// <summary>Cancels the token.</summary>
+    public void RunCallbacks(ILogger logger)
     {
         try
         {
             ((CancellationTokenSource)_source!).Cancel();
         }
-        finally
+#pragma warning disable CA1031 // A callback of the application threw: its error to know of, and not the end of the process.
+        catch (Exception exception)
+#pragma warning restore CA1031
         {
-            _callbacksRan.Set();
+            ConnectionLog.ClosedCallbackFailed(logger, exception);
         }
+
+        _callbacksRan.Set();
     }
 
     /// <summary>Our own end is done: both ends of the pipe know, and the peer was told.</summary>
@@ -175,20 +176,30 @@ internal struct ConnectionLifetime
         _ended.IsSet && _callbacksRan.IsSet ? ValueTask.CompletedTask : new ValueTask(Task.WhenAll(_ended.WaitAsync(), _callbacksRan.WaitAsync()));
 
     /// <summary>Applies an event. Returns the state before it.</summary>
-    public LifetimeState Apply(LifetimeEvent happened, out LifetimeState after)
+    public LifetimeState Apply(LifetimeEvent happened, out LifetimeState added)
     {
         int state = Volatile.Read(ref _state);
         while (true)
         {
-            after = Next((LifetimeState)state, happened);
-            int seen = Interlocked.CompareExchange(ref _state, (int)after, state);
+            LifetimeState next = Next((LifetimeState)state, happened);
+            int seen = Interlocked.CompareExchange(ref _state, (int)next, state);
             if (seen == state)
             {
+                added = next & ~(LifetimeState)state;
                 return (LifetimeState)state;
             }
 
             state = seen;
         }
+    }
+
+    /// <summary>
+    /// Notes how the peer or the network ended the connection, and then applies an event that says that it did. The first exception stays.
+    /// </summary>
+    public ErrorNote NoteError(Exception exception, LifetimeEvent happened)
+    {
+        Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
+        return new ErrorNote(exception, Apply(happened, out LifetimeState added), added);
     }
 
     /// <summary>Whether our own end leaves to the application what is still to be read.</summary>
@@ -208,7 +219,6 @@ internal struct ConnectionLifetime
             LifetimeEvent.EndedByReset when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.Reset | LifetimeState.Told,
             LifetimeEvent.InputCompleted => LifetimeState.InputCompleted,
             LifetimeEvent.InputRefused => LifetimeState.Told,
-            LifetimeEvent.Lingers when !Has(state, LifetimeState.Closed) => LifetimeState.Lingering,
             LifetimeEvent.GivenUp => LifetimeState.Closed,
             _ => 0,
         };

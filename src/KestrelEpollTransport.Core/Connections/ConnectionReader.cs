@@ -5,7 +5,8 @@ using System.Threading.Tasks.Sources;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
-using KestrelEpollTransport.Scheduling;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -15,29 +16,25 @@ namespace KestrelEpollTransport.Connections;
 /// </summary>
 /// <remarks>
 /// <para>A read that finds nothing publishes its wait before it returns. Whoever ends the wait (the loop with readiness, a cancellation, the
-/// end of the connection) owns the reading side and has scheduling run <see cref="Execute"/>, which receives, completes the read,
+/// end of the connection) owns the reading side and has scheduling resume the reader, which receives, completes the read,
 /// and so runs the application up to its next wait.</para>
 /// <para><b>Receiving ahead</b>, up to MaxReadBufferSize: when the peer has ended, as what it sent is received before its end is told; while a
-/// flush waits for room, as the peer may do the same; and when input was left for <see cref="EpollConnection.UnreadLimitMs"/>, until the
+/// flush waits for room, as the peer may do the same; and when input was left for <see cref="UnreadInput.LimitMs"/>, until the
 /// application reads again.</para>
 /// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
-internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IResumable
+internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IConnectionEnd
 {
-    /// <summary>How many receives, and bytes, one dispatch or one turn of receiving ahead may take.</summary>
-    private const int ReceivesPerTurn = 16;
+    /// <summary>How many bytes one dispatch, or one turn of receiving ahead, may receive, and how many a smaller receive counts for.</summary>
     private const long BytesPerTurn = 512 * 1024;
+    private const long BytesPerReceive = BytesPerTurn / 16;
 
+    /// <summary>Whether AdvanceTo may follow; and whether it has to before another read.</summary>
     private enum Reading : byte
     {
-        /// <summary>AdvanceTo has nothing to complete.</summary>
         No,
-
-        /// <summary>A cancelled read, or a TryRead that found nothing: AdvanceTo may follow, and so may another read.</summary>
         Tentative,
-
-        /// <summary>AdvanceTo has to follow.</summary>
         Yes,
     }
 
@@ -49,11 +46,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private PendingOperation<ReadResult> _operation;
     private volatile bool _isBehind;
 
-    /// <summary>
-    /// Null while open; then <see cref="EndOfStream"/>; an <see cref="ExceptionDispatchInfo"/>, which every read throws; or a
-    /// <see cref="ReadOutFailure"/>, which every read throws that finds nothing more in the buffer. Written once.
-    /// </summary>
-    private object? _end;
+    /// <summary>Null while open. Written once.</summary>
+    private volatile ReaderEnd? _end;
 
     // The owner of the reading side.
     private ReceiveBuffer _buffer;
@@ -61,8 +55,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private CancellationToken _token;
     private Reading _reading;
     private int _minimum;
-    private int _receivesLeft;
-    private long _bytesLeft;
+    private long _budget;
     private bool _started;
     private bool _isPaused;
     private int _served;
@@ -72,9 +65,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         _connection = connection;
         _buffer = new ReceiveBuffer(this);
     }
-
-    /// <summary>The end of a stream whose every byte was received.</summary>
-    private static object EndOfStream { get; } = new();
 
     /// <summary>How many reads the present dispatch has served. For the dispatch's thread.</summary>
     public int Served => _served;
@@ -87,21 +77,19 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     /// <summary>Whether the application leaves input unread for so long that it is received ahead.</summary>
     public bool IsBehind => _isBehind;
 
-    private bool HasBudget => _receivesLeft > 0 && _bytesLeft > 0;
-
     private long Room => _connection.Shared.MaxReadBufferSize - _buffer.Unexamined;
 
     /// <summary>Readiness from the loop. True: the caller ended a wait and resumes this reader.</summary>
     public bool SetReady(int sticky) => _state.SetReady(sticky);
 
-    /// <summary>The peer's FIN: reads end when the buffer is empty. The owner of the reading side.</summary>
-    public void EndCleanly() => End(EndOfStream);
-
-    /// <summary>The peer's reset: reads fail when the buffer is empty. The owner of the reading side.</summary>
-    public void EndReadOut(ExceptionDispatchInfo failure) => End(new ReadOutFailure(failure));
-
-    /// <summary>Our own end: every read fails from now on. Any thread; the first end stays.</summary>
-    public void Fail(ExceptionDispatchInfo failure) => End(failure);
+    /// <summary>Decides how reads end; the first end stays. The owner of the reading side; or any thread, for an end at once.</summary>
+    public void End(ReaderEnd end)
+    {
+        if (Interlocked.CompareExchange(ref _end, end, null) is null)
+        {
+            ResumeIf(_state.End());
+        }
+    }
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
         ReadCoreAsync(0, cancellationToken);
@@ -111,36 +99,32 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     public override bool TryRead(out ReadResult result)
     {
-        Enter();
-        bool produced;
-        ExceptionDispatchInfo? error;
+        Check(_state.TryEnter());
         try
         {
-            BeginRead();
-            _minimum = 0;
-            RenewBudget();
-            produced = TryProduce(mayReceive: true, out result, out error);
-            if (!produced && _reading == Reading.No)
+            BeginRead(minimum: 0);
+            _budget = BytesPerTurn;
+            if (TryProduce(out result, out ExceptionDispatchInfo? error))
             {
-                _reading = Reading.Tentative;
+                error?.Throw();
+                _served++;
+                return true;
             }
 
-            _served += produced ? 1 : 0;
+            _reading = Reading.Tentative;
+            return false;
         }
         finally
         {
             LeaveCall();
         }
-
-        error?.Throw();
-        return produced;
     }
 
     public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
 
     public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
     {
-        Enter();
+        Check(_state.TryEnter());
         try
         {
             if (_reading == Reading.No)
@@ -161,31 +145,21 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
-    public override void CancelPendingRead()
-    {
-        if (_state.Cancel())
-        {
-            _connection.Resume(this);
-        }
-    }
+    public override void CancelPendingRead() => ResumeIf(_state.Cancel());
 
     public override void Complete(Exception? exception = null)
     {
         // The exception has no addressee: there is no writer at the other end of this pipe, but the kernel.
-        CompleteRead outcome = _state.Complete();
-        if ((outcome & CompleteRead.Free) != 0)
+        bool isFirst = _state.Complete(out bool resumes, out bool frees);
+        if (frees)
         {
             _buffer.Free();
         }
 
-        if ((outcome & CompleteRead.Resume) != 0)
+        ResumeIf(resumes);
+        if (isFirst)
         {
-            _connection.Resume(this);
-        }
-
-        if ((outcome & CompleteRead.First) != 0)
-        {
-            _connection.OnInputCompleted();
+            _connection.Apply(LifetimeEvent.InputCompleted);
         }
     }
 
@@ -205,36 +179,23 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
-    ref DispatchProfile IResumable.Profile => ref _connection.Profile;
-
-    public void OnLoop() => _connection.ResumeFromLoop(this);
-
-    public void OnHandedOff(bool isBlocked) => _connection.OnHandedOff(isBlocked);
-
-    public bool TryLogHandOff(int loop, TimeSpan blocked) => _connection.TryLogHandOff(loop, blocked);
+    EpollConnection IConnectionEnd.Connection => _connection;
 
     /// <summary>The resume: receives and completes the pending read, which runs the application.</summary>
-    public void Execute()
+    void IConnectionEnd.Resume(long began)
     {
-        try
+        Continuation continuation = _operation.TakeLate();
+        if (continuation.IsNone)
         {
-            long began = _connection.Profile.Begin();
-            Continuation late = _operation.TakeLate();
-            if (!late.IsNone)
-            {
-                Dispatch(late, began);
-            }
-            else
-            {
-                RenewBudget();
-                CompletePendingRead(began);
-            }
+            _budget = BytesPerTurn;
+            continuation = CompletePendingRead();
         }
-#pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
-        catch (Exception exception)
-#pragma warning restore CA1031
+
+        if (!continuation.IsNone)
         {
-            _connection.OnFault(exception);
+            _connection.Dispatch.Begin(began);
+            continuation.Run();
+            _connection.Dispatch.End(_connection);
         }
     }
 
@@ -242,13 +203,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _operation.GetStatus(token);
 
-    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
-    {
-        if (_operation.OnCompleted(continuation, state, token, flags))
-        {
-            _connection.Resume(this);
-        }
-    }
+    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        ResumeIf(_operation.OnCompleted(continuation, state, token, flags));
 
     private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
     {
@@ -258,52 +214,54 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
 
         EnterRead entered = _state.TryEnter();
-        if (entered == EnterRead.InUse && _operation.IsOpen)
+        if (_operation.IsOpen && entered != EnterRead.Completed)
         {
-            // Pending, and not awaited: the second call gets the same read, as on a Pipe.
+            // Begun, and not awaited: the second call gets the same read, as on a Pipe.
+            if (entered == EnterRead.Entered)
+            {
+                LeaveCall();
+            }
+
             return new ValueTask<ReadResult>(this, _operation.Version);
         }
 
         Check(entered);
-        bool entersWait = false;
+        bool isFirst = !_started;
+        bool produced;
+        ReadResult result = default;
         try
         {
-            if (_operation.IsOpen)
+            BeginRead(minimum);
+            if (!_connection.Dispatch.IsMine)
             {
-                return new ValueTask<ReadResult>(this, _operation.Version);
+                _budget = BytesPerTurn;
             }
 
-            BeginRead();
-            _minimum = minimum;
-            if (!_connection.InOwnDispatch)
-            {
-                RenewBudget();
-            }
-
-            // A connection's first read receives nothing by itself. Kestrel makes it on a thread-pool work item of
+            // A connection's first read gives nothing by itself. Kestrel makes it on a thread-pool work item of
             // its own, and the first request's handler would run, and perhaps block, there: resumed, it runs
             // where scheduling wants it.
-            if (TryProduce(mayReceive: _started, out ReadResult result, out ExceptionDispatchInfo? error))
-            {
-                _served++;
-                return error is null ? new ValueTask<ReadResult>(result) : throw Rethrow(error);
-            }
-
             _started = true;
-            entersWait = true;
+            ExceptionDispatchInfo? error = null;
+            produced = !isFirst && TryProduce(out result, out error);
+            error?.Throw();
         }
-        finally
+        catch
         {
-            if (!entersWait)
-            {
-                LeaveCall();
-            }
+            LeaveCall();
+            throw;
         }
 
-        return Wait(cancellationToken);
+        if (!produced)
+        {
+            return Wait(resumes: isFirst && _buffer.Unexamined > 0, cancellationToken);
+        }
+
+        _served++;
+        LeaveCall();
+        return new ValueTask<ReadResult>(result);
     }
 
-    private ValueTask<ReadResult> Wait(CancellationToken cancellationToken)
+    private ValueTask<ReadResult> Wait(bool resumes, CancellationToken cancellationToken)
     {
         // Everything of this read before its wait is published: from then on another thread may complete it.
         _operation.Begin();
@@ -311,11 +269,11 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (cancellationToken.CanBeCanceled)
         {
             _token = cancellationToken;
-            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionReader)state!).FireToken(), this);
+            _registration = cancellationToken.UnsafeRegister(static reader => ((ConnectionReader)reader!).FireToken(), this);
         }
 
-        _connection.OnReaderWaits();
-        if (!_state.TryWait())
+        _connection.Dispatch.OnReaderWaits(_connection);
+        if (resumes || !_state.TryWait())
         {
             // Something happened since we looked, or the look was not allowed: as if the wait had been ended.
             _connection.Resume(this);
@@ -325,22 +283,28 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     }
 
     // The owner.
-    private void CompletePendingRead(long began)
+    private Continuation CompletePendingRead()
     {
-        ReadResult result;
-        ExceptionDispatchInfo? error;
-        while (!TryCompleteOnce(out result, out error))
+        ReadResult result = default;
+        ExceptionDispatchInfo? error = null;
+        while (!_state.IsCompleted && !TryProduce(out result, out error))
         {
-            if (!HasBudget && _state.IsReady)
+            if (_state.IsTokenFired)
+            {
+                error = ExceptionDispatchInfo.Capture(new OperationCanceledException(_token));
+                break;
+            }
+
+            if (_budget <= 0 && _state.IsReady)
             {
                 // Much is asked for, and much comes: everyone else first.
                 _connection.Resume(this);
-                return;
+                return default;
             }
 
             if (_state.TryWait())
             {
-                return;
+                return default;
             }
         }
 
@@ -356,84 +320,50 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             error = ExceptionDispatchInfo.Capture(ThrowHelper.ReadingCompletedException());
         }
 
-        Continuation continuation = _operation.Complete(result, error);
-        if (!continuation.IsNone)
-        {
-            Dispatch(continuation, began);
-        }
+        return _operation.Complete(result, error);
     }
 
-    private void Dispatch(Continuation continuation, long began)
-    {
-        _connection.BeginDispatch(began);
-        continuation.Run();
-        _connection.EndDispatch();
-    }
-
-    private bool TryCompleteOnce(out ReadResult result, out ExceptionDispatchInfo? error)
+    // A result, or an error, without waiting, if there is one. The owner.
+    private bool TryProduce(out ReadResult result, out ExceptionDispatchInfo? error)
     {
         result = default;
+        _isBehind = false;
+        bool isCanceled = _end is not { AtOnce: true } && _state.TakeCanceled();
+        if (!isCanceled && !_buffer.HasEnough(_minimum) && !TryReceive(ahead: false, out error))
+        {
+            return true;
+        }
+
+        // The end after the receive that may have brought it.
+        ReaderEnd? end = _end;
+        bool produces = isCanceled || end == ReaderEnd.EndOfStream || _buffer.HasEnough(_minimum);
+        error = end is { AtOnce: true } || !produces ? end?.Failure : null;
+        if (error is not null || !produces)
+        {
+            return error is not null;
+        }
+
+        result = new ReadResult(_buffer.Sequence, isCanceled, isCompleted: end == ReaderEnd.EndOfStream);
+        _reading = isCanceled ? Reading.Tentative : Reading.Yes;
+        return true;
+    }
+
+    // False: the application's memory pool failed.
+    private bool TryReceive(bool ahead, out ExceptionDispatchInfo? error)
+    {
         error = null;
         try
         {
-            if (_state.IsCompleted || TryProduce(mayReceive: true, out result, out error))
-            {
-                return true;
-            }
+            ReceiveWhileReady(ahead ? 0 : _minimum, ahead);
         }
-#pragma warning disable CA1031 // What a read throws belongs to whoever awaits it.
-        catch (Exception thrown)
+#pragma warning disable CA1031 // It belongs to whoever reads.
+        catch (Exception exception)
 #pragma warning restore CA1031
         {
-            error = ExceptionDispatchInfo.Capture(thrown);
-            return true;
+            error = ExceptionDispatchInfo.Capture(exception);
         }
 
-        if (_state.IsTokenFired)
-        {
-            error = ExceptionDispatchInfo.Capture(new OperationCanceledException(_token));
-            return true;
-        }
-
-        return false;
-    }
-
-    /// <summary>A result without waiting, if there is one. The owner.</summary>
-    private bool TryProduce(bool mayReceive, out ReadResult result, out ExceptionDispatchInfo? error)
-    {
-        _isBehind = false;
-        result = default;
-        if (HasFailed(out error))
-        {
-            return true;
-        }
-
-        if (_state.TakeCanceled())
-        {
-            result = new ReadResult(_buffer.Sequence, isCanceled: true, isCompleted: IsAtEnd);
-            _reading = Reading.Tentative;
-            return true;
-        }
-
-        if (!_buffer.HasEnough(_minimum) && mayReceive)
-        {
-            ReceiveWhileReady(_minimum, ahead: false);
-            if (HasFailed(out error))
-            {
-                return true;
-            }
-        }
-
-        bool ended = IsAtEnd;
-        if (ended || _buffer.HasEnough(_minimum))
-        {
-            result = new ReadResult(_buffer.Sequence, isCanceled: false, isCompleted: ended);
-            _reading = Reading.Yes;
-            return true;
-        }
-
-        error = (Volatile.Read(ref _end) as ReadOutFailure)?.Failure;
-        return error is not null;
+        return error is null;
     }
 
     // Until there is enough, nothing is left to receive, or the budget is used up. After a hang-up it goes on to the end, so that the
@@ -441,7 +371,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private void ReceiveWhileReady(int minimum, bool ahead)
     {
         bool filled = false;
-        while (HasBudget && _state.IsReady && Volatile.Read(ref _end) is null && (ahead || !_buffer.HasEnough(minimum) || _state.HasHungUp))
+        while (_budget > 0 && _state.IsReady && _end is null && (ahead || !_buffer.HasEnough(minimum) || _state.HasHungUp))
         {
             // The application has asked for this many: the bound must not become a deadlock.
             long room = Math.Max(Room, minimum - _buffer.Buffered);
@@ -450,32 +380,25 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
                 break;
             }
 
-            if (_isPaused)
-            {
-                _isPaused = false;
-                ConnectionLog.Resume(_connection.Shared.Logger, _connection);
-            }
-
             filled = ReceiveOnce(room);
         }
 
-        if (!_state.IsReady || Volatile.Read(ref _end) is not null)
-        {
-            return;
-        }
-
-        if (Room <= 0)
-        {
-            if (!_isPaused)
-            {
-                _isPaused = true;
-                ConnectionLog.Pause(_connection.Shared.Logger, _connection);
-            }
-        }
-        else if (filled)
+        bool leaves = _state.IsReady && _end is null;
+        SetPaused(leaves && Room <= 0);
+        if (leaves && filled && !_isPaused)
         {
             // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
             _connection.OnUnreadLeft(isUrgent: ahead || _state.HasHungUp);
+        }
+    }
+
+    private void SetPaused(bool isPaused)
+    {
+        if (isPaused != _isPaused)
+        {
+            _isPaused = isPaused;
+            Action<ILogger, ConnectionContext> log = isPaused ? ConnectionLog.Pause : ConnectionLog.Resume;
+            log(_connection.Shared.Logger, _connection);
         }
     }
 
@@ -507,11 +430,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             _connection.LeaveDescriptor();
         }
 
-        _receivesLeft--;
+        _budget -= Math.Max(received.Value, BytesPerReceive);
         if (received.Value > 0)
         {
-            _bytesLeft -= received.Value;
-
             // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
             if (filled || !_connection.ShortCountsProve || !_state.TrustsShortCounts)
             {
@@ -535,61 +456,33 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     private void ReceiveTurnAhead()
     {
-        RenewBudget();
-        try
+        _budget = BytesPerTurn;
+        if (!TryReceive(ahead: true, out _) && _state.HasHungUp)
         {
-            ReceiveWhileReady(minimum: 0, ahead: true);
-        }
-#pragma warning disable CA1031 // The application's memory pool failed. Its next read meets the same, and may tell of it.
-        catch (Exception)
-#pragma warning restore CA1031
-        {
-            if (_state.HasHungUp)
-            {
-                _connection.OnInputRefused();
-            }
+            // The next read meets the same. Who does not read is to know of the end at least.
+            _connection.Apply(LifetimeEvent.InputRefused);
         }
     }
 
-    private void RenewBudget()
-    {
-        _receivesLeft = ReceivesPerTurn;
-        _bytesLeft = BytesPerTurn;
-    }
+    private void FireToken() => ResumeIf(_state.FireToken());
 
-    private bool IsAtEnd => ReferenceEquals(Volatile.Read(ref _end), EndOfStream);
-
-    private bool HasFailed(out ExceptionDispatchInfo? error)
+    private void ResumeIf(bool endedWait)
     {
-        error = Volatile.Read(ref _end) as ExceptionDispatchInfo;
-        return error is not null;
-    }
-
-    private void End(object end)
-    {
-        if (Interlocked.CompareExchange(ref _end, end, null) is null && _state.End())
+        if (endedWait)
         {
             _connection.Resume(this);
         }
     }
 
-    private void FireToken()
-    {
-        if (_state.FireToken())
-        {
-            _connection.Resume(this);
-        }
-    }
-
-    private void BeginRead()
+    private void BeginRead(int minimum)
     {
         if (_reading == Reading.Yes)
         {
             ThrowHelper.AlreadyReading();
         }
-    }
 
-    private void Enter() => Check(_state.TryEnter());
+        _minimum = minimum;
+    }
 
     private static void Check(EnterRead entered)
     {
@@ -632,13 +525,4 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             ThrowHelper.ReadingCompleted();
         }
     }
-
-    [System.Diagnostics.CodeAnalysis.DoesNotReturn]
-    private static Exception Rethrow(ExceptionDispatchInfo error)
-    {
-        error.Throw();
-        return error.SourceException;
-    }
-
-    private sealed record ReadOutFailure(ExceptionDispatchInfo Failure);
 }

@@ -1,10 +1,8 @@
-using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
 using KestrelEpollTransport.Buffers;
 using KestrelEpollTransport.Locking;
-using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
@@ -30,11 +28,8 @@ namespace KestrelEpollTransport.Connections;
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
-internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IResumable, IWatchedFlush
+internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IConnectionEnd, IWatchedFlush
 {
-    /// <summary>A flush that follows another one within this time is gathered.</summary>
-    private static readonly long s_gatherWindow = Stopwatch.Frequency / 20_000;
-
     /// <summary>The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
     private const long BytesPerTurn = 512 * 1024;
 
@@ -52,7 +47,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private bool _isLent;
     private bool _isWatched;
     private bool _asksForRoom;
-    private bool _drainIsPosted;
     private bool _allSentIsTold;
     private bool _isCanceled;
     private bool _tokenFired;
@@ -61,9 +55,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private PendingOperation<FlushResult> _operation;
     private CancellationTokenRegistration _registration;
     private CancellationToken _token;
-    private Drain? _drain;
-    private long _lastFlush;
-    private volatile bool _isGathering;
+    private PostedDrain? _drain;
 
     public ConnectionWriter(EpollConnection connection) => _connection = connection;
 
@@ -87,7 +79,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private bool MustWait => !_isClosed && _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
 
-    private bool IsWaitOver => _isClosed || _isCanceled || _tokenFired || _queue.Unsent < _connection.Shared.ResumeFlushBelow;
+    private bool HasRoom => _queue.Unsent < _connection.Shared.ResumeFlushBelow;
 
     private FlushResult Result(bool isCanceled) => new(isCanceled, isCompleted: _isClosed);
 
@@ -99,9 +91,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             ThrowHelper.WritingCompleted();
         }
 
-        // Lent, the tail is the caller's alone; and an empty queue stays empty until the caller appends to it.
-        Memory<byte> room = default;
-        if (_isLent ? _queue.TryGetRoom(sizeHint, out room) : !_queue.IsEmpty && TryLend(sizeHint, out room))
+        // Lent, the tail is the caller's alone.
+        if (_isLent ? _queue.TryGetRoom(sizeHint, out Memory<byte> room) : TryLend(sizeHint, out room))
         {
             return room;
         }
@@ -139,7 +130,10 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             return ValueTask.FromCanceled<FlushResult>(cancellationToken);
         }
 
-        bool gathers = ShouldGather(out bool postsDrain);
+        // The connection's dispatch sends at its end, and the reader before it waits. One response is often several
+        // flushes (Kestrel ends a chunked one with a flush of its own), and pipelined ones follow each other.
+        bool isElsewhere = !_connection.Dispatch.IsMine;
+        bool gathers = !isElsewhere || (_drain ??= new PostedDrain(this)).FollowsClosely();
         AfterSend after = default;
         FlushResult? result;
         bool isPending;
@@ -153,14 +147,14 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
             _queue.Commit();
             _isLent = false;
-            if (gathers && !_isClosed && _queue.Unsent < _connection.Shared.GatherBelow)
+            if (!gathers || _isClosed || _queue.Unsent >= _connection.Shared.GatherBelow)
             {
-                postsDrain &= Mark(ref after);
+                Send(ref after);
             }
-            else
+            else if (!_isBlocked)
             {
-                postsDrain = false;
-                SendUnlessBlocked(ref after);
+                Mark(ref after);
+                after.PostsDrain = isElsewhere;
             }
 
             isPending = _wait != FlushWait.None;
@@ -169,28 +163,12 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
 
         Finish(after);
-        if (postsDrain)
-        {
-            // After the mark, which it is to find.
-            (_drain ??= new Drain(this)).PostToPool();
-        }
-
         return isPending ? new ValueTask<FlushResult>(this, _operation.Version)
             : result is { } known ? new ValueTask<FlushResult>(known)
             : Wait(cancellationToken);
     }
 
-    public override void CancelPendingFlush()
-    {
-        AfterSend after = default;
-        using (_lock.Hold())
-        {
-            _isCanceled = true;
-            EndWait(ref after);
-        }
-
-        Finish(after);
-    }
+    public override void CancelPendingFlush() => Update(isCanceled: true);
 
     public override void Complete(Exception? exception = null)
     {
@@ -207,7 +185,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             _isLent = false;
             if (exception is null)
             {
-                SendUnlessBlocked(ref after);
+                Send(ref after);
             }
         }
 
@@ -223,7 +201,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         if (_isMarked)
         {
-            SendQueued();
+            Update();
         }
     }
 
@@ -232,18 +210,12 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         if (_isBlocked)
         {
-            AfterSend after = default;
-            using (_lock.Hold())
-            {
-                if (_isBlocked)
-                {
-                    Send(ref after);
-                }
-            }
-
-            Finish(after);
+            Update(hasRoom: true);
         }
     }
+
+    /// <summary>Nothing more will be sent: what is queued is discarded, and a flush that waits ends. Any thread.</summary>
+    public void Close() => Update(isClosed: true);
 
     public bool IsDue()
     {
@@ -255,19 +227,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     }
 
     public void SendDue() => SendMarked();
-
-    /// <summary>Nothing more will be sent: what is queued is discarded, and a flush that waits ends. Any thread.</summary>
-    public void Close()
-    {
-        AfterSend after = default;
-        using (_lock.Hold())
-        {
-            _isClosed = true;
-            Send(ref after);
-        }
-
-        Finish(after);
-    }
 
     /// <summary>Waits until a send that may have been given the socket's error has noted it.</summary>
     public void WaitForSend()
@@ -286,37 +245,21 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
-    ref DispatchProfile IResumable.Profile => ref _connection.Profile;
-
-    public void OnLoop() => _connection.ResumeFromLoop(this);
-
-    public void OnHandedOff(bool isBlocked) => _connection.OnHandedOff(isBlocked);
-
-    public bool TryLogHandOff(int loop, TimeSpan blocked) => _connection.TryLogHandOff(loop, blocked);
+    EpollConnection IConnectionEnd.Connection => _connection;
 
     /// <summary>The resume: completes the flush that waits, which runs the application.</summary>
-    public void Execute()
+    void IConnectionEnd.Resume(long began)
     {
-        try
+        Continuation continuation = _operation.TakeLate();
+        if (continuation.IsNone)
         {
-            long began = _connection.Profile.Begin();
-            Continuation continuation = _operation.TakeLate();
-            if (continuation.IsNone)
-            {
-                continuation = CompletePendingFlush();
-            }
-
-            if (!continuation.IsNone)
-            {
-                continuation.Run();
-                _connection.Profile.End(began, 1);
-            }
+            continuation = CompletePendingFlush();
         }
-#pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
-        catch (Exception exception)
-#pragma warning restore CA1031
+
+        if (!continuation.IsNone)
         {
-            _connection.OnFault(exception);
+            continuation.Run();
+            _connection.Dispatch.Profile.End(began, 1);
         }
     }
 
@@ -337,25 +280,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         using (_lock.Hold())
         {
             _isLent = !_isCompleted && !_queue.IsEmpty;
-            room = default;
-            return _isLent && _queue.TryGetRoom(sizeHint, out room);
+            return _queue.TryGetRoom(sizeHint, out room) && _isLent;
         }
-    }
-
-    private bool ShouldGather(out bool postsDrain)
-    {
-        // The connection's dispatch sends at its end, and the reader before it waits. One response is often several
-        // flushes (Kestrel ends a chunked one with a flush of its own), and pipelined ones follow each other.
-        postsDrain = !_connection.InOwnDispatch;
-        if (!postsDrain || _isGathering)
-        {
-            return true;
-        }
-
-        long now = Stopwatch.GetTimestamp();
-        bool closeBehind = now - _lastFlush < s_gatherWindow;
-        _lastFlush = now;
-        return closeBehind;
     }
 
     private ValueTask<FlushResult> Wait(CancellationToken cancellationToken)
@@ -366,18 +292,14 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         if (cancellationToken.CanBeCanceled)
         {
             _token = cancellationToken;
-            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionWriter)state!).FireToken(), this);
+            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionWriter)state!).Update(tokenFired: true), this);
         }
 
-        AfterSend after = default;
-        using (_lock.Hold())
-        {
-            _wait = FlushWait.Waiting;
-            EndWait(ref after);
-        }
+        _wait = FlushWait.Waiting;
+        Update();
 
-        Finish(after);
-        _connection.OnFlushWaits();
+        // The peer may wait for the same before it reads: what it has sent is received ahead.
+        _connection.Reader.ReceiveAhead();
         return pending;
     }
 
@@ -390,7 +312,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         _token = default;
         using (_lock.Hold())
         {
-            bool fired = _tokenFired && !_isCanceled && MustWait;
+            bool fired = _tokenFired && !_isCanceled && !_isClosed && !HasRoom;
             FlushResult result = Result(_isCanceled);
             _tokenFired = false;
             _isCanceled = false;
@@ -399,59 +321,38 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
-    private void FireToken()
+    // Something happened that may end a wait, or let something be sent.
+    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false)
     {
         AfterSend after = default;
         using (_lock.Hold())
         {
-            _tokenFired = true;
-            EndWait(ref after);
+            _isCanceled |= isCanceled;
+            _tokenFired |= tokenFired;
+            _isClosed |= isClosed;
+            Send(ref after, hasRoom);
         }
 
         Finish(after);
     }
 
-    private void SendQueued()
+    // The rest is under the lock, but for Finish.
+    private void Mark(ref AfterSend after)
     {
-        AfterSend after = default;
-        using (_lock.Hold())
-        {
-            _drainIsPosted = false;
-            SendUnlessBlocked(ref after);
-        }
-
-        Finish(after);
-    }
-
-    // The rest is under the lock, but for Finish. True: marked, for whoever sends next.
-    private bool Mark(ref AfterSend after)
-    {
-        if (_isBlocked)
-        {
-            // The loop sends it along.
-            return false;
-        }
-
         _isMarked = true;
         after.Watches = !_isWatched;
         _isWatched = true;
-        return true;
-    }
-
-    private void SendUnlessBlocked(ref AfterSend after)
-    {
-        if (!_isBlocked || _isClosed)
-        {
-            Send(ref after);
-        }
     }
 
     // Until all is sent, the kernel is full, the turn is over or the connection closed.
-    private void Send(ref AfterSend after)
+    private void Send(ref AfterSend after, bool hasRoom = false)
     {
         long left = BytesPerTurn;
-        while (_queue.Unsent > 0 && !_isClosed && left > 0 && TrySendOnce(ref left, ref after))
+        bool tries = hasRoom || !_isBlocked;
+        _isMarked &= !tries;
+        while (tries && _queue.Unsent > 0 && !_isClosed && left > 0)
         {
+            tries = TrySendOnce(ref left, ref after);
         }
 
         if (_isClosed)
@@ -462,14 +363,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         {
             // The kernel may have room, and then nobody is told of any.
             _isBlocked = false;
-            after.PostsDrain = !_drainIsPosted;
-            _drainIsPosted = true;
+            Mark(ref after);
+            after.PostsDrain = true;
         }
 
         bool allSent = _queue.Unsent == 0;
         if (allSent)
         {
-            _isMarked = false;
             _isBlocked = false;
             AskForRoom(false);
             after.TellsAllSent = _isCompleted && !_allSentIsTold;
@@ -544,7 +444,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private void EndWait(ref AfterSend after)
     {
-        if (_wait == FlushWait.Waiting && IsWaitOver)
+        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
         {
             _wait = FlushWait.Ending;
             after.ResumesFlush = true;
@@ -562,10 +462,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
         if (after.PostsDrain)
         {
-            _connection.Loop.Post(_drain ??= new Drain(this));
+            // After the mark, which it is to find.
+            (_drain ?? Interlocked.CompareExchange(ref _drain, new PostedDrain(this), null) ?? _drain).Post();
         }
 
-        if (after.Error.Exists)
+        if (after.Error.Exception is not null)
         {
             _connection.OnSendFailed(after.Error);
         }
@@ -597,36 +498,5 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         public bool PostsDrain;
         public bool TellsAllSent;
         public bool ResumesFlush;
-    }
-
-    /// <summary>
-    /// Sends what is queued: on the pool, behind the work that waits there; or on the loop, when a turn was over.
-    /// </summary>
-    /// <remarks>
-    /// The pool's work is often what produces the next flushes (the other streams of an HTTP/2 connection), so that most of a burst
-    /// leaves in one send. Should blocked handlers have starved the pool, the watch sends.
-    /// <para>Posted to the pool once until it runs. It clears the count (a fence) and then looks for a mark; a flush marks (a fence) and
-    /// then counts: either the drain finds the mark, or the flush posts again.</para>
-    /// </remarks>
-    private sealed class Drain(ConnectionWriter writer) : ILoopWork
-    {
-        private int _flushes;
-
-        public void PostToPool()
-        {
-            if (Interlocked.Increment(ref _flushes) == 1)
-            {
-                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-            }
-        }
-
-        public void OnLoop() => writer.SendQueued();
-
-        public void Execute()
-        {
-            // A burst is likely to be followed by another: its first flush need not go alone.
-            writer._isGathering = Interlocked.Exchange(ref _flushes, 0) > 1;
-            writer.SendQueued();
-        }
     }
 }

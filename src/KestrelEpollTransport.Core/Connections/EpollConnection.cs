@@ -26,9 +26,6 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDuplexPipe, IThreadPoolWorkItem
 {
-    /// <summary>How long the application may leave input in the kernel, in milliseconds, before it is received ahead.</summary>
-    public const int UnreadLimitMs = 5;
-
     private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
 
     // Immutable.
@@ -93,14 +90,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
     public bool ShortCountsProve => IsTcp;
 
-    /// <summary>Whether the descriptor is, or soon will be, closed.</summary>
-    public bool IsClosing => _guard.IsClosing;
-
-    /// <summary>Where this connection's dispatches run. A hint, and so for any thread.</summary>
-    public ref DispatchProfile Profile => ref _dispatch.Profile;
-
-    /// <summary>Whether the calling thread runs this connection's dispatch.</summary>
-    public bool InOwnDispatch => _dispatch.IsMine;
+    /// <summary>The dispatch of this connection.</summary>
+    public ref OwnDispatch Dispatch => ref _dispatch;
 
     /// <summary>
     /// Puts a connected, non-blocking descriptor onto a loop, and owns it from here on. Null: it could not be
@@ -125,7 +116,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         errno = registered.Errno;
         if (registered.IsError)
         {
-            connection.GiveUp();
+            connection.Apply(LifetimeEvent.GivenUp);
         }
 
         connection.LeaveDescriptor();
@@ -158,7 +149,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     public void Abandon()
     {
         End(new ConnectionAbortedException("The transport was disposed."), LifetimeEvent.EndedByReset);
-        GiveUp();
+        Apply(LifetimeEvent.GivenUp);
     }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
@@ -176,34 +167,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     }
 
     /// <summary>Runs the callbacks of <see cref="ConnectionClosed"/>, which is the only thing of a connection that the pool is given.</summary>
-    void IThreadPoolWorkItem.Execute()
-    {
-        try
-        {
-            _lifetime.RunCallbacks();
-        }
-#pragma warning disable CA1031 // A callback of the application threw: its error to know of, and not the end of the process.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            ConnectionLog.ClosedCallbackFailed(Shared.Logger, exception);
-        }
-    }
-
-    // Makes the peer read a reset, and drops what is queued in the kernel.
-    private void ResetDescriptor()
-    {
-        if (TryEnterDescriptor(out int descriptor))
-        {
-            if (!IsTcp || SystemCalls.Reset(descriptor).IsError)
-            {
-                // No RST on this socket, or not in this state: the close is to be abortive.
-                _ = SystemCalls.SetAbortiveClose(descriptor);
-            }
-
-            LeaveDescriptor();
-        }
-    }
+    void IThreadPoolWorkItem.Execute() => _lifetime.RunCallbacks(Shared.Logger);
 
     /// <summary>Before a system call on the descriptor; after it, <see cref="LeaveDescriptor"/>. False: closed.</summary>
     public bool TryEnterDescriptor(out int descriptor)
@@ -221,7 +185,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     }
 
     /// <summary>
-    /// The sender: tell, or no longer tell, when there is room. Unix sockets become writable again with every response
+    /// The writer: tell, or no longer tell, when there is room. Unix sockets become writable again with every response
     /// that the peer reads: there, room is asked for only while it is missing.
     /// </summary>
     public void AskForWritable(bool ask)
@@ -233,18 +197,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    /// <inheritdoc cref="OwnDispatch.Begin"/>
-    public void BeginDispatch(long began) => _dispatch.Begin(began);
-
-    /// <inheritdoc cref="OwnDispatch.End"/>
-    public void EndDispatch() => _dispatch.End(this);
-
-    /// <inheritdoc cref="OwnDispatch.OnReaderWaits"/>
-    public void OnReaderWaits() => _dispatch.OnReaderWaits(this);
-
     /// <summary>
-    /// The reader left something in the kernel, of which nobody will be told again. It is received ahead: on the next pass of the loop if
-    /// somebody depends on it, and else when the application has left it for too long.
+    /// Something is left in the kernel of which nobody will be told again. It is received ahead: on the next pass of the loop if somebody
+    /// depends on it, and else when the application has left it for too long.
     /// </summary>
     /// <param name="isUrgent">The peer has ended, which is told after what it sent; or a receiving ahead has to go on.</param>
     public void OnUnreadLeft(bool isUrgent)
@@ -253,24 +208,19 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         unread.Queue(isUrgent);
     }
 
-    /// <summary>A flush waits for room: the peer may wait for the same before it reads, and what it has sent is received ahead.</summary>
-    public void OnFlushWaits() => Reader.ReceiveAhead();
+    /// <summary>An event after which nothing is to be said or logged.</summary>
+    public void Apply(LifetimeEvent happened)
+    {
+        _lifetime.Apply(happened, out LifetimeState added);
+        Finish(added);
+    }
 
     /// <summary>A receive returned 0. The owner of the reading side.</summary>
     public void OnEndReceived()
     {
         Writer.WaitForSend();
-        LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState after);
-        LifetimeState added = after & ~before;
-        if ((after & LifetimeState.Fin) != 0)
-        {
-            Reader.EndCleanly();
-        }
-        else if (_lifetime.Failure is { } failure)
-        {
-            Reader.EndReadOut(failure);
-        }
-
+        LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState added);
+        Reader.End(((before | added) & LifetimeState.Failed) != 0 ? new ReaderEnd(_lifetime.Failure) : ReaderEnd.EndOfStream);
         if ((added & LifetimeState.Fin) != 0 && (before & LifetimeState.Ended) == 0)
         {
             ConnectionLog.ReadFin(Shared.Logger, this);
@@ -282,12 +232,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>A receive failed. The owner of the reading side.</summary>
     public void OnReceiveFailed(int errno)
     {
-        ErrorNote note = NoteError(errno, LifetimeEvent.ReceiveFailed);
-        if ((note.Added & LifetimeState.ReadOut) != 0)
-        {
-            Reader.EndReadOut(_lifetime.Failure!);
-        }
-
+        ErrorNote note = _lifetime.NoteError(ToException(errno), LifetimeEvent.ReceiveFailed);
+        Reader.End(new ReaderEnd(_lifetime.Failure));
         OnError(note);
     }
 
@@ -301,33 +247,33 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         int errno = SystemCalls.TakeSocketError(descriptor);
         LeaveDescriptor();
-        return errno == 0 ? default : NoteError(errno, LifetimeEvent.ErrorTaken);
+        return errno == 0 ? default : _lifetime.NoteError(ToException(errno), LifetimeEvent.ErrorTaken);
     }
 
     /// <summary>The same for the error of a send.</summary>
     public ErrorNote NoteSendError(int errno)
     {
         // EPIPE says that there is no way to the peer any more, and not how it ended: the reader will know.
+        Exception exception = ToException(errno);
         ErrorNote note = errno == Errno.EPIPE
-            ? new ErrorNote(ToException(errno), _lifetime.State, LifetimeState.Open)
-            : NoteError(errno, LifetimeEvent.ErrorTaken);
-        if (!_lifetime.TryTakeEnd(note.Exception!))
+            ? new ErrorNote(exception, _lifetime.State, LifetimeState.Open)
+            : _lifetime.NoteError(exception, LifetimeEvent.ErrorTaken);
+        if (!_lifetime.TryTakeEnd(exception))
         {
             return note;
         }
 
-        LifetimeState before = _lifetime.Apply(LifetimeEvent.SendFailed, out LifetimeState after);
-        return note with { Added = note.Added | (after & ~before) };
+        _lifetime.Apply(LifetimeEvent.SendFailed, out LifetimeState added);
+        return note with { Added = note.Added | added };
     }
 
     /// <summary>A send failed, and was noted.</summary>
     public void OnSendFailed(in ErrorNote note)
     {
-        LifetimeState known = LifetimeState.Ended | LifetimeState.Failed;
         bool ends = (note.Added & LifetimeState.Ended) != 0;
-        if (ends && (note.Before & known) == 0 && (note.Added & LifetimeState.Failed) == 0)
+        if (ends && ((note.Before | note.Added) & LifetimeState.Failed) == 0)
         {
-            LogError(note.Exception!);
+            ConnectionLog.Failed(Shared.Logger, this, note.Exception!);
         }
 
         OnError(note);
@@ -352,35 +298,16 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>The writer was completed and everything is sent.</summary>
     public void OnAllSent() => End(new ConnectionAbortedException(GracefulReason), LifetimeEvent.EndedByFin);
 
-    /// <summary>The reader was completed.</summary>
-    public void OnInputCompleted() => Apply(LifetimeEvent.InputCompleted);
-
-    /// <summary>Something came that nobody will ever read.</summary>
-    public void OnInputRefused() => Apply(LifetimeEvent.InputRefused);
-
     /// <summary>The socket that the application was shown is disposed: as on the stock transport, that resets the connection.</summary>
-    public void OnSocketDisposed() =>
-        End(ToException(Errno.EBADF), LifetimeEvent.EndedByReset);
-
-    /// <summary>Lingering is over, or nothing could be lost without it.</summary>
-    public void GiveUp() => Apply(LifetimeEvent.GivenUp);
+    public void OnSocketDisposed() => End(ToException(Errno.EBADF), LifetimeEvent.EndedByReset);
 
     /// <summary>
     /// Ends the connection in both directions at once. With a reason: a reset. With null, as Kestrel does it on
     /// every end that is no error: what the kernel has not taken yet is dropped, and the peer reads a FIN.
-    /// What had arrived before an end of the peer's that was seen before can still be read.
+    /// What had arrived before an end of the peer's that was told before can still be read.
     /// </summary>
-    public override void Abort(ConnectionAbortedException? abortReason)
-    {
-        if (abortReason is null)
-        {
-            OnAllSent();
-        }
-        else
-        {
-            End(abortReason, LifetimeEvent.EndedByReset);
-        }
-    }
+    public override void Abort(ConnectionAbortedException? abortReason) =>
+        End(abortReason ?? new ConnectionAbortedException(GracefulReason), abortReason is null ? LifetimeEvent.EndedByFin : LifetimeEvent.EndedByReset);
 
     /// <summary>
     /// Completes both ends, waits without limit until everything is sent or the connection ends otherwise, and then for
@@ -397,8 +324,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     private void OnReadable(bool peerEnded, bool isUrgent)
     {
-        bool resume = Reader.SetReady((peerEnded ? ReadState.HangUp : 0) | (isUrgent ? ReadState.Urgent : 0));
-        if (resume)
+        if (Reader.SetReady((peerEnded ? ReadState.HangUp : 0) | (isUrgent ? ReadState.Urgent : 0)))
         {
             // It receives to the end and then says so, in the order of a pipe's ends.
             ResumeFromLoop(Reader);
@@ -409,7 +335,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
         else if (Reader.IsCompleted)
         {
-            OnInputRefused();
+            Apply(LifetimeEvent.InputRefused);
         }
         else if (peerEnded || Reader.IsBehind || Writer.IsWaiting)
         {
@@ -425,15 +351,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         ErrorNote note = Writer.TakeSocketError();
         OnError(note);
-        return note.Exists;
-    }
-
-    private ErrorNote NoteError(int errno, LifetimeEvent happened)
-    {
-        Exception exception = ToException(errno);
-        _lifetime.NoteFailure(exception);
-        LifetimeState before = _lifetime.Apply(happened, out LifetimeState after);
-        return new ErrorNote(exception, before, after & ~before);
+        return note.Exception is not null;
     }
 
     private void OnError(in ErrorNote note)
@@ -445,7 +363,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             if ((note.Before & LifetimeState.Ended) == 0)
             {
                 // What comes after our own end is no news.
-                LogError(note.Exception!);
+                ConnectionLog.Failed(Shared.Logger, this, note.Exception!);
             }
         }
 
@@ -460,29 +378,36 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        LifetimeState before = _lifetime.Apply(how, out LifetimeState after);
-        if (how == LifetimeEvent.EndedByReset)
+        LifetimeState before = _lifetime.Apply(how, out LifetimeState added);
+        bool resets = how == LifetimeEvent.EndedByReset;
+        bool keepsInput = !resets && ConnectionLifetime.KeepsInput(before);
+        if (!keepsInput)
         {
-            Reader.Fail(_lifetime.Failure ?? ExceptionDispatchInfo.Capture(reason));
-            ResetDescriptor();
+            Reader.End(new ReaderEnd((resets ? _lifetime.Failure : null) ?? ExceptionDispatchInfo.Capture(reason), AtOnce: true));
+        }
+
+        if (resets)
+        {
+            SayReset();
             Writer.Close();
-            Finish(after & ~before, tells: false);
+        }
+        else
+        {
+            Writer.Close();
+            SayFin(mayLinger: !keepsInput);
+        }
+
+        Finish(added & ~LifetimeState.Told);
+        if (resets)
+        {
             ConnectionLog.WriteRst(Shared.Logger, this, reason.Message);
         }
         else
         {
-            if (!ConnectionLifetime.KeepsInput(before))
-            {
-                Reader.Fail(ExceptionDispatchInfo.Capture(reason));
-            }
-
-            Writer.Close();
-            SayFin(mayLinger: !ConnectionLifetime.KeepsInput(before));
-            Finish(after & ~before, tells: false);
             ConnectionLog.WriteFin(Shared.Logger, this, reason.Message);
         }
 
-        Finish(after & ~before & LifetimeState.Told);
+        Finish(added & LifetimeState.Told);
         OnEnded();
     }
 
@@ -490,6 +415,21 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         _socket.Dispose();
         _lifetime.SetEnded();
+    }
+
+    // The peer reads a reset, and what is queued in the kernel is dropped.
+    private void SayReset()
+    {
+        if (TryEnterDescriptor(out int descriptor))
+        {
+            if (!IsTcp || SystemCalls.Reset(descriptor).IsError)
+            {
+                // No RST on this socket, or not in this state: the close is to be abortive.
+                _ = SystemCalls.SetAbortiveClose(descriptor);
+            }
+
+            LeaveDescriptor();
+        }
     }
 
     private void SayFin(bool mayLinger)
@@ -510,7 +450,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
         else if (mayLinger)
         {
-            GiveUp();
+            Apply(LifetimeEvent.GivenUp);
         }
     }
 
@@ -522,28 +462,21 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         Shared.Lingerers.Add(lingering);
         Interlocked.Exchange(ref _lingering, lingering);
         _loop.Post(lingering);
-        Apply(LifetimeEvent.Lingers);
-        if (IsClosing)
+        if (_guard.IsClosing)
         {
             // Abandoned meanwhile, by someone who may not have seen the lingering.
             Shared.Lingerers.Remove(lingering);
         }
     }
 
-    private void Apply(LifetimeEvent happened)
-    {
-        LifetimeState before = _lifetime.Apply(happened, out LifetimeState after);
-        Finish(after & ~before);
-    }
-
-    private void Finish(LifetimeState added, bool tells = true)
+    private void Finish(LifetimeState added)
     {
         if ((added & LifetimeState.Closed) != 0 && _guard.Close())
         {
             Release();
         }
 
-        if (tells && (added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
+        if ((added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
         {
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
@@ -554,18 +487,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         SocketException error = Errno.ToException(errno);
         return IoResult.Failure(errno).IsReset ? new ConnectionResetException(error.Message, error) : error;
-    }
-
-    private void LogError(Exception exception)
-    {
-        if (exception is ConnectionResetException)
-        {
-            ConnectionLog.Reset(Shared.Logger, this);
-        }
-        else
-        {
-            ConnectionLog.Error(Shared.Logger, this, exception);
-        }
     }
 
     // By the one party that the guard chose.

@@ -59,7 +59,7 @@ internal sealed class Lingering : ILoopWork
     public void OnReady() => Discard();
 
     /// <summary>Enough. Any thread.</summary>
-    public void Close() => _connection.GiveUp();
+    public void Close() => _connection.Apply(LifetimeEvent.GivenUp);
 
     private unsafe void Discard()
     {

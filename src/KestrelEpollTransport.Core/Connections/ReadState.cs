@@ -28,22 +28,6 @@ internal enum LeaveRead
     Free,
 }
 
-/// <summary>What whoever completed the reader has to do.</summary>
-[Flags]
-internal enum CompleteRead
-{
-    Nothing = 0,
-
-    /// <summary>It was not completed before.</summary>
-    First = 1,
-
-    /// <summary>A wait was ended: resume the reader, which owns the buffer and frees it.</summary>
-    Resume = 2,
-
-    /// <summary>Nobody owns the buffer, or will: free it.</summary>
-    Free = 4,
-}
-
 /// <summary>
 /// The reading side's word: who owns it, whether the application waits, and what may end that wait.
 /// </summary>
@@ -114,33 +98,21 @@ internal struct ReadState
     {
         SpinWait spin = default;
         int state = Volatile.Read(ref _state);
-        while (true)
+        do
         {
-            if ((state & Completed) != 0)
-            {
-                return EnterRead.Completed;
-            }
-
-            if ((state & IsAhead) != 0)
+            while ((state & (IsAhead | Completed)) == IsAhead)
             {
                 spin.SpinOnce();
                 state = Volatile.Read(ref _state);
-                continue;
             }
 
-            if ((state & (Owned | Waiting)) != 0)
+            if ((state & (Owned | Waiting | Completed)) != 0)
             {
-                return EnterRead.InUse;
+                return (state & Completed) != 0 ? EnterRead.Completed : EnterRead.InUse;
             }
-
-            int seen = Interlocked.CompareExchange(ref _state, state | Owned, state);
-            if (seen == state)
-            {
-                return EnterRead.Entered;
-            }
-
-            state = seen;
         }
+        while (!TryMove(ref state, state | Owned));
+        return EnterRead.Entered;
     }
 
     /// <summary>
@@ -150,16 +122,13 @@ internal struct ReadState
     public bool TryBeginAhead()
     {
         int state = Volatile.Read(ref _state);
-        while ((state & (Waiting | Ended | Completed)) == 0 && (state & Ready) != 0)
+        while ((state & (Ready | Waiting | Ended | Completed)) == Ready)
         {
             bool owned = (state & Owned) != 0;
-            int seen = Interlocked.CompareExchange(ref _state, owned ? state | AskedAhead : state | Owned | IsAhead, state);
-            if (seen == state)
+            if (TryMove(ref state, owned ? state | AskedAhead : state | Owned | IsAhead))
             {
                 return !owned;
             }
-
-            state = seen;
         }
 
         return false;
@@ -169,18 +138,13 @@ internal struct ReadState
     public LeaveRead Leave()
     {
         int state = Volatile.Read(ref _state);
-        while (true)
+        bool ahead;
+        do
         {
-            bool ahead = (state & (AskedAhead | Ready | Ended | Completed)) == (AskedAhead | Ready);
-            int next = ahead ? state & ~AskedAhead : state & ~(Owned | IsAhead | AskedAhead);
-            int seen = Interlocked.CompareExchange(ref _state, next, state);
-            if (seen == state)
-            {
-                return ahead ? LeaveRead.ReceiveAhead : (state & Completed) != 0 ? LeaveRead.Free : LeaveRead.Done;
-            }
-
-            state = seen;
+            ahead = (state & (AskedAhead | Ready | Ended | Completed)) == (AskedAhead | Ready);
         }
+        while (!TryMove(ref state, state & ~(ahead ? AskedAhead : Owned | IsAhead | AskedAhead)));
+        return ahead ? LeaveRead.ReceiveAhead : (state & Completed) != 0 ? LeaveRead.Free : LeaveRead.Done;
     }
 
     /// <summary>The owner leaves, and the application waits. False: still the owner, as something happened meanwhile.</summary>
@@ -189,13 +153,10 @@ internal struct ReadState
         int state = Volatile.Read(ref _state);
         while ((state & NoWait) == 0)
         {
-            int seen = Interlocked.CompareExchange(ref _state, (state | Waiting) & ~(Owned | AskedAhead), state);
-            if (seen == state)
+            if (TryMove(ref state, (state | Waiting) & ~(Owned | AskedAhead)))
             {
                 return true;
             }
-
-            state = seen;
         }
 
         return false;
@@ -217,25 +178,16 @@ internal struct ReadState
     /// <summary>The reader's end is decided. True: the caller resumes the reader.</summary>
     public bool End() => Set(Ended);
 
-    /// <summary>The application reads no more; idempotent.</summary>
-    public CompleteRead Complete()
+    /// <summary>The application reads no more. True: for the first time.</summary>
+    /// <param name="resumes">The caller ended a wait and resumes the reader, which then frees the buffer.</param>
+    /// <param name="frees">Nobody owns the buffer, or will: the caller frees it.</param>
+    public bool Complete(out bool resumes, out bool frees)
     {
-        int state = Volatile.Read(ref _state);
-        while (true)
-        {
-            bool waiting = (state & Waiting) != 0;
-            int next = waiting ? (state | Completed | Owned) & ~Waiting : state | Completed;
-            int seen = Interlocked.CompareExchange(ref _state, next, state);
-            if (seen == state)
-            {
-                CompleteRead outcome = (state & Completed) == 0 ? CompleteRead.First : CompleteRead.Nothing;
-                return waiting ? outcome | CompleteRead.Resume
-                    : outcome == CompleteRead.First && (state & Owned) == 0 ? outcome | CompleteRead.Free
-                    : outcome;
-            }
-
-            state = seen;
-        }
+        int before = Change(Completed);
+        bool isFirst = (before & Completed) == 0;
+        resumes = (before & Waiting) != 0;
+        frees = isFirst && (before & (Waiting | Owned)) == 0;
+        return isFirst;
     }
 
     /// <summary>The owner takes a cancellation; false if there is none.</summary>
@@ -246,24 +198,29 @@ internal struct ReadState
 
     private readonly bool Has(int bit) => (Volatile.Read(in _state) & bit) != 0;
 
-    private bool Set(int bits)
+    private bool Set(int bits) => (Change(bits) & Waiting) != 0;
+
+    // Adds bits and ends a wait; returns the word before. Written even if all bits are set: the fence puts what the caller did before the
+    // owner's next look.
+    private int Change(int bits)
     {
         int state = Volatile.Read(ref _state);
-        while (true)
+        while (!TryMove(ref state, (state & Waiting) != 0 ? (state | bits | Owned) & ~Waiting : state | bits))
         {
-            // Written even if all bits are set: the fence puts what the caller did before the owner's next look.
-            bool waiting = (state & Waiting) != 0;
-            int next = waiting ? (state | bits | Owned) & ~Waiting : state | bits;
-            int seen = Interlocked.CompareExchange(ref _state, next, state);
-            if (seen == state)
-            {
-                return waiting;
-            }
-
-            state = seen;
         }
+
+        return state;
     }
 
-    private bool Take(int bit) =>
-        Has(bit) && (Interlocked.And(ref _state, ~bit) & bit) != 0;
+    private bool Take(int bit) => Has(bit) && (Interlocked.And(ref _state, ~bit) & bit) != 0;
+
+    // True: the word is the next one, and state the one before. False: state is what the word has become.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryMove(ref int state, int next)
+    {
+        int seen = Interlocked.CompareExchange(ref _state, next, state);
+        bool moved = seen == state;
+        state = seen;
+        return moved;
+    }
 }

@@ -12,6 +12,9 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal sealed class UnreadInput(EpollConnection connection) : ILoopWork
 {
+    /// <summary>How long the application may leave input in the kernel, in milliseconds, before it is received ahead.</summary>
+    public const int LimitMs = 5;
+
     private const int Scheduled = 1;
     private const int Posted = 2;
 
@@ -37,7 +40,7 @@ internal sealed class UnreadInput(EpollConnection connection) : ILoopWork
         }
         else
         {
-            connection.Loop.Schedule(this, EpollConnection.UnreadLimitMs);
+            connection.Loop.Schedule(this, LimitMs);
         }
     }
 

@@ -85,11 +85,24 @@ internal static partial class ConnectionLog
         }
     }
 
-    public static void Reset(ILogger logger, ConnectionContext connection)
+    private static void Reset(ILogger logger, ConnectionContext connection)
     {
         if (logger.IsEnabled(LogLevel.Debug))
         {
             ResetCore(logger, connection.ConnectionId);
+        }
+    }
+
+    /// <summary>The peer's or the network's end of a connection: a reset is an event of its own.</summary>
+    public static void Failed(ILogger logger, ConnectionContext connection, Exception exception)
+    {
+        if (exception is ConnectionResetException)
+        {
+            Reset(logger, connection);
+        }
+        else
+        {
+            Error(logger, connection, exception);
         }
     }
 }

@@ -1,0 +1,35 @@
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>The reader or the writer of a connection, which scheduling resumes.</summary>
+internal interface IConnectionEnd : IResumable
+{
+    EpollConnection Connection { get; }
+
+    ref DispatchProfile IResumable.Profile => ref Connection.Dispatch.Profile;
+
+    /// <summary>Completes what waits, and so runs the application.</summary>
+    /// <param name="began">When the dispatch began, of <see cref="DispatchProfile.Begin"/>.</param>
+    void Resume(long began);
+
+    void Loops.ILoopWork.OnLoop() => Connection.ResumeFromLoop(this);
+
+    void Loops.IDispatched.OnHandedOff(bool isBlocked) => Connection.OnHandedOff(isBlocked);
+
+    bool Loops.IDispatched.TryLogHandOff(int loop, TimeSpan blocked) => Connection.TryLogHandOff(loop, blocked);
+
+    void IThreadPoolWorkItem.Execute()
+    {
+        try
+        {
+            Resume(Connection.Dispatch.Profile.Begin());
+        }
+#pragma warning disable CA1031 // Ours or a continuation's: it ends this connection, not the thread and its other connections.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Connection.OnFault(exception);
+        }
+    }
+}
