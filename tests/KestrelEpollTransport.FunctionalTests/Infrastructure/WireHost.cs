@@ -57,7 +57,15 @@ internal sealed class WireHost : IAsyncDisposable
         builder.Services.Configure<EpollTransportOptions>(o => o.MaxReadBufferSize = bytes);
     }
 
-    public Task<Socket> ConnectAsync(Wire wire) => Net.ConnectAsync(wire == Wire.Tcp ? Host.EndPoint : _unix);
+    public Task<Socket> ConnectAsync(Wire wire) => Net.ConnectAsync(EndPointOf(wire));
+
+    /// <summary>A client whose sends block in the kernel, which they do until its first asynchronous operation.</summary>
+    public Socket Connect(Wire wire)
+    {
+        Socket client = Net.CreateClient(EndPointOf(wire));
+        client.Connect(EndPointOf(wire));
+        return client;
+    }
 
     /// <summary>Completes when Kestrel is done with this many connections more: what a handler has not seen by then, it never sees.</summary>
     public async Task WaitForEndsAsync(int connections)
@@ -69,6 +77,8 @@ internal sealed class WireHost : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => Host.DisposeAsync();
+
+    private EndPoint EndPointOf(Wire wire) => wire == Wire.Tcp ? Host.EndPoint : _unix;
 
     private ConnectionDelegate TellEnd(ConnectionDelegate next) => async connection =>
     {
