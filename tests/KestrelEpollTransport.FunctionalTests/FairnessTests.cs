@@ -5,37 +5,39 @@ using System.Net.Sockets;
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>One connection that has very much to move does not keep the others of its loop waiting.</summary>
+/// <remarks>Over TCP: the buffers of a unix socket are so small that every turn ends soon, budget or not.</remarks>
 [Collection(RunsAlone.Name)]
 public class FairnessTests
 {
     private const int Much = 128 * 1024 * 1024;
 
-    /// <summary>Far fewer than there is time for while so much is moved, far more than between two turns of a loop.</summary>
-    private const int RoundTrips = 20;
+    /// <summary>One for each 2.5 MB, far fewer than there is time for: whoever moves all he can in one turn lets 2 to 35 happen.</summary>
+    private const int RoundTrips = 50;
 
-    [Theory, AllTransports(false), AllTransports(true)]
-    public async Task Flush_OfMuchToAFastReader_OthersAreServedMeanwhile(TransportKind kind, bool unix)
+    [Theory, AllTransports]
+    public async Task Flush_OfMuchToAFastReader_OthersAreServedMeanwhile(TransportKind kind)
     {
-        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1, Net.NewEndPoint(unix));
+        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
         await using ConnectionPair other = await big.CreateAnotherAsync();
-        using var echo = new Echo(other);
+        await using var echo = new Echo(other);
         big.Output.Write(new byte[Much]);
         Task receive = StartThread(() => Transfer(buffer => big.Client.Receive(buffer)));
-        int before = await echo.WaitForMoreAsync();
+        Task<int> flush = FlushWhenAskedAsync(big, echo);
+        await echo.WaitForMoreAsync();
 
-        await big.Output.FlushAsync().OrTimeout();
+        await big.Client.SendAsync("go");
 
-        int meanwhile = echo.Completed - before;
+        int meanwhile = await flush.OrTimeout();
         await receive.OrTimeout();
         Assert.True(meanwhile >= RoundTrips, $"{meanwhile} round trips of the other connection.");
     }
 
-    [Theory, AllTransports(false), AllTransports(true)]
-    public async Task ReadAtLeast_OfMuchFromAFastSender_OthersAreServedMeanwhile(TransportKind kind, bool unix)
+    [Theory, AllTransports]
+    public async Task ReadAtLeast_OfMuchFromAFastSender_OthersAreServedMeanwhile(TransportKind kind)
     {
-        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1, Net.NewEndPoint(unix));
+        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
         await using ConnectionPair other = await big.CreateAnotherAsync();
-        using var echo = new Echo(other);
+        await using var echo = new Echo(other);
         Task<ReadResult> read = big.Input.ReadAtLeastAsync(Much).AsTask();
         int before = await echo.WaitForMoreAsync();
 
@@ -47,6 +49,16 @@ public class FairnessTests
         Assert.Equal(Much, result.Buffer.Length);
         big.Input.AdvanceTo(result.Buffer.End);
         Assert.True(meanwhile >= RoundTrips, $"{meanwhile} round trips of the other connection.");
+    }
+
+    /// <summary>Where the transport resumes its readers, on the loop itself if it does so there.</summary>
+    private static async Task<int> FlushWhenAskedAsync(ConnectionPair pair, Echo other)
+    {
+        ReadResult result = await pair.Input.ReadAsync().ConfigureAwait(false);
+        pair.Input.AdvanceTo(result.Buffer.End);
+        int before = other.Completed;
+        await pair.Output.FlushAsync().ConfigureAwait(false);
+        return other.Completed - before;
     }
 
     private static void Transfer(Func<byte[], int> move)
@@ -64,7 +76,7 @@ public class FairnessTests
         Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     /// <summary>A connection that answers, and a client on a thread of its own that asks again and again.</summary>
-    private sealed class Echo : IDisposable
+    private sealed class Echo : IAsyncDisposable
     {
         private readonly ConnectionPair _pair;
         private readonly Task _server;
@@ -95,10 +107,11 @@ public class FairnessTests
             return _completed;
         }
 
-        public void Dispose()
+        public async ValueTask DisposeAsync()
         {
             _stop = true;
-            Assert.True(Task.WaitAll([_client, _server], Timeouts.Limit));
+            await _client.OrTimeout();
+            await _server.OrTimeout();
         }
 
         private void Ask()

@@ -7,7 +7,8 @@ namespace KestrelEpollTransport.FunctionalTests;
 [Collection(RunsAlone.Name)]
 public class KeptBytesTests
 {
-    private const int Reads = 2_000;
+    private const int Rounds = 5;
+    private const int Reads = 400;
 
     [Theory, AllTransports(false), AllTransports(true)]
     public async Task AdvanceTo_MuchIsKept_CostsAsMuchAsBesideLittle(TransportKind kind, bool unix)
@@ -18,9 +19,10 @@ public class KeptBytesTests
         TimeSpan besideLittle = await ReadOneByOneAsync(pair, kept: 64 * 1024);
         TimeSpan besideMuch = await ReadOneByOneAsync(pair, kept: 64 * 1024 * 1024);
 
-        Assert.True(besideMuch < 20 * besideLittle, $"{besideLittle.TotalMilliseconds:F0} ms beside little, {besideMuch.TotalMilliseconds:F0} ms beside much.");
+        Assert.True(besideMuch < 5 * besideLittle, $"{besideLittle.TotalMilliseconds:F1} ms beside little, {besideMuch.TotalMilliseconds:F1} ms beside much.");
     }
 
+    /// <summary>The best of a few rounds: the rest is the machine's.</summary>
     private static async Task<TimeSpan> ReadOneByOneAsync(ConnectionPair pair, int kept)
     {
         Task send = pair.Client.SendAllAsync(new byte[kept]);
@@ -31,16 +33,22 @@ public class KeptBytesTests
         byte[] one = new byte[1];
         Task<TimeSpan> reading = Task.Run(async () =>
         {
-            var watch = Stopwatch.StartNew();
-            for (int i = 1; i <= Reads; i++)
+            TimeSpan best = TimeSpan.MaxValue;
+            for (int round = 0; round < Rounds; round++)
             {
-                pair.Client.Send(one);
-                ReadResult result = await pair.Input.ReadAsync();
-                Assert.Equal(kept + i, result.Buffer.Length);
-                pair.Input.AdvanceTo(result.Buffer.Start, result.Buffer.End);
+                var watch = Stopwatch.StartNew();
+                for (int i = 1; i <= Reads; i++)
+                {
+                    pair.Client.Send(one);
+                    ReadResult result = await pair.Input.ReadAsync();
+                    Assert.Equal(kept + (round * Reads) + i, result.Buffer.Length);
+                    pair.Input.AdvanceTo(result.Buffer.Start, result.Buffer.End);
+                }
+
+                best = watch.Elapsed < best ? watch.Elapsed : best;
             }
 
-            return watch.Elapsed;
+            return best;
         });
         TimeSpan elapsed = await reading.OrTimeout();
 
