@@ -19,7 +19,9 @@ public class KeptBytesTests
         TimeSpan besideLittle = await ReadOneByOneAsync(pair, kept: 64 * 1024);
         TimeSpan besideMuch = await ReadOneByOneAsync(pair, kept: 64 * 1024 * 1024);
 
-        Assert.True(besideMuch < 5 * besideLittle, $"{besideLittle.TotalMilliseconds:F1} ms beside little, {besideMuch.TotalMilliseconds:F1} ms beside much.");
+        Assert.True(
+            besideMuch < 5 * besideLittle,
+            $"{besideLittle.TotalMilliseconds:F1} ms beside little, {besideMuch.TotalMilliseconds:F1} ms beside much.");
     }
 
     /// <summary>The best of a few rounds: the rest is the machine's.</summary>

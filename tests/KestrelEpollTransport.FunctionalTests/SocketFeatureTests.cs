@@ -21,8 +21,10 @@ public class SocketFeatureTests
 
     /// <remarks>On Sockets all four are one: a socket that is closed while a receive is pending is reset.</remarks>
     [Theory]
-    [AllTransports(ClosedBy.Close, false), AllTransports(ClosedBy.CloseNow, false), AllTransports(ClosedBy.Dispose, false), AllTransports(ClosedBy.Using, false)]
-    [AllTransports(ClosedBy.Close, true), AllTransports(ClosedBy.CloseNow, true), AllTransports(ClosedBy.Dispose, true), AllTransports(ClosedBy.Using, true)]
+    [AllTransports(ClosedBy.Close, false), AllTransports(ClosedBy.CloseNow, false)]
+    [AllTransports(ClosedBy.Dispose, false), AllTransports(ClosedBy.Using, false)]
+    [AllTransports(ClosedBy.Close, true), AllTransports(ClosedBy.CloseNow, true)]
+    [AllTransports(ClosedBy.Dispose, true), AllTransports(ClosedBy.Using, true)]
     public async Task Socket_ClosedDuringARead_ResetsClientAndEndsTheConnection(TransportKind kind, ClosedBy how, bool unix)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, endpoint: Net.NewEndPoint(unix));
