@@ -12,10 +12,12 @@ internal sealed class ConnectionPair : IAsyncDisposable
     public const string GracefulReason = "send loop completed gracefully.";
 
     private readonly Transport _transport;
+    private readonly bool _ownsTransport;
 
-    private ConnectionPair(Transport transport, IConnectionListener listener, ConnectionContext server, Socket client)
+    private ConnectionPair(Transport transport, bool ownsTransport, IConnectionListener listener, ConnectionContext server, Socket client)
     {
         _transport = transport;
+        _ownsTransport = ownsTransport;
         Listener = listener;
         Server = server;
         Client = client;
@@ -54,17 +56,11 @@ internal sealed class ConnectionPair : IAsyncDisposable
     {
         var transport = new Transport(kind, configure);
         IConnectionListener listener = await transport.BindAsync(endpoint ?? Net.AnyLoopbackPort);
-        Socket client = Net.CreateClient(listener.EndPoint);
-        if (slowClient)
-        {
-            client.ReceiveBufferSize = 64 * 1024;
-        }
-
-        await client.ConnectAsync(listener.EndPoint).OrTimeout();
-        ConnectionContext? server = await listener.AcceptAsync().OrTimeout();
-        Assert.NotNull(server);
-        return new ConnectionPair(transport, listener, server, client);
+        return await CreateAsync(transport, ownsTransport: true, listener, slowClient);
     }
+
+    /// <summary>Another connection of the same transport and listener, to be disposed before this one.</summary>
+    public Task<ConnectionPair> CreateAnotherAsync() => CreateAsync(_transport, ownsTransport: false, Listener, slowClient: false);
 
     /// <summary>Disposes the server's end and returns the ids of all it logged, in order.</summary>
     public async Task<int[]> DisposeServerAsync()
@@ -87,6 +83,23 @@ internal sealed class ConnectionPair : IAsyncDisposable
         // The client first: a disposal of the server's end waits until all it has written is sent.
         Client.Dispose();
         await Server.DisposeAsync().OrTimeout();
-        await _transport.DisposeAsync();
+        if (_ownsTransport)
+        {
+            await _transport.DisposeAsync();
+        }
+    }
+
+    private static async Task<ConnectionPair> CreateAsync(Transport transport, bool ownsTransport, IConnectionListener listener, bool slowClient)
+    {
+        Socket client = Net.CreateClient(listener.EndPoint);
+        if (slowClient)
+        {
+            client.ReceiveBufferSize = 64 * 1024;
+        }
+
+        await client.ConnectAsync(listener.EndPoint).OrTimeout();
+        ConnectionContext? server = await listener.AcceptAsync().OrTimeout();
+        Assert.NotNull(server);
+        return new ConnectionPair(transport, ownsTransport, listener, server, client);
     }
 }

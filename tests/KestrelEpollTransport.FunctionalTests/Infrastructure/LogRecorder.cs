@@ -13,6 +13,9 @@ internal sealed class LogRecorder : ILoggerFactory, ILoggerProvider
     private readonly List<LogEntry> _entries = [];
     private readonly List<(Func<LogEntry, bool> Matches, TaskCompletionSource<LogEntry> Found)> _waiters = [];
 
+    /// <summary>Runs on the logging thread before a line is kept: a logger that is slow, for example.</summary>
+    public Action<LogEntry>? OnEntry { get; set; }
+
     public ILogger CreateLogger(string categoryName) => new Logger(this, categoryName);
 
     public void AddProvider(ILoggerProvider provider) => throw new NotSupportedException();
@@ -55,6 +58,7 @@ internal sealed class LogRecorder : ILoggerFactory, ILoggerProvider
 
     private void Add(LogEntry entry)
     {
+        OnEntry?.Invoke(entry);
         lock (_lock)
         {
             _entries.Add(entry);

@@ -16,6 +16,9 @@ internal static class Net
 
     public static UnixDomainSocketEndPoint NewAbstractEndPoint() => new($"\0ket-{Guid.NewGuid():N}");
 
+    /// <summary>Where a test that runs over both kinds of socket listens.</summary>
+    public static EndPoint NewEndPoint(bool unix) => unix ? NewAbstractEndPoint() : AnyLoopbackPort;
+
     public static Socket CreateClient(EndPoint endpoint) => endpoint is UnixDomainSocketEndPoint
         ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
         : new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

@@ -4,9 +4,12 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 
 namespace KestrelEpollTransport.FunctionalTests;
 
-/// <summary>The options that both transports have, with the defaults of both.</summary>
+/// <summary>The options that both transports have, with the defaults of both, and the number of our loops.</summary>
 internal sealed class TransportSettings
 {
+    /// <summary>Sockets has none. With one, all connections share it.</summary>
+    public int LoopCount { get; set; } = 2;
+
     public long? MaxReadBufferSize { get; set; } = 1024 * 1024;
 
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
@@ -29,7 +32,7 @@ internal sealed class TransportSettings
     public void ApplyTo(EpollTransportOptions options, TransportKind kind)
     {
         options.Scheduling = kind.Scheduling();
-        options.LoopCount = 2;
+        options.LoopCount = LoopCount;
         options.MaxReadBufferSize = MaxReadBufferSize;
         options.MaxWriteBufferSize = MaxWriteBufferSize;
         options.Backlog = Backlog;

@@ -1,0 +1,145 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>One connection that has very much to move does not keep the others of its loop waiting.</summary>
+/// <remarks>Over TCP: the buffers of a unix socket are so small that every turn ends soon, budget or not.</remarks>
+[Collection(RunsAlone.Name)]
+public class FairnessTests
+{
+    private const int Much = 128 * 1024 * 1024;
+
+    /// <summary>One for each 2.5 MB, far fewer than there is time for: whoever moves all he can in one turn lets 2 to 35 happen.</summary>
+    private const int RoundTrips = 50;
+
+    [Theory, AllTransports]
+    public async Task Flush_OfMuchToAFastReader_OthersAreServedMeanwhile(TransportKind kind)
+    {
+        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
+        await using ConnectionPair other = await big.CreateAnotherAsync();
+        await using var echo = new Echo(other);
+        big.Output.Write(new byte[Much]);
+        Task receive = StartThread(() => Transfer(buffer => big.Client.Receive(buffer)));
+        Task<int> flush = FlushWhenAskedAsync(big, echo);
+        await echo.WaitForMoreAsync();
+
+        await big.Client.SendAsync("go");
+
+        int meanwhile = await flush.OrTimeout();
+        await receive.OrTimeout();
+        Assert.True(meanwhile >= RoundTrips, $"{meanwhile} round trips of the other connection.");
+    }
+
+    [Theory, AllTransports]
+    public async Task ReadAtLeast_OfMuchFromAFastSender_OthersAreServedMeanwhile(TransportKind kind)
+    {
+        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
+        await using ConnectionPair other = await big.CreateAnotherAsync();
+        await using var echo = new Echo(other);
+        Task<ReadResult> read = big.Input.ReadAtLeastAsync(Much).AsTask();
+        int before = await echo.WaitForMoreAsync();
+
+        Task send = StartThread(() => Transfer(buffer => big.Client.Send(buffer)));
+        ReadResult result = await read.OrTimeout();
+
+        int meanwhile = echo.Completed - before;
+        await send.OrTimeout();
+        Assert.Equal(Much, result.Buffer.Length);
+        big.Input.AdvanceTo(result.Buffer.End);
+        Assert.True(meanwhile >= RoundTrips, $"{meanwhile} round trips of the other connection.");
+    }
+
+    /// <summary>Where the transport resumes its readers, on the loop itself if it does so there.</summary>
+    private static async Task<int> FlushWhenAskedAsync(ConnectionPair pair, Echo other)
+    {
+        ReadResult result = await pair.Input.ReadAsync().ConfigureAwait(false);
+        pair.Input.AdvanceTo(result.Buffer.End);
+        int before = other.Completed;
+        await pair.Output.FlushAsync().ConfigureAwait(false);
+        return other.Completed - before;
+    }
+
+    private static void Transfer(Func<byte[], int> move)
+    {
+        byte[] buffer = new byte[1024 * 1024];
+        for (int moved = 0; moved < Much;)
+        {
+            int now = move(buffer);
+            Assert.True(now > 0);
+            moved += now;
+        }
+    }
+
+    private static Task StartThread(Action action) =>
+        Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    /// <summary>A connection that answers, and a client on a thread of its own that asks again and again.</summary>
+    private sealed class Echo : IAsyncDisposable
+    {
+        private readonly ConnectionPair _pair;
+        private readonly Task _server;
+        private readonly Task _client;
+        private volatile bool _stop;
+        private volatile int _completed;
+
+        public Echo(ConnectionPair pair)
+        {
+            _pair = pair;
+            pair.Client.ReceiveTimeout = (int)Timeouts.Limit.TotalMilliseconds;
+            _server = AnswerAsync();
+            _client = StartThread(Ask);
+        }
+
+        public int Completed => _completed;
+
+        /// <summary>Waits until it is in full swing.</summary>
+        public async Task<int> WaitForMoreAsync()
+        {
+            int enough = _completed + RoundTrips;
+            while (_completed < enough)
+            {
+                Assert.False(_client.IsCompleted);
+                await Task.Yield();
+            }
+
+            return _completed;
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            _stop = true;
+            await _client.OrTimeout();
+            await _server.OrTimeout();
+        }
+
+        private void Ask()
+        {
+            byte[] one = new byte[1];
+            while (!_stop)
+            {
+                _pair.Client.Send(one);
+                Assert.Equal(1, _pair.Client.Receive(one));
+                _completed++;
+            }
+
+            _pair.Client.Shutdown(SocketShutdown.Send);
+        }
+
+        private async Task AnswerAsync()
+        {
+            while (true)
+            {
+                ReadResult result = await _pair.Input.ReadAsync().ConfigureAwait(false);
+                _pair.Output.Write(result.Buffer.ToArray());
+                _pair.Input.AdvanceTo(result.Buffer.End);
+                await _pair.Output.FlushAsync().ConfigureAwait(false);
+                if (result.IsCompleted)
+                {
+                    return;
+                }
+            }
+        }
+    }
+}
