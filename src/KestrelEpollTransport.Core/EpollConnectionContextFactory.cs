@@ -81,11 +81,30 @@ public sealed class EpollConnectionContextFactory : IDisposable
         }
 
         int descriptor = (int)duplicate.Value;
-        _ = SystemCalls.SetNonBlocking(descriptor);
-        EpollConnection? connection = _engine.TryStart(_engine.AdoptedSide, loop, descriptor, isTcp, local, remote, out int errno);
+        bool wasBlocking = SystemCalls.SetNonBlocking(descriptor).Value == 1;
+        EpollConnection? connection = null;
+        int errno = 0;
+        try
+        {
+            connection = _engine.TryStart(_engine.AdoptedSide, loop, descriptor, isTcp, local, remote, out errno);
+        }
+        catch
+        {
+            SystemCalls.Close(descriptor);
+            throw;
+        }
+        finally
+        {
+            // The mode is the description's, which both descriptors share.
+            if (connection is null && wasBlocking)
+            {
+                _ = SystemCalls.SetNonBlocking(given, nonBlocking: false);
+            }
+        }
+
         if (connection is null)
         {
-            throw Errno.ToException(errno);
+            throw _engine.ToException(errno, nameof(EpollConnectionContextFactory));
         }
 
         socket.Dispose();

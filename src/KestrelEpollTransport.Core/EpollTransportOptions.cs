@@ -136,6 +136,9 @@ public sealed class EpollTransportOptions
         }
     }
 
+    /// <summary>A copy with the values of this moment.</summary>
+    internal EpollTransportOptions Snapshot() => (EpollTransportOptions)MemberwiseClone();
+
     /// <summary>Checks every value; called when the transport is made.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A number or enum is outside its limits.</exception>
     /// <exception cref="ArgumentNullException">A required value is null.</exception>

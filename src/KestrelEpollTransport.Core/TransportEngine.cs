@@ -6,6 +6,7 @@ using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
@@ -26,11 +27,18 @@ internal sealed class TransportEngine : IDisposable
     private readonly SchedulingParts _scheduling;
     private readonly LingerList _lingerers = new();
 
+    // Never disposed of: it has no timer, and late callers may ask for its token.
+#pragma warning disable CA2213
+    private readonly CancellationTokenSource _disposing = new();
+#pragma warning restore CA2213
+
     /// <exception cref="ArgumentException">An option is out of its limits.</exception>
     public TransportEngine(
         EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null,
         Func<Poller>? createPoller = null)
     {
+        // Whoever has the options may set them at any time.
+        options = options.Snapshot();
         options.Validate();
         Options = options;
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
@@ -55,7 +63,11 @@ internal sealed class TransportEngine : IDisposable
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
+    /// <summary>A copy that nobody changes.</summary>
     public EpollTransportOptions Options { get; }
+
+    /// <summary>Cancelled when the transport is about to end: for what no loop knows at that moment, such as a listener that pauses.</summary>
+    public CancellationToken Disposing => _disposing.Token;
 
     public ILogger Logger { get; }
 
@@ -78,14 +90,25 @@ internal sealed class TransportEngine : IDisposable
     /// <summary>For the connections of one endpoint.</summary>
     public ConnectionShared CreateSide() => AdoptedSide with { History = _scheduling.CreateHistory(), MayBeDuplicated = false };
 
-    /// <summary>See <see cref="EpollConnection.TryStart"/>.</summary>
+    /// <summary>
+    /// Closes the connection that has lingered longest, if there is one: what it still waits for matters less than that new connections
+    /// can be accepted. True: a descriptor is, or soon will be, free.
+    /// </summary>
+    public bool TryCloseLingerer() => _lingerers.TryCloseOldest();
+
+    /// <summary>What a failed call means to the caller of <paramref name="factory"/>: once the transport is disposed of, loops refuse everything.</summary>
+    public Exception ToException(int errno, string factory) =>
+        Disposing.IsCancellationRequested ? new ObjectDisposedException(factory) : Errno.ToException(errno);
+
+    /// <summary>See <see cref="EpollConnection.TryStart"/>. If it throws, the descriptor is still the caller's.</summary>
     public EpollConnection? TryStart(
         ConnectionShared shared, EventLoop loop, int descriptor, bool isTcp, EndPoint? local, EndPoint? remote, out int errno) =>
         EpollConnection.TryStart(shared, loop, _blocks[loop.Index], descriptor, isTcp, local, remote, out errno);
 
-    /// <summary>Aborts the connections that are left, then stops the loops.</summary>
+    /// <summary>Unbinds the listeners, aborts the connections that are left, then stops the loops.</summary>
     public void Dispose()
     {
+        _disposing.Cancel();
         _scheduling.Dispose();
         _lingerers.Dispose();
         Metrics.Dispose();

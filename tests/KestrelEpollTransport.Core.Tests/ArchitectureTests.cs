@@ -27,6 +27,7 @@ public partial class ArchitectureTests
     private static readonly Dictionary<(string Folder, string Type), string> s_rootTypesBelow = new()
     {
         [("Listening", "TransportEngine")] = "what a listener works with: options, loops, logs, and the start of a connection",
+        [("Listening", "EpollTransportFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",

@@ -1,3 +1,7 @@
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Connections;
+using System.Net.Sockets;
+using System.Net;
 using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
@@ -106,5 +110,24 @@ public class EpollTransportOptionsTests
         EpollTransportOptions options = new();
         typeof(EpollTransportOptions).GetProperty(option)!.SetValue(options, value);
         return Options.Create(options);
+    }
+
+    [Fact]
+    public async Task Options_ChangedAfterTheTransportWasMade_ChangeNothing()
+    {
+        EpollTransportOptions options = new() { LoopCount = 1 };
+        using EpollTransportFactory factory = new(Options.Create(options), NullLoggerFactory.Instance);
+        options.CreateBoundListenSocket = null!;
+        options.Backlog = -1;
+        options.NoDelay = false;
+
+        IConnectionListener listener = await factory.BindAsync(new IPEndPoint(IPAddress.Loopback, 0)).OrTimeout();
+
+        using Socket client = Wire.Tcp.ConnectTo(listener.EndPoint);
+        ConnectionContext? accepted = await listener.AcceptAsync().OrTimeout();
+        Assert.NotNull(accepted);
+        Assert.True(accepted.Features.Get<IConnectionSocketFeature>()!.Socket.NoDelay);
+        accepted.Abort();
+        await listener.UnbindAsync().OrTimeout();
     }
 }

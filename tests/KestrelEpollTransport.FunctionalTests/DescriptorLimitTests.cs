@@ -20,7 +20,7 @@ public class DescriptorLimitTests
     [Theory, EpollTransports("at the limit Sockets spins: 10,000 log lines and 753 ms CPU a second")]
     public async Task Accept_AtTheDescriptorLimit_NeitherSpinsNorDies(TransportKind kind)
     {
-        using Process server = StartServer(kind);
+        using Process server = Start(DescriptorLimitServer.Command, kind.ToString());
         var clients = new List<Socket>();
         try
         {
@@ -79,7 +79,26 @@ public class DescriptorLimitTests
         Assert.Equal(0, server.ExitCode);
     }
 
-    private static Process StartServer(TransportKind kind)
+    [Theory, AllTransports(LingeringServer.Tcp), AllTransports(LingeringServer.Unix)]
+    public async Task Accept_BesideConnectionsThatLinger_DoesNotWaitForTheirTime(TransportKind kind, string wire)
+    {
+        using Process server = Start(LingeringServer.Command, kind.ToString(), wire);
+        try
+        {
+            double longestWaitMs = double.Parse(await ReadLineAsync(server), CultureInfo.InvariantCulture);
+
+            // A connection lingers for 5 s.
+            Assert.InRange(longestWaitMs, 0, 3_000);
+            Assert.True(server.WaitForExit(Timeouts.Limit));
+            Assert.Equal(0, server.ExitCode);
+        }
+        finally
+        {
+            server.Kill();
+        }
+    }
+
+    private static Process Start(params string[] command)
     {
         string dotnet = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet";
         // The shell lowers both limits; the runtime would raise a soft one to the hard one again.
@@ -90,9 +109,10 @@ public class DescriptorLimitTests
             ArgumentList =
             {
                 "-c", $"ulimit -n {Limit}; exec \"$0\" exec \"$@\"",
-                dotnet, typeof(DescriptorLimitTests).Assembly.Location, DescriptorLimitServer.Command, kind.ToString(),
+                dotnet, typeof(DescriptorLimitTests).Assembly.Location,
             },
         };
+        Array.ForEach(command, start.ArgumentList.Add);
         return Process.Start(start)!;
     }
 

@@ -147,6 +147,34 @@ public class EpollConnectionFactoryTests
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await factory.ConnectAsync(listener.LocalEndPoint!).OrTimeout());
     }
 
+    [Theory, EpollTransports(Why, true), EpollTransports(Why, false)]
+    public async Task Connect_WithAFullBacklog_FactoryDisposed_ThrowsObjectDisposed(TransportKind kind, bool isUnix)
+    {
+        System.Net.EndPoint endPoint = isUnix ? Net.NewAbstractEndPoint() : Net.AnyLoopbackPort;
+        using Socket listener = Listen(endPoint, backlog: 0);
+        EpollConnectionFactory factory = Create(kind);
+        var connecting = new List<Task<ConnectionContext>>();
+        for (int i = 0; i < 10; i++)
+        {
+            connecting.Add(factory.ConnectAsync(listener.LocalEndPoint!).AsTask());
+        }
+
+        Task<ConnectionContext>[] waiting = [.. connecting.Skip(5)];
+        Assert.DoesNotContain(waiting, connect => connect.IsCompleted);
+
+        factory.Dispose();
+
+        foreach (Task<ConnectionContext> connect in waiting)
+        {
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => connect.OrTimeout());
+        }
+
+        foreach (Task<ConnectionContext> connect in connecting.Except(waiting))
+        {
+            await connect.ContinueWith(static _ => { }, TaskScheduler.Default).OrTimeout();
+        }
+    }
+
     internal static Socket Listen(EndPoint endpoint, int backlog = 512)
     {
         Socket listener = Net.CreateClient(endpoint);

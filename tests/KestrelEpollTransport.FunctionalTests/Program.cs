@@ -14,6 +14,12 @@ internal static class Program
             return 0;
         }
 
+        if (args is [LingeringServer.Command, var transport, var wire])
+        {
+            await LingeringServer.RunAsync(Enum.Parse<TransportKind>(transport), wire);
+            return 0;
+        }
+
         await Console.Error.WriteLineAsync("This is a test assembly; run it with 'dotnet test'.");
         return 1;
     }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Buffers;
 
@@ -27,6 +28,30 @@ internal sealed class BlockSource : IDisposable
     /// <summary>Rents a block of at least <paramref name="sizeHint"/> bytes; 0: of the usual size.</summary>
     public BufferSegment Rent(int sizeHint = 0)
     {
+        try
+        {
+            return RentOnce(sizeHint);
+        }
+        catch (ThreadInterruptedException)
+        {
+            // A pool waits for a lock, the shared one too, and has given nothing where that wait is ended.
+            BufferSegment segment = Rent(sizeHint);
+            Uninterrupted.RaiseAgain();
+            return segment;
+        }
+    }
+
+    public void Dispose()
+    {
+        _disposed = true;
+        if (!_useArrays)
+        {
+            Pool.Dispose();
+        }
+    }
+
+    private BufferSegment RentOnce(int sizeHint)
+    {
         if (!_useArrays && !_disposed && sizeHint <= Pool.MaxBufferSize)
         {
             try
@@ -42,14 +67,5 @@ internal sealed class BlockSource : IDisposable
 
         byte[] array = ArrayPool<byte>.Shared.Rent(Math.Max(sizeHint, DefaultBlockSize));
         return BufferSegment.Create(array, array);
-    }
-
-    public void Dispose()
-    {
-        _disposed = true;
-        if (!_useArrays)
-        {
-            Pool.Dispose();
-        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Buffers;
 
@@ -74,21 +75,23 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
 
     private static void Return(object owner)
     {
-        if (owner is byte[] array)
-        {
-            ArrayPool<byte>.Shared.Return(array);
-            return;
-        }
-
         try
         {
-            ((IMemoryOwner<byte>)owner).Dispose();
+            if (owner is byte[] array)
+            {
+                ArrayPool<byte>.Shared.Return(array);
+            }
+            else
+            {
+                ((IMemoryOwner<byte>)owner).Dispose();
+            }
         }
 #pragma warning disable CA1031 // A pool of the application that does not take its block back: amid a chain of others, and of states that wait for its end.
-        catch (Exception)
+        catch (Exception exception)
 #pragma warning restore CA1031
         {
-            // The block is the pool's loss.
+            // The block is the pool's loss. So is one of the shared pool's where an interrupt ended a wait for its lock: it may have it already.
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
         }
     }
 }

@@ -1,3 +1,5 @@
+using KestrelEpollTransport.Locking;
+
 namespace KestrelEpollTransport.Buffers;
 
 /// <summary>
@@ -67,7 +69,7 @@ internal static class SegmentCache
             _spare = null;
             if (full is null)
             {
-                lock (s_lock)
+                using (s_lock.Hold())
                 {
                     s_full.TryPop(out full);
                 }
@@ -89,7 +91,7 @@ internal static class SegmentCache
                 return;
             }
 
-            lock (s_lock)
+            using (s_lock.Hold())
             {
                 if (s_full.Count < MaxFull)
                 {

@@ -12,8 +12,8 @@ namespace KestrelEpollTransport.Connecting;
 /// </summary>
 internal sealed class ConnectOperation : ILoopHandler
 {
-    /// <summary>How long to wait for room in the backlog of a unix listener, which tells of none, connect(2).</summary>
-    private const int BacklogRetryMs = 10;
+    /// <summary>How long to wait for room in the backlog of a unix listener, of which nothing tells, connect(2).</summary>
+    private static readonly TimeSpan s_backlogRetry = TimeSpan.FromMilliseconds(10);
 
     private readonly TransportEngine _engine;
     private readonly EndPoint _endPoint;
@@ -44,7 +44,13 @@ internal sealed class ConnectOperation : ILoopHandler
                 Check(SystemCalls.SetNoDelay(descriptor));
             }
 
-            await ConnectAsync(loop, descriptor, cancellationToken).ConfigureAwait(false);
+            // Also where no loop knows this one: a backlog is waited for on none.
+            using (_engine.Disposing.UnsafeRegister(static operation => ((ConnectOperation)operation!).Abandon(), this))
+            using (cancellationToken.UnsafeRegister(static (operation, token) => ((ConnectOperation)operation!)._ready.TrySetCanceled(token), this))
+            {
+                await ConnectAsync(loop, descriptor).ConfigureAwait(false);
+            }
+
             local = GetLocalEndPoint(descriptor);
         }
         catch
@@ -53,8 +59,7 @@ internal sealed class ConnectOperation : ILoopHandler
             throw;
         }
 
-        return _engine.TryStart(_engine.ClientSide, loop, descriptor, _isTcp, local, _endPoint, out int errno)
-            ?? throw Errno.ToException(errno);
+        return TryStart(loop, descriptor, local, out int errno) ?? throw ToException(errno);
     }
 
     // Any readiness ends the wait: writable after success, an error or a hang-up after failure.
@@ -64,12 +69,17 @@ internal sealed class ConnectOperation : ILoopHandler
 
     public void Abandon() => _ready.TrySetException(new ObjectDisposedException(nameof(EpollConnectionFactory)));
 
-    private async Task ConnectAsync(EventLoop loop, int descriptor, CancellationToken cancellationToken)
+    private async Task ConnectAsync(EventLoop loop, int descriptor)
     {
         IoResult connected = SystemCalls.Connect(descriptor, _address);
         while (!_isTcp && connected.WouldBlock)
         {
-            await Task.Delay(BacklogRetryMs, cancellationToken).ConfigureAwait(false);
+            await Task.WhenAny(_ready.Task, Task.Delay(s_backlogRetry)).ConfigureAwait(false);
+            if (_ready.Task.IsCompleted)
+            {
+                await _ready.Task.ConfigureAwait(false);
+            }
+
             connected = SystemCalls.Connect(descriptor, _address);
         }
 
@@ -82,10 +92,7 @@ internal sealed class ConnectOperation : ILoopHandler
         Check(loop.Register(this, descriptor, Interest.Write));
         try
         {
-            using (cancellationToken.UnsafeRegister(static (operation, token) => ((ConnectOperation)operation!)._ready.TrySetCanceled(token), this))
-            {
-                await _ready.Task.ConfigureAwait(false);
-            }
+            await _ready.Task.ConfigureAwait(false);
         }
         finally
         {
@@ -105,5 +112,20 @@ internal sealed class ConnectOperation : ILoopHandler
         return SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : SocketAddresses.ToEndPoint(address);
     }
 
-    private static IoResult Check(IoResult result) => result.IsError ? throw Errno.ToException(result.Errno) : result;
+    private EpollConnection? TryStart(EventLoop loop, int descriptor, EndPoint? local, out int errno)
+    {
+        try
+        {
+            return _engine.TryStart(_engine.ClientSide, loop, descriptor, _isTcp, local, _endPoint, out errno);
+        }
+        catch
+        {
+            SystemCalls.Close(descriptor);
+            throw;
+        }
+    }
+
+    private IoResult Check(IoResult result) => result.IsError ? throw ToException(result.Errno) : result;
+
+    private Exception ToException(int errno) => _engine.ToException(errno, nameof(EpollConnectionFactory));
 }

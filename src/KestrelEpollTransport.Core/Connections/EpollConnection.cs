@@ -6,6 +6,7 @@ using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Buffers;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
@@ -478,7 +479,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         if ((added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
         {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Uninterrupted.QueueToPool(this);
         }
     }
 

@@ -1,3 +1,5 @@
+using KestrelEpollTransport.Locking;
+
 namespace KestrelEpollTransport.Connections;
 
 /// <summary>
@@ -11,6 +13,9 @@ internal sealed class LingerList : IDisposable
 
     private const int LookEveryMs = 500;
 
+    private readonly Lock _lock = new();
+
+    // Under the lock.
     private readonly LinkedList<Lingering> _list = [];
     private readonly Timer _timer;
     private bool _ticking;
@@ -28,7 +33,7 @@ internal sealed class LingerList : IDisposable
     public void Add(Lingering lingering)
     {
         Lingering? surplus = null;
-        lock (_list)
+        using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
             if (_list.Count > Limit)
@@ -38,7 +43,7 @@ internal sealed class LingerList : IDisposable
 
             if (!_ticking && !_disposed)
             {
-                _ticking = _timer.Change(LookEveryMs, LookEveryMs);
+                _ticking = SetTimer(LookEveryMs);
             }
         }
 
@@ -48,7 +53,7 @@ internal sealed class LingerList : IDisposable
     /// <summary>The connection is closed. Idempotent.</summary>
     public void Remove(Lingering lingering)
     {
-        lock (_list)
+        using (_lock.Hold())
         {
             if (lingering.Node is { } node)
             {
@@ -58,12 +63,32 @@ internal sealed class LingerList : IDisposable
         }
     }
 
+    /// <summary>
+    /// Closes the one that has lingered longest, for whoever needs its descriptor more. False: there is none. It is free at once, unless a
+    /// receive is in progress on it.
+    /// </summary>
+    public bool TryCloseOldest()
+    {
+        Lingering? oldest;
+        using (_lock.Hold())
+        {
+            oldest = _list.Count > 0 ? TakeFirst() : null;
+        }
+
+        oldest?.Close();
+        return oldest is not null;
+    }
+
     public void Dispose()
     {
-        lock (_list)
+        using (_lock.Hold())
         {
             _disposed = true;
-            _timer.Dispose();
+            Uninterrupted.Call(_timer, static timer =>
+            {
+                timer.Dispose();
+                return true;
+            });
         }
     }
 
@@ -73,13 +98,13 @@ internal sealed class LingerList : IDisposable
         while (true)
         {
             Lingering due;
-            lock (_list)
+            using (_lock.Hold())
             {
                 if (_list.First is not { } first)
                 {
                     if (!_disposed)
                     {
-                        _timer.Change(Timeout.Infinite, Timeout.Infinite);
+                        SetTimer(Timeout.Infinite);
                     }
 
                     _ticking = false;
@@ -98,6 +123,9 @@ internal sealed class LingerList : IDisposable
             due.Close();
         }
     }
+
+    private bool SetTimer(int periodMs) =>
+        Uninterrupted.Call((_timer, periodMs), static on => on._timer.Change(on.periodMs, on.periodMs));
 
     private Lingering TakeFirst()
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -40,7 +41,7 @@ internal sealed class PostedDrain(ConnectionWriter writer) : IThreadPoolWorkItem
     {
         if (Interlocked.Increment(ref _flushes) == 1)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Uninterrupted.QueueToPool(this);
         }
     }
 

@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Locking;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Diagnostics;
@@ -18,9 +19,10 @@ internal sealed class GuardedLogger(ILogger inner) : ILogger
             return inner.IsEnabled(logLevel);
         }
 #pragma warning disable CA1031 // There is nobody to tell: the logger is what failed.
-        catch (Exception)
+        catch (Exception exception)
 #pragma warning restore CA1031
         {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
             return false;
         }
     }
@@ -32,9 +34,10 @@ internal sealed class GuardedLogger(ILogger inner) : ILogger
             inner.Log(logLevel, eventId, state, exception, formatter);
         }
 #pragma warning disable CA1031 // As above.
-        catch (Exception)
+        catch (Exception thrown)
 #pragma warning restore CA1031
         {
+            Uninterrupted.RaiseAgain(thrown is ThreadInterruptedException);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Diagnostics;
 
@@ -51,9 +52,10 @@ internal sealed class TransportMetrics : IDisposable
             _acceptErrors.Add(1, new KeyValuePair<string, object?>("error.type", error));
         }
 #pragma warning disable CA1031 // A listener of the application threw, in the middle of accepting.
-        catch (Exception)
+        catch (Exception exception)
 #pragma warning restore CA1031
         {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
         }
     }
 

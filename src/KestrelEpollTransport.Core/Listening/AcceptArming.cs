@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Listening;
@@ -7,11 +8,7 @@ namespace KestrelEpollTransport.Listening;
 internal enum AcceptPause
 {
     None = 0,
-
-    /// <summary>The application has not taken what was accepted.</summary>
     QueueFull = 1,
-
-    /// <summary>An error: wait a little.</summary>
     BackOff = 2,
 
     /// <summary>For good.</summary>
@@ -19,47 +16,34 @@ internal enum AcceptPause
 }
 
 /// <summary>
-/// Whether a listening descriptor is registered, in all loops or in none: it is while there is no reason to pause.
-/// Thread-safe.
+/// Whether a listening descriptor is registered: it is while there is no reason to pause, in every loop that can, or in the first
+/// one where loops don't share listeners. Thread-safe.
 /// </summary>
-internal sealed class AcceptArming
+internal sealed class AcceptArming(AcceptHandler[] handlers, int descriptor)
 {
     private readonly Lock _lock = new();
-    private readonly AcceptHandler[] _handlers;
-    private readonly int _descriptor;
     private volatile AcceptPause _reasons;
     private bool _armed;
 
-    public AcceptArming(AcceptHandler[] handlers, int descriptor)
-    {
-        _handlers = handlers;
-        _descriptor = descriptor;
-    }
-
     public bool IsPausedFor(AcceptPause reason) => (_reasons & reason) != 0;
 
-    /// <summary>Registers everywhere for the first time. Returns an error if no loop could.</summary>
-    public IoResult Arm()
-    {
-        lock (_lock)
-        {
-            return ArmLocked();
-        }
-    }
+    /// <summary>Registers for the first time. Returns an error if no loop could.</summary>
+    public IoResult Arm() => Resume(AcceptPause.None);
 
     /// <summary>Adds a reason not to accept. True: it is new.</summary>
     public bool Pause(AcceptPause reason)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             bool isNew = (_reasons & reason) == 0;
             _reasons |= reason;
-            if (_armed)
+            _armed = false;
+            foreach (AcceptHandler handler in handlers)
             {
-                _armed = false;
-                foreach (AcceptHandler handler in _handlers)
+                if (handler.IsRegistered)
                 {
-                    handler.Loop.Deregister(handler, _descriptor);
+                    handler.IsRegistered = false;
+                    handler.Loop.Deregister(handler, descriptor);
                 }
             }
 
@@ -70,29 +54,28 @@ internal sealed class AcceptArming
     /// <summary>Takes a reason away. An error: no reason is left, and yet no loop could register.</summary>
     public IoResult Resume(AcceptPause reason)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             _reasons &= ~reason;
-            return ArmLocked();
-        }
-    }
+            IoResult result = IoResult.Success(0);
+            if (_armed || _reasons != AcceptPause.None)
+            {
+                return result;
+            }
 
-    private IoResult ArmLocked()
-    {
-        if (_armed || _reasons != AcceptPause.None)
-        {
-            return IoResult.Success(0);
-        }
+            foreach (AcceptHandler handler in handlers)
+            {
+                result = handler.Loop.RegisterShared(handler, descriptor);
+                handler.IsRegistered = !result.IsError;
+                _armed |= handler.IsRegistered;
+                if (_armed && !handler.Loop.SharesListeners)
+                {
+                    break;
+                }
+            }
 
-        // One loop that accepts is enough to go on with.
-        IoResult result = default;
-        foreach (AcceptHandler handler in _handlers)
-        {
-            IoResult registered = handler.Loop.RegisterShared(handler, _descriptor);
-            _armed |= !registered.IsError;
-            result = _armed ? IoResult.Success(0) : registered;
+            // One loop that accepts is enough to go on with.
+            return _armed ? IoResult.Success(0) : result;
         }
-
-        return result;
     }
 }

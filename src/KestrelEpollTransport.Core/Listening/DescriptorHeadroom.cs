@@ -1,4 +1,5 @@
 using System.Net;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Listening;
@@ -42,10 +43,9 @@ internal sealed class DescriptorHeadroom
     /// </summary>
     public void Prepare(int listener)
     {
-        (int begin, _) = Find();
-        lock (_lock)
+        using (_lock.Hold())
         {
-            _ = HasFreeBelow(begin, count: 1, listener);
+            _ = HasFreeBelow(Find().Begin, count: 1, listener);
         }
 
         _ = SystemCalls.IsOpen(listener);
@@ -68,7 +68,7 @@ internal sealed class DescriptorHeadroom
         }
 
         // One at a time: two that look at once would both take what is there for one.
-        lock (_lock)
+        using (_lock.Hold())
         {
             return IsShort(listener) ? IoResult.Failure(Errno.EMFILE) : SystemCalls.Accept(listener, peer);
         }
@@ -121,8 +121,7 @@ internal sealed class DescriptorHeadroom
 
             SystemCalls.Close((int)free.Value);
             least = (int)free.Value + 1;
-            int missing = count - 1 - i;
-            if (begin - least < missing)
+            if (begin - least < count - 1 - i)
             {
                 return false;
             }

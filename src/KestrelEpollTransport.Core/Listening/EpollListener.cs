@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Threading.Channels;
 using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using Microsoft.AspNetCore.Connections;
@@ -14,11 +15,14 @@ namespace KestrelEpollTransport.Listening;
 /// <see cref="AcceptAsync"/> takes. Thread-safe.
 /// </summary>
 /// <remarks>
-/// A place in the queue is reserved before accept(2). With none left the socket is disarmed, and the kernel's backlog
+/// <para>A place in the queue is reserved before accept(2). With none left the socket is disarmed, and the kernel's backlog
 /// holds the clients. A place that a loop has reserved for a connection that another loop gets counts for that moment, so the
-/// socket may be disarmed with a place a loop less. The window: the last place is given back just before a loop
-/// disarms. The loop pauses (a lock, and so a fence) and then looks at the number again; who gives a place back lowers the
-/// number and then looks for the pause: one of them resumes.
+/// socket may be disarmed with a place a loop less.</para>
+/// <para>The window, where T1 takes a connection out of the queue, and T2 is a loop that found no place: 1. T1 lowers the number, and sees no pause.
+/// 2. T2 pauses (a lock, and so a fence). 3. T2 gives back the place that it had counted, finds the number low, and resumes. If T1
+/// lowers the number after 3 instead, it looks after that, sees the pause, and resumes.</para>
+/// <para>An exception that one connection causes costs that connection: <see cref="AcceptOne"/> closes its descriptor and gives its
+/// place back. One that no connection causes, or the end of a loop, costs a pause: <see cref="BackOff"/>.</para>
 /// </remarks>
 internal sealed class EpollListener : IConnectionListener
 {
@@ -29,12 +33,12 @@ internal sealed class EpollListener : IConnectionListener
     private readonly Socket _socket;
     private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
-    private readonly AcceptBackOff _backOff = new();
-    private readonly LocalEndPoints _localEndPoints = new();
+    private readonly AcceptFailures _failures = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _descriptor;
     private readonly bool _isTcp;
+    private CancellationTokenRegistration _disposing;
     private DescriptorGuard _guard;
     private int _queued;
 
@@ -46,13 +50,14 @@ internal sealed class EpollListener : IConnectionListener
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         EndPoint = socket.LocalEndPoint!;
         _isTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
-        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.ForListener().ToArray(), loop => new AcceptHandler(this, loop)), _descriptor);
+        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.ForListener(), loop => new AcceptHandler(this, loop)), _descriptor);
     }
 
     /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>
     public EndPoint EndPoint { get; }
 
     /// <exception cref="AddressInUseException">The address is in use.</exception>
+    /// <exception cref="ObjectDisposedException">The transport was disposed.</exception>
     /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
     public static EpollListener Bind(TransportEngine engine, EndPoint endPoint)
     {
@@ -62,7 +67,14 @@ internal sealed class EpollListener : IConnectionListener
             EpollListener listener = new(engine, socket);
             engine.Headroom.Prepare(listener._descriptor);
             IoResult armed = listener._arming.Arm();
-            return armed.IsError ? throw Errno.ToException(armed.Errno) : listener;
+            if (armed.IsError)
+            {
+                throw engine.ToException(armed.Errno, nameof(EpollTransportFactory));
+            }
+
+            // No loop knows a listener that pauses, so their end is not enough.
+            listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).BeginUnbind(), listener);
+            return listener;
         }
         catch
         {
@@ -71,16 +83,14 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    /// <summary>
-    /// The next connection; null once the endpoint is unbound.
-    /// </summary>
+    /// <summary>The next connection; null once the endpoint is unbound, or the transport disposed of.</summary>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="SocketException">The listening socket became unusable.</exception>
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
         try
         {
-            while (await _accepted.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+            while (await Uninterrupted.Call((_accepted.Reader, cancellationToken), static on => on.Reader.WaitToReadAsync(on.cancellationToken)).ConfigureAwait(false))
             {
                 if (_accepted.Reader.TryRead(out EpollConnection? connection))
                 {
@@ -131,7 +141,9 @@ internal sealed class EpollListener : IConnectionListener
         SocketAddress address = handler.TakeAddress();
         try
         {
-            AcceptSome(handler.Loop, handler.TakeBudget(), address);
+            for (int i = handler.TakeBudget(handler.Loop.EventsTold, handler.Loop.Load); i > 0 && AcceptOne(handler, address); i--)
+            {
+            }
         }
         finally
         {
@@ -143,142 +155,164 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    /// <summary>No connection will be accepted any more, and <see cref="AcceptAsync"/> says why.</summary>
-    public void Fault(Exception exception)
+    /// <summary>
+    /// Stops accepting for a while, on whatever loops live then. If none does, no connection will be accepted any more, and <see cref="AcceptAsync"/> says
+    /// why. Any thread.
+    /// </summary>
+    /// <param name="reason">What failed, apart from one connection.</param>
+    public void BackOff(Exception reason)
     {
-        AcceptLog.Unusable(_engine.Logger, EndPoint, exception);
-        _arming.Pause(AcceptPause.Unbound);
-        _accepted.Writer.TryComplete(exception);
-    }
-
-    private void AcceptSome(EventLoop loop, int most, SocketAddress address)
-    {
-        for (int i = 0; i < most; i++)
+        if (_engine.Loops.FindLiving() is not { } loop)
         {
-            if (Interlocked.Increment(ref _queued) > QueueLimit)
-            {
-                Interlocked.Decrement(ref _queued);
-                PauseForFullQueue();
-                return;
-            }
-
-            IoResult accepted = _engine.Headroom.Accept(_descriptor, address);
-            if (accepted.IsError)
-            {
-                GivePlaceBack();
-                if (!OnAcceptError(loop, accepted.Errno))
-                {
-                    return;
-                }
-            }
-            else if (!TryStart(loop, (int)accepted.Value, address))
-            {
-                GivePlaceBack();
-            }
-            else
-            {
-                _backOff.Reset();
-            }
+            Fault(reason);
+        }
+        else if (_arming.Pause(AcceptPause.BackOff))
+        {
+            loop.Schedule(new EndBackOff(this), _failures.NextDelayMs());
         }
     }
 
-    private bool TryStart(EventLoop loop, int descriptor, SocketAddress address)
+    private void Fault(Exception exception)
     {
-        EndPoint? remote = SocketAddresses.ToEndPoint(address);
-        EndPoint? local = EndPoint;
-        if (_isTcp)
+        if (_arming.Pause(AcceptPause.Unbound))
         {
-            local = SystemCalls.GetLocalAddress(descriptor, address).IsError ? null : _localEndPoints.Get(address);
+            _accepted.Writer.TryComplete(exception);
+            AcceptLog.Unusable(_engine.Logger, EndPoint, exception);
         }
-
-        EpollConnection? connection = _engine.TryStart(
-            _shared, _engine.Loops.Balance(loop), descriptor, _isTcp, local, remote, out int errno);
-        if (connection is null)
-        {
-            ReportFailure(errno);
-            return false;
-        }
-
-        if (_accepted.Writer.TryWrite(connection))
-        {
-            return true;
-        }
-
-        // Faulted meanwhile, by another loop.
-        connection.Abandon();
-        return false;
     }
 
     // True: go on with the next connection.
-    private bool OnAcceptError(EventLoop loop, int errno)
+    private bool AcceptOne(AcceptHandler handler, SocketAddress address)
     {
-        AcceptError error = AcceptErrors.Classify(errno);
-        switch (error)
+        if (Interlocked.Increment(ref _queued) > QueueLimit)
         {
-            case AcceptError.None:
+            _arming.Pause(AcceptPause.QueueFull);
+            GivePlaceBack();
+            return false;
+        }
+
+        IoResult accepted;
+        try
+        {
+            accepted = _engine.Headroom.Accept(_descriptor, address);
+        }
+        catch
+        {
+            GivePlaceBack();
+            throw;
+        }
+
+        if (accepted.IsError)
+        {
+            GivePlaceBack();
+            return OnAcceptError(accepted.Errno);
+        }
+
+        if (Start(handler, (int)accepted.Value, address) is { } failure)
+        {
+            GivePlaceBack();
+            ReportFailure(failure);
+        }
+        else
+        {
+            _failures.Reset();
+        }
+
+        return true;
+    }
+
+    // Null: it is in the queue, or the listener was faulted meanwhile.
+    private Exception? Start(AcceptHandler handler, int descriptor, SocketAddress address)
+    {
+        EpollConnection? connection;
+        int errno;
+        try
+        {
+            EndPoint? remote = SocketAddresses.ToEndPoint(address);
+            EndPoint? local = !_isTcp ? EndPoint
+                : SystemCalls.GetLocalAddress(descriptor, address).IsError ? null
+                : handler.ToLocalEndPoint(address);
+            EventLoop loop = _engine.Loops.Balance(handler.Loop);
+            connection = _engine.TryStart(_shared, loop, descriptor, _isTcp, local, remote, out errno);
+        }
+#pragma warning disable CA1031 // One connection's, whatever it is: those behind it are to be accepted.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            // Still ours: the engine throws nothing once it has it.
+            SystemCalls.Close(descriptor);
+            return exception;
+        }
+
+        if (connection is not null && !Uninterrupted.Call((_accepted.Writer, connection), static on => on.Writer.TryWrite(on.connection)))
+        {
+            connection.Abandon();
+        }
+
+        return connection is null ? Errno.ToException(errno) : null;
+    }
+
+    // True: go on with the next connection.
+    private bool OnAcceptError(int errno)
+    {
+        switch (AcceptFailures.Classify(errno))
+        {
+            case AcceptError.NothingWaits:
                 return false;
             case AcceptError.ConnectionGone:
+            case AcceptError.OutOfResources when _engine.TryCloseLingerer():
                 return true;
             case AcceptError.Unusable:
                 Fault(Errno.ToException(errno));
                 return false;
             default:
-                BackOff(loop);
-                ReportFailure(errno);
+                SocketException exception = Errno.ToException(errno);
+                BackOff(exception);
+                ReportFailure(exception);
                 return false;
         }
     }
 
-    private void BackOff(EventLoop loop)
+    private void ReportFailure(Exception exception)
     {
-        if (_arming.Pause(AcceptPause.BackOff))
-        {
-            loop.Schedule(new EndBackOff(this, loop), _backOff.NextDelayMs());
-        }
-    }
-
-    private void ReportFailure(int errno)
-    {
-        SocketException exception = Errno.ToException(errno);
-        _engine.Metrics.AcceptFailed(exception.SocketErrorCode.ToString());
-        if (!_backOff.ShouldReport(out long failures))
+        SocketException? known = exception as SocketException;
+        _engine.Metrics.AcceptFailed(known?.SocketErrorCode.ToString() ?? exception.GetType().FullName!);
+        if (!_failures.ShouldReport(out long failures))
         {
             return;
         }
 
-        if (AcceptErrors.Classify(errno) == AcceptError.OutOfResources)
+        if (known is null)
         {
-            AcceptLog.OutOfResources(_engine.Logger, EndPoint, exception.Message, failures);
+            AcceptLog.Faulted(_engine.Logger, EndPoint, failures, exception);
+        }
+        else if (known.SocketErrorCode is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable)
+        {
+            AcceptLog.OutOfResources(_engine.Logger, EndPoint, known.Message, failures);
         }
         else
         {
-            AcceptLog.Failed(_engine.Logger, EndPoint, exception.Message, failures);
+            AcceptLog.Failed(_engine.Logger, EndPoint, known.Message, failures);
         }
-    }
-
-    private void PauseForFullQueue()
-    {
-        _arming.Pause(AcceptPause.QueueFull);
-        ResumeIfQueueHasRoom();
     }
 
     // Taken, or reserved for a connection that did not come: another loop may have paused because of it.
     private void GivePlaceBack()
     {
-        Interlocked.Decrement(ref _queued);
-        if (_arming.IsPausedFor(AcceptPause.QueueFull))
+        int queued = Interlocked.Decrement(ref _queued);
+        if (queued <= QueueLimit / 2 && _arming.IsPausedFor(AcceptPause.QueueFull))
         {
-            ResumeIfQueueHasRoom();
+            Resume(AcceptPause.QueueFull);
         }
     }
 
-    private void ResumeIfQueueHasRoom()
+    // No loop can register, as when memory ran out, or none that had is left: tried again later.
+    private void Resume(AcceptPause reason)
     {
-        if (Volatile.Read(ref _queued) <= QueueLimit / 2 && _arming.Resume(AcceptPause.QueueFull).IsError)
+        IoResult resumed = _arming.Resume(reason);
+        if (resumed.IsError)
         {
-            // No loop can register: out of memory. A loop tries again, and again later.
-            EventLoop loop = _engine.Loops.Loops[0];
-            loop.Post(new EndBackOff(this, loop));
+            BackOff(Errno.ToException(resumed.Errno));
         }
     }
 
@@ -286,29 +320,35 @@ internal sealed class EpollListener : IConnectionListener
     {
         try
         {
+            // Not waited for: this may be that call.
+            _disposing.Unregister();
             _socket.Dispose();
         }
         finally
         {
             _accepted.Writer.TryComplete();
+            AbortQueued();
+        }
+    }
+
+    private void AbortQueued()
+    {
+        try
+        {
             while (_accepted.Reader.TryRead(out EpollConnection? connection))
             {
                 connection.Abort(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
             }
-
+        }
+        finally
+        {
             _unbound.TrySetResult();
         }
     }
 
-    /// <summary>The timer that ends a back-off.</summary>
-    private sealed class EndBackOff(EpollListener listener, EventLoop loop) : ILoopWork
+    /// <summary>The timer that ends a back-off. The thread pool runs what a loop that ended leaves.</summary>
+    private sealed class EndBackOff(EpollListener listener) : ILoopWork
     {
-        public void Execute()
-        {
-            if (listener._arming.Resume(AcceptPause.BackOff).IsError && !loop.HasEnded)
-            {
-                listener.BackOff(loop);
-            }
-        }
+        public void Execute() => listener.Resume(AcceptPause.BackOff);
     }
 }

@@ -44,11 +44,11 @@ internal static class ListenSocket
     // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
     private static void Prepare(int descriptor)
     {
-        IoResult nonBlocking = SystemCalls.SetNonBlocking(descriptor);
-        IoResult closeOnExec = SystemCalls.SetCloseOnExec(descriptor);
-        if (nonBlocking.IsError || closeOnExec.IsError)
+        IoResult prepared = SystemCalls.SetNonBlocking(descriptor);
+        prepared = prepared.IsError ? prepared : SystemCalls.SetCloseOnExec(descriptor);
+        if (prepared.IsError)
         {
-            throw Errno.ToException(nonBlocking.IsError ? nonBlocking.Errno : closeOnExec.Errno);
+            throw Errno.ToException(prepared.Errno);
         }
     }
 }

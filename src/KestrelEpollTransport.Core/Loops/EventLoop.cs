@@ -1,6 +1,6 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
@@ -36,9 +36,9 @@ internal sealed class EventLoop : IDisposable
     private readonly HandlerTable _handlers = new();
 
     // Any thread.
-    private readonly ConcurrentQueue<ILoopWork> _posted = new();
+    private readonly UninterruptedQueue<ILoopWork> _posted = new();
     private readonly LoopTimers _timers = new();
-    private readonly ManualResetEventSlim _endedEvent = new();
+    private readonly ManualResetEvent _endedEvent = new(initialState: false);
     private LoopOwnership _ownership;
     private WakeGate _gate;
     private int _load;
@@ -52,6 +52,7 @@ internal sealed class EventLoop : IDisposable
     private int _eventCount;
     private int _eventCursor;
     private int _postedLeft;
+    private long _dueMs;
     private int _registeredBefore;
     private LoopYield _yield;
     private IDispatched? _dispatched;
@@ -97,6 +98,9 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Whether it was stopped, and the thread pool runs what it left; its thread may still be held by a dispatch.</summary>
     public bool HasEnded => _ended;
 
+    /// <summary>Whether registering fails: it has ended, or is about to.</summary>
+    public bool IsRefusing => _refusing;
+
     /// <summary>Whether it waits for nothing at this moment.</summary>
     public bool IsAwake => _gate.IsAwake;
 
@@ -113,28 +117,12 @@ internal sealed class EventLoop : IDisposable
     {
         // A hint: one that gets lost matters nothing.
         _registered++;
-        _handlers.Add(handler);
-        IoResult result = _refusing ? IoResult.Failure(Errno.EBADF) : _poller.Register(descriptor, interest, handler.Token);
-        if (result.IsError)
-        {
-            _handlers.Remove(handler);
-        }
-
-        return result;
+        return Register(handler, descriptor, interest, isShared: false);
     }
 
     /// <summary>Registers a listening descriptor that other loops have registered too.</summary>
-    public IoResult RegisterShared(ILoopHandler handler, int descriptor)
-    {
-        _handlers.Add(handler);
-        IoResult result = _refusing ? IoResult.Failure(Errno.EBADF) : _poller.RegisterShared(descriptor, handler.Token);
-        if (result.IsError)
-        {
-            _handlers.Remove(handler);
-        }
-
-        return result;
-    }
+    public IoResult RegisterShared(ILoopHandler handler, int descriptor) =>
+        Register(handler, descriptor, Interest.Read, isShared: true);
 
     public IoResult Modify(ILoopHandler handler, int descriptor, Interest interest) =>
         _poller.Modify(descriptor, interest, handler.Token);
@@ -191,7 +179,8 @@ internal sealed class EventLoop : IDisposable
     /// Waits until a stopped loop has ended; false if it did not in time. A thread does not wait for the end of a loop
     /// that it drives.
     /// </summary>
-    public bool WaitForEnd(TimeSpan timeout) => !IsDriver && _endedEvent.Wait(timeout);
+    public bool WaitForEnd(TimeSpan timeout) =>
+        !IsDriver && Uninterrupted.Wait(_endedEvent, timeout, static (ended, left) => ended.WaitOne(left));
 
     /// <summary>
     /// For a stopped loop that did not end in time: the thread pool runs what is posted, before it and from now on. What holds
@@ -249,8 +238,51 @@ internal sealed class EventLoop : IDisposable
         return true;
     }
 
+    /// <summary>Has a handler end what it stands for, with the loop. What it throws is logged.</summary>
+    public void Abandon(ILoopHandler handler)
+    {
+        try
+        {
+            handler.Abandon();
+        }
+#pragma warning disable CA1031 // As in TryDispatch: the others are to be abandoned too.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            LoopLog.Faulted(_logger, Index, exception);
+        }
+    }
+
     /// <summary>Closes the poller of a loop that no thread has driven.</summary>
     public void Dispose() => _poller.Dispose();
+
+    // Never throws: who registers is in the middle of starting a connection, or of arming a listener.
+    private IoResult Register(ILoopHandler handler, int descriptor, Interest interest, bool isShared)
+    {
+        IoResult result;
+        try
+        {
+            _handlers.Add(handler);
+            result = _refusing ? IoResult.Failure(Errno.EBADF)
+                : isShared ? _poller.RegisterShared(descriptor, handler.Token)
+                : _poller.Register(descriptor, interest, handler.Token);
+        }
+#pragma warning disable CA1031 // Memory that ran out, or a broken invariant of the poller: one registration's.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            // By the pool: loggers may block, and whoever registers may hold a lock.
+            Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
+            result = IoResult.Failure(Errno.EFAULT);
+        }
+
+        if (result.IsError)
+        {
+            _handlers.Remove(handler);
+        }
+
+        return result;
+    }
 
     private void WakeIfAsleep()
     {
@@ -345,6 +377,7 @@ internal sealed class EventLoop : IDisposable
         if (_postedLeft == NotCounted)
         {
             _postedLeft = _posted.Count;
+            _dueMs = Environment.TickCount64;
         }
 
         while (_postedLeft > 0 && _posted.TryDequeue(out ILoopWork? work))
@@ -356,7 +389,7 @@ internal sealed class EventLoop : IDisposable
             }
         }
 
-        while (_timers.TakeDue() is { } due)
+        while (_timers.TakeDue(_dueMs) is { } due)
         {
             if (!TryRun(due, baseline))
             {
@@ -442,12 +475,18 @@ internal sealed class EventLoop : IDisposable
     {
         while (_posted.TryDequeue(out ILoopWork? work))
         {
-            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+            Uninterrupted.QueueToPool(work);
         }
 
         while (_timers.TakeAny() is { } work)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+            Uninterrupted.QueueToPool(work);
         }
+    }
+
+    /// <summary>Logs what a poller threw.</summary>
+    private sealed class FaultReport(ILogger logger, int loop, Exception exception) : IThreadPoolWorkItem
+    {
+        public void Execute() => LoopLog.Faulted(logger, loop, exception);
     }
 }

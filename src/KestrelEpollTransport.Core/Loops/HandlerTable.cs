@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Polling;
 
 namespace KestrelEpollTransport.Loops;
@@ -21,7 +22,7 @@ internal sealed class HandlerTable
     /// <summary>Gives the handler a token that no other handler of this loop has had.</summary>
     public void Add(ILoopHandler handler)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             if (!_free.TryPop(out int slot))
             {
@@ -43,7 +44,7 @@ internal sealed class HandlerTable
     /// <summary>Retires the handler's token: the slot's next user has another one.</summary>
     public void Remove(ILoopHandler handler)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             int slot = handler.Token.Slot;
             if (ReferenceEquals(_handlers[slot], handler))
@@ -66,7 +67,7 @@ internal sealed class HandlerTable
     /// <summary>All handlers of this moment.</summary>
     public ILoopHandler[] Snapshot()
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             return [.. _handlers.Where(static handler => handler is not null)!];
         }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
@@ -80,13 +81,22 @@ internal sealed class LoopGroup : IDisposable
     }
 
     /// <summary>
-    /// The loops that are to register one listening descriptor: all of them where a connection wakes few, and else one, in
-    /// turn, from which <see cref="Balance"/> distributes. See <see cref="Poller.SharesListeners"/>.
+    /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. Where a
+    /// connection wakes few loops all are to register it, and else the first that can, from which <see cref="Balance"/> distributes.
+    /// See <see cref="Poller.SharesListeners"/>.
     /// </summary>
-    public ReadOnlySpan<EventLoop> ForListener()
+    public EventLoop[] ForListener()
     {
         ReadOnlySpan<EventLoop> loops = Loops;
-        return loops[0].SharesListeners ? loops : new EventLoop[] { Sample(loops) };
+        int first = Sample(loops).Index;
+        return [.. loops[first..], .. loops[..first]];
+    }
+
+    /// <summary>A started loop that has not ended; null if there is none.</summary>
+    public EventLoop? FindLiving()
+    {
+        ReadOnlySpan<EventLoop> loops = Started;
+        return loops.IsEmpty || Sample(loops) is not { IsRefusing: false } loop ? null : loop;
     }
 
     /// <summary>
@@ -97,7 +107,7 @@ internal sealed class LoopGroup : IDisposable
     {
         EventLoop other = Sample(Started);
         int load = accepting.Load;
-        return other.Load + Math.Max(1, load / 8) < load ? other : accepting;
+        return accepting.IsRefusing || other.Load + Math.Max(1, load / 8) < load ? other : accepting;
     }
 
     /// <summary>
@@ -106,7 +116,7 @@ internal sealed class LoopGroup : IDisposable
     /// </summary>
     public void Dispose()
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             if (_disposed)
             {
@@ -121,7 +131,7 @@ internal sealed class LoopGroup : IDisposable
         {
             foreach (ILoopHandler handler in loop.RefuseFurtherHandlers())
             {
-                handler.Abandon();
+                loop.Abandon(handler);
             }
         }
 
@@ -142,12 +152,26 @@ internal sealed class LoopGroup : IDisposable
         }
     }
 
-    private EventLoop Sample(ReadOnlySpan<EventLoop> loops) =>
-        loops[(int)(Interlocked.Increment(ref _next) % (uint)loops.Length)];
+    // In turn. One that has ended has no load, and would be given everything: it comes only where there is no other.
+    private EventLoop Sample(ReadOnlySpan<EventLoop> loops)
+    {
+        uint turn = Interlocked.Increment(ref _next);
+        int first = (int)(turn % (uint)loops.Length);
+        for (int i = first; i < first + loops.Length; i++)
+        {
+            EventLoop loop = loops[i % loops.Length];
+            if (!loop.IsRefusing)
+            {
+                return loop;
+            }
+        }
+
+        return loops[first];
+    }
 
     private EventLoop[] Start()
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             if (_loops is not null)

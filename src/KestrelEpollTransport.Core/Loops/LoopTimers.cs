@@ -1,3 +1,5 @@
+using KestrelEpollTransport.Locking;
+
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>Work of a loop that is due later. Rarely more than a back-off, so a lock will do. Thread-safe.</summary>
@@ -9,7 +11,7 @@ internal sealed class LoopTimers
 
     public void Add(ILoopWork work, int delayMs)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             _timers.Enqueue(work, Environment.TickCount64 + delayMs);
             _count = _timers.Count;
@@ -24,21 +26,24 @@ internal sealed class LoopTimers
             return -1;
         }
 
-        lock (_lock)
+        using (_lock.Hold())
         {
             return _timers.TryPeek(out _, out long dueMs) ? (int)Math.Clamp(dueMs - Environment.TickCount64, 0, int.MaxValue) : -1;
         }
     }
 
-    /// <summary>Takes one that is due, the earliest first.</summary>
-    public ILoopWork? TakeDue() => _count == 0 ? null : TakeBefore(Environment.TickCount64);
+    /// <summary>
+    /// Takes one that was due at <paramref name="nowMs"/>, the earliest first. The same time for all of a pass: timers that set others would never
+    /// let it end.
+    /// </summary>
+    public ILoopWork? TakeDue(long nowMs) => _count == 0 ? null : TakeBefore(nowMs);
 
     /// <summary>Takes one whether it is due or not.</summary>
     public ILoopWork? TakeAny() => TakeBefore(long.MaxValue);
 
     private ILoopWork? TakeBefore(long limitMs)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             if (!_timers.TryPeek(out _, out long dueMs) || dueMs > limitMs)
             {

@@ -9,7 +9,8 @@ namespace KestrelEpollTransport.Loops;
 /// </summary>
 /// <remarks>
 /// sched_yield(2) costs a fraction of a microsecond where nobody waits. But a thread that computes uses up all it is given, and so
-/// a loop that waited for one does not give way again for <see cref="RestFactor"/> times as long.
+/// a loop that waited for one does not give way again for <see cref="RestFactor"/> times as long; at most for <see cref="MaxRest"/>, as the
+/// whole process may have been stopped meanwhile, for hours.
 /// </remarks>
 internal struct LoopYield
 {
@@ -21,6 +22,9 @@ internal struct LoopYield
 
     /// <summary>Who answers a burst is back by then; in the ticks of <see cref="Stopwatch"/>.</summary>
     internal static readonly long TooLong = Stopwatch.Frequency / 1000 * 3;
+
+    /// <summary>Many times what a scheduler lets a thread wait; in the ticks of <see cref="Stopwatch"/>.</summary>
+    internal static readonly long MaxRest = Stopwatch.Frequency;
 
     private long _restsUntil;
 
@@ -36,7 +40,7 @@ internal struct LoopYield
     {
         if (now - before > TooLong)
         {
-            _restsUntil = now + ((now - before) * RestFactor);
+            _restsUntil = now + (Math.Min(now - before, MaxRest / RestFactor) * RestFactor);
         }
     }
 }

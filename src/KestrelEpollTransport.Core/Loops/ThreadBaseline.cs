@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Loops;
 
@@ -22,10 +23,11 @@ internal readonly struct ThreadBaseline
     /// <summary>Takes the present thread as it is: one that was just started, or that the pool has just given us.</summary>
     public static ThreadBaseline Capture() => new(Thread.CurrentThread, ExecutionContext.Capture());
 
-    /// <summary>Puts everything back. Cultures are part of the execution context.</summary>
+    /// <summary>Puts everything back. Cultures are part of the execution context. Between two dispatches nobody waits for an interrupt.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Restore()
     {
+        Uninterrupted.DropRaised();
         if (!ReferenceEquals(ExecutionContext.Capture(), _context) && _context is not null)
         {
             ExecutionContext.Restore(_context);

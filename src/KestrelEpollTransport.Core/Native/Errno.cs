@@ -55,8 +55,16 @@ internal static class Errno
     /// <summary>A system's own number that means none of the above, and must not be taken for one of them.</summary>
     public static int Foreign(int native) => ForeignOffset + native;
 
-    /// <summary>The exception that <see cref="Socket"/> would have thrown for the same error.</summary>
-    public static SocketException ToException(int errno) => new((int)ToSocketError(errno));
+    /// <summary>
+    /// The exception that <see cref="Socket"/> would have thrown for the same error. Its text is another one where <see cref="Socket"/> has one code
+    /// for two errors, and that of the system's limit for the process's.
+    /// </summary>
+    public static SocketException ToException(int errno) => errno switch
+    {
+        EMFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in this process: its limit is what \"ulimit -n\" shows"),
+        ENFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in the whole system"),
+        _ => new((int)ToSocketError(errno)),
+    };
 
     private static SocketError ToSocketError(int errno) => errno switch
     {
@@ -69,7 +77,6 @@ internal static class Errno
         ENOMEM or ENOBUFS => SocketError.NoBufferSpaceAvailable,
         EFAULT => SocketError.Fault,
         EINVAL => SocketError.InvalidArgument,
-        ENFILE or EMFILE => SocketError.TooManyOpenSockets,
         EPIPE => SocketError.Shutdown,
         ENOTSOCK => SocketError.NotSocket,
         EDESTADDRREQ => SocketError.DestinationAddressRequired,

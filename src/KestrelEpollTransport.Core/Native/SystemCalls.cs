@@ -99,9 +99,9 @@ internal static unsafe class SystemCalls
     public static IoResult SetNoDelay(int descriptor) =>
         LinuxBinding.IsLoaded ? LinuxCalls.SetNoDelay(descriptor) : PosixCalls.SetNoDelay(descriptor);
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static IoResult SetNonBlocking(int descriptor) =>
-        LinuxBinding.IsLoaded ? LinuxCalls.SetNonBlocking(descriptor) : PosixCalls.SetNonBlocking(descriptor);
+    /// <summary>Sets or clears O_NONBLOCK, fcntl(2). Returns 1 if that changed it, and 0 if not.</summary>
+    public static IoResult SetNonBlocking(int descriptor, bool nonBlocking = true) =>
+        LinuxBinding.IsLoaded ? LinuxCalls.SetNonBlocking(descriptor, nonBlocking) : PosixCalls.SetNonBlocking(descriptor, nonBlocking);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult SetCloseOnExec(int descriptor) =>

@@ -1,4 +1,5 @@
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -38,7 +39,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
             // Should it block, nobody could take this loop over. By itself, and not behind the dear work that waits.
             alarm.WorkersRanOut();
             counters.RanOffLoop(onWorker: false);
-            ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false);
+            Uninterrupted.QueueToPool(work);
         }
     }
 

@@ -1,5 +1,5 @@
-using System.Collections.Concurrent;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -27,7 +27,7 @@ internal sealed class FlushWatch : IWatched
     private readonly WatchThread _thread;
     private readonly Workers? _workers;
     private readonly ILogger _logger;
-    private readonly ConcurrentQueue<IWatchedFlush> _queue = new();
+    private readonly UninterruptedQueue<IWatchedFlush> _queue = new();
 
     // Of the watch: what workers were given.
     private readonly List<DueFlush> _given = [];

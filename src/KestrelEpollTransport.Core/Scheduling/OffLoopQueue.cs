@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -149,7 +150,7 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
     {
         if (Interlocked.Exchange(ref _poolCalls, 1) == 0)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Uninterrupted.QueueToPool(this);
         }
     }
 }

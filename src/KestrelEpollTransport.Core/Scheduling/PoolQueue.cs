@@ -1,7 +1,13 @@
+using KestrelEpollTransport.Locking;
+
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>Work of one loop on its way to the .NET thread pool.</summary>
 internal sealed class PoolQueue : WorkQueue
 {
-    protected override bool TryCallThread() => ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    protected override bool TryCallThread()
+    {
+        Uninterrupted.QueueToPool(this);
+        return true;
+    }
 }

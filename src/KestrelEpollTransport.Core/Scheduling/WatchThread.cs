@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using Microsoft.Extensions.Logging;
 
@@ -36,7 +37,8 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
     private static readonly TimeSpan s_late = TimeSpan.FromMilliseconds(2 * LookEveryMs);
 
     private readonly ILogger _logger;
-    private readonly SemaphoreSlim _unpark = new(0);
+    // Whoever unparks may be a thread that was interrupted: this takes no lock that an interrupt could end the wait for.
+    private readonly AutoResetEvent _unpark = new(false);
     private volatile IWatched[] _watched = [];
     private int _parked;
     private int _started;
@@ -62,7 +64,7 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
     {
         if (Volatile.Read(ref _parked) == 1 && Interlocked.Exchange(ref _parked, 0) == 1)
         {
-            _unpark.Release();
+            _unpark.Set();
         }
 
         if (Volatile.Read(ref _started) == 0 && Interlocked.Exchange(ref _started, 1) == 0)
@@ -77,7 +79,7 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
     public void Dispose()
     {
         _disposed = true;
-        _unpark.Release();
+        _unpark.Set();
     }
 
     private void Start()
@@ -99,7 +101,7 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
         TakeElapsed();
         while (!_disposed)
         {
-            Thread.Sleep(LookEveryMs);
+            Sleep();
             quietLooks = IsQuiet() ? quietLooks + 1 : 0;
             Look(TakeElapsed());
             if (quietLooks >= LooksBeforeParking)
@@ -111,6 +113,18 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
         }
 
         Look(TimeSpan.Zero);
+    }
+
+    private static void Sleep()
+    {
+        try
+        {
+            Thread.Sleep(LookEveryMs);
+        }
+        catch (ThreadInterruptedException)
+        {
+            // A memory pool or a logger of the application interrupted its thread, and had left it when that struck.
+        }
     }
 
     // Since the look before; zero: it proves nothing.
@@ -149,11 +163,10 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
         Interlocked.Exchange(ref _parked, 1);
         if (IsQuiet() && !_disposed)
         {
-            _unpark.Wait();
+            Uninterrupted.Wait(_unpark, Timeout.InfiniteTimeSpan, static (unpark, _) => unpark.WaitOne());
         }
 
-        // Whoever took the flag has released, or will release, the semaphore: that makes one later park return
-        // at once, and no more.
+        // Whoever took the flag has set, or will set, the signal: that makes one later park return at once, and no more.
         Volatile.Write(ref _parked, 0);
     }
 }

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Scheduling;
 
@@ -8,9 +8,9 @@ internal sealed class WorkLane
     // A hint: threads may overwrite each other's turns.
     private bool _computesNext;
 
-    public ConcurrentQueue<IThreadPoolWorkItem> MayBlock { get; } = new();
+    public UninterruptedQueue<IThreadPoolWorkItem> MayBlock { get; } = new();
 
-    public ConcurrentQueue<IThreadPoolWorkItem> Computes { get; } = new();
+    public UninterruptedQueue<IThreadPoolWorkItem> Computes { get; } = new();
 
     public bool IsEmpty => MayBlock.IsEmpty && Computes.IsEmpty;
 

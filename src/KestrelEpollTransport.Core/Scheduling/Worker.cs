@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -55,7 +56,7 @@ internal sealed class Worker
     {
         if (_thread != Thread.CurrentThread)
         {
-            _thread.Join(timeout);
+            Uninterrupted.Wait(_thread, timeout, static (thread, left) => thread.Join(left));
         }
     }
 

@@ -1,4 +1,5 @@
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -19,7 +20,7 @@ internal sealed class WorkerAlarm(ILogger logger, int maxWorkers) : IThreadPoolW
         long nowMs = Environment.TickCount64;
         if (nowMs >= nextMs && Interlocked.CompareExchange(ref _nextMs, nowMs + RepeatAfterMs, nextMs) == nextMs)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            Uninterrupted.QueueToPool(this);
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
@@ -92,7 +93,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     {
         get
         {
-            lock (_lock)
+            using (_lock.Hold())
             {
                 return _all.Count;
             }
@@ -104,7 +105,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     public void Drive(EventLoop loop)
     {
         Worker? worker;
-        lock (_lock)
+        using (_lock.Hold())
         {
             worker = TryPopResting();
         }
@@ -157,7 +158,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>A worker has nothing to do any more. False: it is to end.</summary>
     public bool TryRest(Worker worker, bool wasBusy)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             if (wasBusy && _callMissed && !_disposed && HasReserve)
             {
@@ -182,7 +183,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>Lets a worker that rests end; false if it was taken meanwhile, and will be given something.</summary>
     public bool TryRetire(Worker worker)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             return _resting.Remove(worker) && _all.Remove(worker);
         }
@@ -194,7 +195,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     public void Dispose()
     {
         Worker[] resting;
-        lock (_lock)
+        using (_lock.Hold())
         {
             _disposed = true;
             resting = [.. _resting];
@@ -211,7 +212,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     private bool TryReserve(int limit, [NotNullWhen(true)] out Worker? worker)
     {
         worker = null;
-        lock (_lock)
+        using (_lock.Hold())
         {
             if (_busy >= limit)
             {
@@ -231,7 +232,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {
             // The system has no more threads for us: as if the bound were here, unless one came to rest meanwhile.
-            lock (_lock)
+            using (_lock.Hold())
             {
                 worker = TryPopResting();
                 if (worker is null)
@@ -262,7 +263,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     private Worker Start()
     {
         Worker worker = new(this);
-        lock (_lock)
+        using (_lock.Hold())
         {
             _all.Add(worker);
         }
@@ -274,7 +275,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
         }
         catch
         {
-            lock (_lock)
+            using (_lock.Hold())
             {
                 _all.Remove(worker);
             }

@@ -155,6 +155,40 @@ public class LingerListTests
         await Timeouts.UntilAsync(() => transport.Load == 0);
     }
 
+    [Fact]
+    public async Task CloseOldest_OfThoseThatLinger_ClosesTheOldestAndThenSaysThatThereIsNone()
+    {
+        using TestTransport transport = new();
+        List<(ConnectionContext Connection, Socket Peer)> pairs = [];
+        try
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                ConnectionContext connection = transport.Connect(Wire.Unix, out Socket peer);
+                pairs.Add((connection, peer));
+            }
+
+            Assert.False(transport.Engine.TryCloseLingerer());
+            foreach ((ConnectionContext connection, _) in pairs)
+            {
+                await connection.DisposeAsync().OrTimeout();
+            }
+
+            for (int closed = 1; closed <= pairs.Count; closed++)
+            {
+                Assert.True(transport.Engine.TryCloseLingerer());
+                Assert.Equal(pairs.Count - closed, transport.Load);
+                Assert.True(IsGone(pairs[closed - 1].Peer));
+            }
+
+            Assert.False(transport.Engine.TryCloseLingerer());
+        }
+        finally
+        {
+            pairs.ForEach(pair => pair.Peer.Dispose());
+        }
+    }
+
     // Sending to a closed unix socket fails at once, unix(7).
     private static bool IsGone(Socket peer)
     {

@@ -161,7 +161,7 @@ public class EpollListenerTests
             release.Set();
 
             int taken = await loadAfterOneRound.Task.OrTimeout() - Ready;
-            Assert.Equal(Ready / AcceptBudget.EventsPerAccept, taken);
+            Assert.Equal(Ready / AcceptHandler.EventsPerAccept, taken);
             await Timeouts.UntilAsync(() => transport.Load == Ready + New);
         }
         finally

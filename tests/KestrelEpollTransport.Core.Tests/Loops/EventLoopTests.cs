@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
@@ -386,5 +387,107 @@ public sealed class EventLoopTests : IDisposable
             get => _value;
             set => _value = value;
         }
+    }
+
+    [Fact]
+    public async Task Schedule_OfTimersThatSetOthersAtOnce_LetsTheLoopGoOn()
+    {
+        bool done = false;
+        TestWork? again = null;
+        again = new TestWork(() =>
+        {
+            if (!Volatile.Read(ref done))
+            {
+                _loop.Schedule(again!, 0);
+            }
+        });
+        _loop.Schedule(again, 0);
+
+        Assert.True(await RunAsync(() => _loop.IsDriver).OrTimeout());
+
+        Volatile.Write(ref done, true);
+    }
+
+    [Fact]
+    public async Task Register_WithAPollerThatThrows_FailsAndKeepsNoHandler()
+    {
+        InvalidOperationException thrown = new("on purpose");
+        EventLoop loop = new(7, new ThrowingPoller(Poller.Create(), () => throw thrown), _log);
+        new LoopThread().Drive(loop);
+
+        Assert.True(loop.Register(new TestHandler(), Descriptor, Interest.Read).IsError);
+
+        Assert.Empty(loop.Handlers);
+        await _log.WaitForAsync(e => e.Exception == thrown).OrTimeout();
+        loop.Stop();
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
+    [Fact]
+    public async Task Dispatch_ThatInterruptsItsThreadAgainAndAgain_DoesNotEndTheLoop()
+    {
+        using CancellationTokenSource done = new();
+        Task[] others = [.. Enumerable.Range(0, 3).Select(_ => Task.Run(() =>
+        {
+            // For the locks of the timers, of the handlers, and of the queue.
+            while (!done.IsCancellationRequested)
+            {
+                TestHandler handler = new();
+                _loop.Schedule(new TestWork(static () => { }), 0);
+                _loop.Post(new TestWork(static () => { }));
+                _loop.Register(handler, -1, Interest.Read);
+            }
+        }))];
+
+        for (int i = 0; i < 3_000; i++)
+        {
+            await RunAsync(() =>
+            {
+                Thread.CurrentThread.Interrupt();
+                return 0;
+            }).OrTimeout();
+        }
+
+        await done.CancelAsync();
+        await Task.WhenAll(others).OrTimeout();
+        Assert.False(_loop.HasEnded);
+        Assert.Empty(_log.All());
+    }
+
+    [Fact]
+    public async Task Dispatch_AfterOneWhoseInterruptMetALock_IsNotInterrupted()
+    {
+        Lock contended = new();
+        using ManualResetEventSlim held = new();
+        TaskCompletionSource<Thread> waits = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task holder = Task.Factory.StartNew(
+            () =>
+            {
+                using (contended.Hold())
+                {
+                    held.Set();
+                    Thread loop = waits.Task.GetAwaiter().GetResult();
+                    Assert.True(SpinWait.SpinUntil(() => (loop.ThreadState & System.Threading.ThreadState.WaitSleepJoin) != 0, Timeouts.Limit));
+                }
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        Assert.True(held.Wait(Timeouts.Limit));
+
+        _loop.Post(new TestWork(() =>
+        {
+            Thread.CurrentThread.Interrupt();
+            waits.SetResult(Thread.CurrentThread);
+            contended.Hold().Dispose();
+        }));
+
+        Assert.True(await RunAsync(() =>
+        {
+            Thread.Sleep(1);
+            return true;
+        }).OrTimeout());
+        await holder.OrTimeout();
+        Assert.Empty(_log.All());
     }
 }

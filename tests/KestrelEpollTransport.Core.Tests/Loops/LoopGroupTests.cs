@@ -223,4 +223,34 @@ public sealed class LoopGroupTests : IDisposable
         loop.Post(new TestWork(() => result.SetResult(Thread.CurrentThread)));
         return result.Task;
     }
+
+    [Fact]
+    public async Task Loops_OneThatEnded_GetsNothingMore()
+    {
+        List<BrokenPoller> pollers = [];
+        using LoopGroup group = new(3, new LoopThread(), _log, createPoller: () =>
+        {
+            BrokenPoller poller = new(Poller.Create());
+            pollers.Add(poller);
+            return poller;
+        });
+        EventLoop[] loops = group.Loops.ToArray();
+        Assert.All(loops, loop => loop.AddLoad(100));
+        loops[1].AddLoad(-100);
+
+        pollers[1].Break(new InvalidOperationException("on purpose"));
+        await Timeouts.UntilAsync(() => loops[1].HasEnded);
+
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.NotSame(loops[1], group.Next());
+            Assert.NotSame(loops[1], group.Balance(loops[0]));
+            Assert.NotSame(loops[1], group.ForListener()[0]);
+            Assert.NotSame(loops[1], group.FindLiving());
+        }
+
+        pollers.ForEach(poller => poller.Break(new InvalidOperationException("on purpose")));
+        await Timeouts.UntilAsync(() => Array.TrueForAll(loops, loop => loop.HasEnded));
+        Assert.Null(group.FindLiving());
+    }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Tests.Loops;
@@ -36,5 +37,17 @@ public class LoopYieldTests
         Assert.False(yield.IsDue(256, back));
         Assert.False(yield.IsDue(256, restsUntil - 1));
         Assert.True(yield.IsDue(256, restsUntil));
+    }
+
+    [Fact]
+    public void WhoWasStoppedForAnHour_GivesWayAgainSoon()
+    {
+        LoopYield yield = default;
+        long back = Now + (3_600 * Stopwatch.Frequency);
+
+        yield.OnBack(Now, back);
+
+        Assert.False(yield.IsDue(256, back));
+        Assert.True(yield.IsDue(256, back + Stopwatch.Frequency));
     }
 }

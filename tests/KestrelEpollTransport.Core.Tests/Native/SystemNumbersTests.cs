@@ -57,7 +57,7 @@ public class SystemNumbersTests
             }
         }
 
-        Assert.Equal(AcceptError.OneConnection, AcceptErrors.Classify(SystemNumbers.FreeBsd.ToErrno(11)));
+        Assert.Equal(AcceptError.OneConnection, AcceptFailures.Classify(SystemNumbers.FreeBsd.ToErrno(11)));
         Assert.NotNull(Errno.ToException(SystemNumbers.FreeBsd.ToErrno(11)));
     }
 

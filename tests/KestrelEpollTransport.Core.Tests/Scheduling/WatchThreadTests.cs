@@ -85,12 +85,32 @@ public sealed class WatchThreadTests : IDisposable
         await Timeouts.UntilAsync(() => _watched.Looks == looks + 1);
     }
 
+    [Fact]
+    public async Task Watch_WhoseThreadIsInterrupted_LooksOnAndParksAndIsUnparked()
+    {
+        _watched.OnLook = static () => Thread.CurrentThread.Interrupt();
+        for (int round = 0; round < 2; round++)
+        {
+            int looks = _watched.Looks;
+            _watched.Begin();
+            Interlocked.MemoryBarrier();
+            _watch.Unpark();
+            await Timeouts.UntilAsync(() => _watched.Looks > looks + 10);
+            _watched.End();
+            await Timeouts.UntilAsync(() => _watch.IsParked);
+        }
+
+        Assert.Empty(_log.All());
+    }
+
     private sealed class Watched : IWatched
     {
         private volatile bool _busy;
         private volatile int _looks;
 
         public bool Throws { get; set; }
+
+        public Action? OnLook { get; set; }
 
         public bool IsQuiet => !_busy;
 
@@ -103,6 +123,7 @@ public sealed class WatchThreadTests : IDisposable
         public void Look(TimeSpan elapsed)
         {
             Interlocked.Increment(ref _looks);
+            OnLook?.Invoke();
             if (Throws)
             {
                 throw new InvalidOperationException("on purpose");

@@ -226,10 +226,17 @@ internal static unsafe class LinuxCalls
         return Check(setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int)));
     }
 
-    public static IoResult SetNonBlocking(int descriptor)
+    public static IoResult SetNonBlocking(int descriptor, bool nonBlocking)
     {
         int flags = fcntl(descriptor, F_GETFL, 0);
-        return flags < 0 ? IoResult.Failure(errno) : Check(fcntl(descriptor, F_SETFL, flags | O_NONBLOCK));
+        if (flags < 0)
+        {
+            return IoResult.Failure(errno);
+        }
+
+        int changed = nonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+        IoResult result = Check(fcntl(descriptor, F_SETFL, changed));
+        return result.IsError ? result : IoResult.Success(changed == flags ? 0 : 1);
     }
 
     public static IoResult SetCloseOnExec(int descriptor) => Check(fcntl(descriptor, F_SETFD, FD_CLOEXEC));

@@ -191,10 +191,17 @@ internal static unsafe class PosixCalls
         return Result(LibraryCalls.SetSocketOption(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int)));
     }
 
-    public static IoResult SetNonBlocking(int descriptor)
+    public static IoResult SetNonBlocking(int descriptor, bool nonBlocking = true)
     {
         IoResult flags = Control(descriptor, F_GETFL, 0);
-        return flags.IsError ? flags : Control(descriptor, F_SETFL, (int)flags.Value | s_numbers.O_NONBLOCK);
+        if (flags.IsError)
+        {
+            return flags;
+        }
+
+        int changed = nonBlocking ? (int)flags.Value | s_numbers.O_NONBLOCK : (int)flags.Value & ~s_numbers.O_NONBLOCK;
+        IoResult result = Control(descriptor, F_SETFL, changed);
+        return result.IsError ? result : IoResult.Success(changed == flags.Value ? 0 : 1);
     }
 
     public static IoResult SetCloseOnExec(int descriptor) => Control(descriptor, F_SETFD, FD_CLOEXEC);

@@ -1,10 +1,15 @@
+using KestrelEpollTransport.Native;
+
 namespace KestrelEpollTransport.Listening;
 
+/// <summary>What an error of accept(2) says.</summary>
+internal enum AcceptError { NothingWaits, ConnectionGone, OutOfResources, OneConnection, Unusable }
+
 /// <summary>
-/// How long to wait after an error, and which of many equal errors to report. Called by one loop at a time for a
-/// pause, and tolerant of more: both are only about pace.
+/// What to do about a failure to accept, how long to wait after it, and which of many equal ones to report. Thread-safe; loops that
+/// fail at the same moment may get the same delay.
 /// </summary>
-internal sealed class AcceptBackOff
+internal sealed class AcceptFailures
 {
     private const int FirstDelayMs = 20;
     private const int MaxDelayMs = 1_000;
@@ -14,7 +19,21 @@ internal sealed class AcceptBackOff
     private long _nextReportMs = long.MinValue;
     private long _unreported;
 
-    /// <summary>The wait after this failure: doubles until something is accepted.</summary>
+    public static AcceptError Classify(int errno) => errno switch
+    {
+        // Another loop was faster.
+        Errno.EAGAIN => AcceptError.NothingWaits,
+        // Before it was accepted: take the next one.
+        Errno.ECONNABORTED or Errno.ECONNRESET => AcceptError.ConnectionGone,
+        // Trying again at once would only spin.
+        Errno.EMFILE or Errno.ENFILE or Errno.ENOBUFS or Errno.ENOMEM => AcceptError.OutOfResources,
+        // The listening descriptor itself, and for good.
+        Errno.EBADF or Errno.EINVAL or Errno.ENOTSOCK or Errno.EOPNOTSUPP => AcceptError.Unusable,
+        // EPERM (a firewall's), EPROTO, ENETDOWN, EHOSTUNREACH and what else the manual lets through.
+        _ => AcceptError.OneConnection,
+    };
+
+    /// <summary>The wait after this failure, in milliseconds: doubles until something is accepted.</summary>
     public int NextDelayMs()
     {
         int delayMs = Volatile.Read(ref _delayMs);

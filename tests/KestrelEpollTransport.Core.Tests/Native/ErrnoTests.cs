@@ -1,0 +1,21 @@
+using System.Net.Sockets;
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Tests.Native;
+
+public class ErrnoTests
+{
+    [Fact]
+    public void ToException_OfTheTwoLimitsOfOpenFiles_SaysWhichOneItIs()
+    {
+        SocketException process = Errno.ToException(Errno.EMFILE);
+        SocketException system = Errno.ToException(Errno.ENFILE);
+
+        Assert.Equal(SocketError.TooManyOpenSockets, process.SocketErrorCode);
+        Assert.Equal(SocketError.TooManyOpenSockets, system.SocketErrorCode);
+        Assert.Contains("this process", process.Message, StringComparison.Ordinal);
+        Assert.Contains("ulimit -n", process.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("system", process.Message, StringComparison.Ordinal);
+        Assert.Contains("system", system.Message, StringComparison.Ordinal);
+    }
+}
