@@ -1,4 +1,5 @@
 using System.Globalization;
+using RandomEnds.Transports;
 
 namespace RandomEnds;
 
@@ -11,6 +12,9 @@ internal sealed record CampaignOptions
 
     /// <summary>The first case's number.</summary>
     public int First { get; init; }
+
+    /// <summary>What they run over. Without Sockets nothing is compared, and the rules alone decide.</summary>
+    public IReadOnlyList<Subject> Subjects { get; init; } = Enum.GetValues<Subject>();
 
     /// <summary>From one case's number to the next one's: as many as there are scripts runs one script only.</summary>
     public int Step { get; init; } = 1;
@@ -33,9 +37,15 @@ internal sealed record CampaignOptions
         var options = new CampaignOptions();
         for (int i = 0; i < args.Length; i += 2)
         {
+            if (i + 1 < args.Length && args[i] == "--transport" && Enum.TryParse(args[i + 1], out Subject subject))
+            {
+                options = options with { Subjects = [subject] };
+                continue;
+            }
+
             if (i + 1 == args.Length || !int.TryParse(args[i + 1], CultureInfo.InvariantCulture, out int value))
             {
-                throw new FormatException($"{args[i]} needs a number");
+                throw new FormatException($"{args[i]} needs a value of its kind");
             }
 
             options = args[i] switch

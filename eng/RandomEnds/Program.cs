@@ -2,6 +2,7 @@
 // fails if an application or a client sees what the rules forbid, or something else than over Sockets.
 //   --cases N  --seed N          so many cases; the seed makes the same ones again
 //   --case NUMBER --seed N       one of them, with its transcripts
+//   --transport NAME             only Sockets, Adaptive, ThreadPool or UnsafeInline, by the rules alone
 //   --lanes N                    cases at the same time
 //   --limit SECONDS              before a case counts as stuck
 //   --failures N                 failed cases before it gives up
@@ -39,7 +40,11 @@ double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 GC.Collect();
 GC.WaitForPendingFinalizers();
 
-Console.WriteLine(Report.Create(campaign));
+if (campaign.HasFailed)
+{
+    Console.WriteLine(Report.Create(campaign));
+}
+
 foreach (string error in unobserved.Take(10))
 {
     Console.WriteLine($"an exception that nobody observed: {error}");

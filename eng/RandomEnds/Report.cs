@@ -1,29 +1,33 @@
-using System.Globalization;
 using RandomEnds.Judging;
-using RandomEnds.Transports;
+using RandomEnds.Plans;
 
 namespace RandomEnds;
 
-/// <summary>Says what a campaign found: how often each rule was broken, with an example of each.</summary>
+/// <summary>Says what a campaign found: how often each rule was broken by each end, on which transports, and an example.</summary>
 internal static class Report
 {
+    private const int MostLogLines = 10;
+
     public static string Create(Campaign campaign)
     {
         List<string> lines = [];
         HashSet<int> shown = [];
         var groups = campaign.Failed
-            .SelectMany(static failed => failed.Findings.Select(finding => (failed, finding)))
-            .GroupBy(static f => (f.finding.Rule, f.finding.Subject))
-            .OrderBy(static g => g.Key.Rule, StringComparer.Ordinal).ThenBy(static g => g.Key.Subject);
-        foreach (IGrouping<(string Rule, Subject Subject), (FailedCase Case, Finding Finding)> group in groups)
+            .SelectMany(static failed => failed.Findings.Select(finding => (Case: failed, Finding: finding)))
+            .GroupBy(static f => (f.Finding.Rule, f.Case.Plan.End))
+            .OrderBy(static g => g.Key.Rule, StringComparer.Ordinal).ThenBy(static g => g.Key.End);
+        foreach (IGrouping<(string Rule, End End), (FailedCase Case, Finding Finding)> group in groups)
         {
-            FailedCase example = group.MinBy(static f => f.Case.Plan.Before.Count).Case;
-            int count = group.Select(static f => f.Case.Plan.Number).Distinct().Count();
-            lines.Add(string.Create(CultureInfo.InvariantCulture, $"{group.Key.Subject}, rule {group.Key.Rule}: {count} of {campaign.Ran} cases; for example"));
-            lines.Add(shown.Add(example.Plan.Number) ? $"{example}" : $"  case {example.Plan.Number}, above");
+            IEnumerable<string> counts = group
+                .GroupBy(static f => f.Finding.Subject, static f => f.Case.Plan.Number)
+                .OrderBy(static g => g.Key)
+                .Select(static g => $"{g.Key} {g.Distinct().Count()}");
+            lines.Add($"rule {group.Key.Rule}, {group.Key.End}: {string.Join(", ", counts)} of {campaign.Ran} cases; for example");
+            FailedCase example = group.MinBy(static f => (f.Case.Plan.Before.Count, f.Case.Plan.Number)).Case;
+            lines.Add(shown.Add(example.Plan.Number) ? $"{example}" : $"case {example.Plan.Number}, which is shown above");
         }
 
-        lines.AddRange(campaign.LoggedAboveDebug.Distinct().Take(10).Select(static line => $"logged above Debug: {line}"));
+        lines.AddRange(campaign.LoggedAboveDebug.Distinct().Take(MostLogLines).Select(static line => $"logged above Debug: {line}"));
         return string.Join(Environment.NewLine, lines);
     }
 }

@@ -25,11 +25,11 @@ internal static class Rules
         [
             .. seen.WrongBytes.Select(static what => (Prefix, (string?)what)),
             .. seen.Surprises.Select(static what => (Liveness, (string?)what)),
-            (Liveness, seen.Hung ? $"hung, {seen.Doing}" : null),
+            (Liveness, seen.HungWhile is null ? null : $"hung while {seen.HungWhile}"),
         ];
 
         // Of a case that did not run to its end nothing more is known.
-        if (!seen.Hung && seen.Surprises.IsEmpty)
+        if (seen.IsWhole)
         {
             found = found.Concat(plan switch
             {
@@ -73,8 +73,8 @@ internal static class Rules
             isSockets || !plan.FitsAhead || seen.Read == plan.Sent,
             $"read {seen.Read} of {plan.Sent} bytes, all of which the kernel had"));
         yield return (Liveness, Unless(
-            !seen.FlushWasPending || seen.FlushIsCompleted == true,
-            "the flush that was pending ended, and IsCompleted is false"));
+            plan.Outstanding < Limits.SurelyPending || seen.FlushIsCompleted == true,
+            "the pending flush ended, and IsCompleted is false"));
     }
 
     private static IEnumerable<(string Rule, string? What)> JudgeOwnEnd(CasePlan plan, Observation seen)
@@ -98,6 +98,8 @@ internal static class Rules
         {
             End.AbortNull => JudgeClient(plan, seen, Observation.Eof, whole: false),
             End.OutputComplete or End.Dispose or End.InputComplete => JudgeClient(plan, seen, Observation.Eof, whole: true),
+            // Sockets' own socket is closed, and that resets only while one of its calls is under way.
+            End.SocketClose when seen is { Subject: Subject.Sockets, ClientEnd: Observation.Eof } => null,
             _ => JudgeClient(plan, seen, AbortOf(plan), whole: false),
         });
     }

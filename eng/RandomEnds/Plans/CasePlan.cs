@@ -30,7 +30,7 @@ internal sealed record CasePlan(
     public int Flushed { get; } = Sum(Before, StepKind.ApplicationFlushes);
 
     /// <summary>Sent by the client and not read when the end comes.</summary>
-    public int Unread => End == End.IdleTimeout ? 0 : Sent - Sum(Before, StepKind.ApplicationReads);
+    public int Unread { get; } = UnreadAt(End, Sum(Before, StepKind.ClientSends) - Sum(Before, StepKind.ApplicationReads));
 
     /// <summary>Flushed by the application and not received when the end comes.</summary>
     public int Outstanding => Flushed - Sum(Before, StepKind.ClientReceives);
@@ -47,6 +47,15 @@ internal sealed record CasePlan(
         $"seed {Seed}, case {Number}: {Script} over {Family}, {End} behind {Unread} unread and {Outstanding} outstanding bytes; "
         + (IsEndOfClient ? $"{Reaction}, {Reading}" : Settles ? "settled" : "not settled")
         + (ReadsBefore && Unread == 0 ? ", a read waits" : "");
+
+    private static int UnreadAt(End end, int unread) => end switch
+    {
+        // Idle is who has nothing to read.
+        End.IdleTimeout => 0,
+        // Sockets, held back by its full pipe, does not look at the socket and so never learns that it was closed.
+        End.SocketClose when unread > Limits.SurelyAhead => 0,
+        _ => unread,
+    };
 
     private static int Sum(IReadOnlyList<Step> steps, StepKind kind) => steps.Where(s => s.Kind == kind).Sum(static s => s.Bytes);
 }

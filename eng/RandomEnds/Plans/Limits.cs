@@ -9,11 +9,11 @@ internal static class Limits
     /// <summary>The option of both transports.</summary>
     public const int MaxWriteBufferSize = 64 * 1024;
 
-    /// <summary>Received ahead without the application's reading, with room for a block of slack.</summary>
-    public const int SurelyAhead = 48 * 1024;
-
-    /// <summary>More than is received ahead: the FIN behind it is not seen before the application reads.</summary>
-    public const int SurelyNotAhead = 96 * 1024;
+    /// <summary>
+    /// Received ahead without the application's reading. Once Sockets has reached its limit, it goes on only below half
+    /// of it; a block of slack from that.
+    /// </summary>
+    public const int SurelyAhead = 28 * 1024;
 
     /// <summary>Blocks that a transport may have received beyond its limit when it stops.</summary>
     public const int Slack = 16 * 1024;
@@ -23,6 +23,9 @@ internal static class Limits
 
     /// <inheritdoc cref="ServerSendBuffer"/>
     public const int ClientReceiveBuffer = 128 * 1024;
+
+    /// <summary>A flush of so much waits: more than the kernels' buffers, each twice what was asked, and the option's.</summary>
+    public const int SurelyPending = 512 * 1024;
 
     /// <summary>A flush that is pending until the client receives.</summary>
     public const int LargeFlush = 700 * 1024;

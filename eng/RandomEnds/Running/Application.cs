@@ -68,8 +68,6 @@ internal sealed class Application
         _flushing = Output.WriteAsync(bytes).AsTask();
     }
 
-    public void NoteFlush() => _seen.FlushWasPending = !_flushing.IsCompleted;
-
     public async Task FlushEndsAsync()
     {
         _seen.Doing = "waiting for the flush to end";

@@ -1,4 +1,5 @@
 using RandomEnds.Plans;
+using RandomEnds.Transports;
 
 namespace RandomEnds.Running;
 
@@ -65,11 +66,7 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
     private async Task PrepareAsync()
     {
         seen.Doing = "preparing the end";
-        if (plan.End == End.IdleTimeout)
-        {
-            await application.ReadAsync(plan.Sent - seen.Read);
-        }
-
+        await application.ReadAsync(plan.Sent - plan.Unread - seen.Read);
         if (plan.End == End.ClientClose || (plan.Settles && !plan.IsEndOfClient))
         {
             // A close with unread bytes would be a reset.
@@ -87,7 +84,6 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
             application.StartReading();
         }
 
-        application.NoteFlush();
         if (plan.End is not (End.ClientClose or End.ClientReset))
         {
             client.StartReceivingToEnd();
@@ -106,8 +102,10 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
             client.StartEnding(close: plan.End == End.ClientClose);
         }
 
-        // What lies behind more than is received ahead is not seen before the application reads.
-        bool waits = plan.FitsAhead && plan.Reaction is not (Reaction.ReadOn or Reaction.AbortNull);
+        // What lies behind more than is received ahead is not seen before the application reads. A reset is, but not by
+        // Sockets while its full pipe holds it back.
+        bool isTold = plan.FitsAhead || (plan.End == End.ClientReset && seen.Subject != Subject.Sockets);
+        bool waits = isTold && plan.Reaction is not (Reaction.ReadOn or Reaction.AbortNull);
         if (waits)
         {
             seen.Doing = "waiting for the token";

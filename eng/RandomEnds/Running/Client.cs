@@ -100,9 +100,9 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
         {
             socket.Shutdown(SocketShutdown.Send);
         }
-        catch (SocketException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            // The server was faster.
+            // The server was faster, or the case is over: the sends before waited for that long.
         }
     }
 

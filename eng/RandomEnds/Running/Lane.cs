@@ -47,8 +47,8 @@ internal sealed class Lane : IAsyncDisposable
         }
         catch (TimeoutException) when (!running.IsCompleted)
         {
-            seen.Hung = true;
-            seen.Note($"hung, {seen.Doing}");
+            seen.HungWhile = seen.Doing;
+            seen.Note($"hung while {seen.HungWhile}; what follows is the test's own doing");
             Abandon(connection!, running);
         }
         catch (Exception e)

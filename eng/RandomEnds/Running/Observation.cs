@@ -40,9 +40,6 @@ internal sealed class Observation(Subject subject)
     /// <summary>Bytes sent and not yet returned by a read when the token fired.</summary>
     public int UnreadAtToken { get; set; }
 
-    /// <summary>A flush was waiting when the end came.</summary>
-    public bool FlushWasPending { get; set; }
-
     /// <summary>IsCompleted of the flush that was under way when the end came, or the last one before.</summary>
     public bool? FlushIsCompleted { get; set; }
 
@@ -58,7 +55,11 @@ internal sealed class Observation(Subject subject)
     /// <summary>What the case waits for, or waited for when it did not go on.</summary>
     public string Doing { get; set; } = "connecting";
 
-    public bool Hung { get; set; }
+    /// <summary>What the case waited for when its time was over; null if it ended in time.</summary>
+    public string? HungWhile { get; set; }
+
+    /// <summary>The case ran to its end, so that everything about it is known.</summary>
+    public bool IsWhole => HungWhile is null && Surprises.IsEmpty;
 
     /// <summary>Wrong bytes.</summary>
     public ConcurrentQueue<string> WrongBytes { get; } = new();
