@@ -48,14 +48,17 @@ internal sealed class Campaign(CampaignOptions options)
         await using Lane lane = await Lane.OpenAsync(_transports, options.Limit);
         while (Interlocked.Increment(ref _begun) is var begun && begun <= options.Cases && _failed.Count < options.MaxFailures)
         {
-            await RunCaseAsync(lane, options.First + (begun - 1) * options.Step);
-            Interlocked.Increment(ref _ran);
+            CasePlan plan = Planner.Create(options.Seed, options.First + (begun - 1) * options.Step);
+            if (options.Ends.Count == 0 || options.Ends.Contains(plan.End))
+            {
+                await RunCaseAsync(lane, plan);
+                Interlocked.Increment(ref _ran);
+            }
         }
     }
 
-    private async Task RunCaseAsync(Lane lane, int number)
+    private async Task RunCaseAsync(Lane lane, CasePlan plan)
     {
-        CasePlan plan = Planner.Create(options.Seed, number);
         List<Observation> seen = [];
         foreach (Subject subject in _transports.Keys)
         {

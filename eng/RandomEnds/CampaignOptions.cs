@@ -1,4 +1,5 @@
 using System.Globalization;
+using RandomEnds.Plans;
 using RandomEnds.Transports;
 
 namespace RandomEnds;
@@ -15,6 +16,9 @@ internal sealed record CampaignOptions
 
     /// <summary>What they run over. Without Sockets nothing is compared, and the rules alone decide.</summary>
     public IReadOnlyList<Subject> Subjects { get; init; } = Enum.GetValues<Subject>();
+
+    /// <summary>Cases with other ends are left out.</summary>
+    public IReadOnlyList<End> Ends { get; init; } = [];
 
     /// <summary>From one case's number to the next one's: as many as there are scripts runs one script only.</summary>
     public int Step { get; init; } = 1;
@@ -40,6 +44,12 @@ internal sealed record CampaignOptions
             if (i + 1 < args.Length && args[i] == "--transport" && Enum.TryParse(args[i + 1], out Subject subject))
             {
                 options = options with { Subjects = [subject] };
+                continue;
+            }
+
+            if (i + 1 < args.Length && args[i] == "--end" && Enum.TryParse(args[i + 1], out End end))
+            {
+                options = options with { Ends = [.. options.Ends, end] };
                 continue;
             }
 

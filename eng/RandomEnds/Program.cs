@@ -3,6 +3,7 @@
 //   --cases N  --seed N          so many cases; the seed makes the same ones again
 //   --case NUMBER --seed N       one of them, with its transcripts
 //   --transport NAME             only Sockets, Adaptive, ThreadPool or UnsafeInline, by the rules alone
+//   --end NAME                   only cases with this end; may be given again
 //   --lanes N                    cases at the same time
 //   --limit SECONDS              before a case counts as stuck
 //   --failures N                 failed cases before it gives up

@@ -10,6 +10,7 @@ namespace RandomEnds.Plans;
 /// <param name="Reading">How it reads what is left.</param>
 /// <param name="ReadsBefore">A read waits already when the end comes. Only where nothing is unread.</param>
 /// <param name="Settles">The client has received all that was flushed before an end of the server's.</param>
+/// <param name="WritesOn">The application goes on writing, from aside, while the client resets.</param>
 /// <param name="Start">Where in the pattern the streams of this case begin.</param>
 /// <param name="Before">The steps up to the end.</param>
 internal sealed record CasePlan(
@@ -22,6 +23,7 @@ internal sealed record CasePlan(
     ReadingStyle Reading,
     bool ReadsBefore,
     bool Settles,
+    bool WritesOn,
     int Start,
     IReadOnlyList<Step> Before)
 {
@@ -45,7 +47,7 @@ internal sealed record CasePlan(
 
     public override string ToString() =>
         $"seed {Seed}, case {Number}: {Script} over {Family}, {End} behind {Unread} unread and {Outstanding} outstanding bytes; "
-        + (IsEndOfClient ? $"{Reaction}, {Reading}" : Settles ? "settled" : "not settled")
+        + (IsEndOfClient ? $"{Reaction}, {Reading}{(WritesOn ? ", the application writes" : "")}" : Settles ? "settled" : "not settled")
         + (ReadsBefore && Unread == 0 ? ", a read waits" : "");
 
     private static int UnreadAt(End end, int unread) => end switch

@@ -16,11 +16,15 @@ internal sealed class Application
     public const string Error = "the application failed";
     private const int SlowReads = 5;
 
+    /// <summary>Messages, and bytes of each.</summary>
+    private const int WritesOn = 100;
+
     private readonly ConnectionContext _connection;
     private readonly CasePlan _plan;
     private readonly Observation _seen;
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task<FlushResult> _flushing = Task.FromResult(default(FlushResult));
+    private Task _writingOn = Task.CompletedTask;
     private Task<ReadResult>? _waitingRead;
 
     public Application(ConnectionContext connection, CasePlan plan, Observation seen)
@@ -68,8 +72,26 @@ internal sealed class Application
         _flushing = Output.WriteAsync(bytes).AsTask();
     }
 
+    /// <summary>
+    /// Writes small messages beside everything else until it is told that nobody receives them. One of these sends may
+    /// take the socket's error before a receive can.
+    /// </summary>
+    public void StartWritingOn() => _writingOn = Task.Run(async () =>
+    {
+        for (int i = 0; i < WritesOn; i++)
+        {
+            await StartFlushingAsync(WritesOn);
+            if ((await _flushing).IsCompleted)
+            {
+                return;
+            }
+        }
+    });
+
     public async Task FlushEndsAsync()
     {
+        _seen.Doing = "waiting for the writes from aside to end";
+        await _writingOn;
         _seen.Doing = "waiting for the flush to end";
         bool isCompleted = (await _flushing).IsCompleted;
         _seen.FlushIsCompleted ??= isCompleted;

@@ -95,7 +95,13 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
         seen.Doing = "ending the client's side";
         if (plan.End == End.ClientReset)
         {
-            await client.ResetAsync();
+            await client.PrepareResetAsync();
+            if (plan.WritesOn)
+            {
+                application.StartWritingOn();
+            }
+
+            client.Reset();
         }
         else
         {

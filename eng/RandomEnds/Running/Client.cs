@@ -44,8 +44,8 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
     /// <summary>FIN behind everything that was sent. It may wait for the application to read, so this is in the background.</summary>
     public void StartEnding(bool close) => _sending = EndAfterAsync(_sending, close);
 
-    /// <summary>With everything sent in the server's kernel if that fits there, otherwise in the middle of it.</summary>
-    public async Task ResetAsync()
+    /// <summary>Has everything sent in the server's kernel, if that fits there. A reset would take the rest with it.</summary>
+    public async Task PrepareResetAsync()
     {
         if (plan.FitsAhead)
         {
@@ -61,7 +61,10 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
                 await Task.Delay(1);
             }
         }
+    }
 
+    public void Reset()
+    {
         seen.Note("client: resets");
         socket.LingerState = new LingerOption(enable: true, seconds: 0);
         socket.Dispose();
