@@ -46,6 +46,12 @@ if (campaign.HasFailed)
     Console.WriteLine(Report.Create(campaign));
 }
 
+// A case that failed leaves tasks behind that nobody awaits.
+if (campaign.HasFailed)
+{
+    unobserved.Clear();
+}
+
 foreach (string error in unobserved.Take(10))
 {
     Console.WriteLine($"an exception that nobody observed: {error}");

@@ -70,7 +70,7 @@ internal static class Rules
         yield return (Reset, Unless(isReset || (mayMistake && seen.ReadEnd == Observation.CleanEnd), $"the stream ended with {seen.ReadEnd}"));
         yield return (Reset, Unless(seen.ReadAgain == seen.ReadEnd, $"then one more read said {seen.ReadAgain}"));
         yield return (Reset, Unless(
-            isSockets || !plan.FitsAhead || seen.Read == plan.Sent,
+            isSockets || !seen.AllArrived || seen.Read == plan.Sent,
             $"read {seen.Read} of {plan.Sent} bytes, all of which the kernel had"));
         yield return (Liveness, Unless(
             plan.Outstanding < Limits.SurelyPending || seen.FlushIsCompleted == true,

@@ -10,7 +10,7 @@ namespace RandomEnds.Plans;
 /// <param name="Reading">How it reads what is left.</param>
 /// <param name="ReadsBefore">A read waits already when the end comes. Only where nothing is unread.</param>
 /// <param name="Settles">The client has received all that was flushed before an end of the server's.</param>
-/// <param name="WritesOn">The application goes on writing, from aside, while the client resets.</param>
+/// <param name="MayWriteOn">See <see cref="WritesOn"/>.</param>
 /// <param name="Start">Where in the pattern the streams of this case begin.</param>
 /// <param name="Before">The steps up to the end.</param>
 internal sealed record CasePlan(
@@ -23,7 +23,7 @@ internal sealed record CasePlan(
     ReadingStyle Reading,
     bool ReadsBefore,
     bool Settles,
-    bool WritesOn,
+    bool MayWriteOn,
     int Start,
     IReadOnlyList<Step> Before)
 {
@@ -44,6 +44,9 @@ internal sealed record CasePlan(
 
     /// <summary>The client's end reaches the application as one, and is not a reset.</summary>
     public bool IsCleanEnd => End is End.ClientClose or End.ClientHalfClose;
+
+    /// <summary>The application goes on writing, from aside, while the client resets. Only where the kernel takes it.</summary>
+    public bool WritesOn => MayWriteOn && End == End.ClientReset && Outstanding <= Limits.SurelyAhead;
 
     public override string ToString() =>
         $"seed {Seed}, case {Number}: {Script} over {Family}, {End} behind {Unread} unread and {Outstanding} outstanding bytes; "

@@ -14,18 +14,17 @@ internal static class Planner
         var script = (Script)(number % Scripts);
         List<Step> steps = ScriptMaker.Make(script, random);
         int cut = random.Next(steps.Count + 1);
-        var end = (End)(number / Scripts / 2 % s_ends);
         return new CasePlan(
             seed,
             number,
             script,
             (Family)(number / Scripts % 2),
-            end,
+            (End)(number / Scripts / 2 % s_ends),
             (Reaction)random.Next(s_reactions),
             (ReadingStyle)random.Next(s_styles),
             ReadsBefore: random.Next(2) == 0,
             Settles: random.Next(2) == 0,
-            WritesOn: end == End.ClientReset && random.Next(3) == 0,
+            MayWriteOn: random.Next(2) == 0,
             Start: random.Next(Pattern.MaxStart),
             Before: steps.GetRange(0, cut));
     }

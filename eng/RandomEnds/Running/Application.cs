@@ -76,17 +76,28 @@ internal sealed class Application
     /// Writes small messages beside everything else until it is told that nobody receives them. One of these sends may
     /// take the socket's error before a receive can.
     /// </summary>
-    public void StartWritingOn() => _writingOn = Task.Run(async () =>
+    /// <returns>When some have been written, and it is going on.</returns>
+    public Task StartWritingOnAsync()
     {
-        for (int i = 0; i < WritesOn; i++)
+        var underWay = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _writingOn = Task.Run(async () =>
         {
-            await StartFlushingAsync(WritesOn);
-            if ((await _flushing).IsCompleted)
+            for (int i = 0; i < WritesOn; i++)
             {
-                return;
+                if (i == _plan.Start % (WritesOn / 4))
+                {
+                    underWay.SetResult();
+                }
+
+                await StartFlushingAsync(WritesOn);
+                if ((await _flushing).IsCompleted)
+                {
+                    return;
+                }
             }
-        }
-    });
+        });
+        return underWay.Task;
+    }
 
     public async Task FlushEndsAsync()
     {

@@ -98,7 +98,7 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
             await client.PrepareResetAsync();
             if (plan.WritesOn)
             {
-                application.StartWritingOn();
+                await application.StartWritingOnAsync();
             }
 
             client.Reset();

@@ -43,6 +43,9 @@ internal sealed class Observation(Subject subject)
     /// <summary>IsCompleted of the flush that was under way when the end came, or the last one before.</summary>
     public bool? FlushIsCompleted { get; set; }
 
+    /// <summary>All that the client sent was in the server's kernel when it reset.</summary>
+    public bool AllArrived { get; set; }
+
     /// <summary>Bytes given to flushes, in the whole case.</summary>
     public int Flushed { get; set; }
 

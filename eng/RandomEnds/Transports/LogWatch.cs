@@ -12,6 +12,11 @@ internal sealed class LogWatch : ILoggerFactory, ILogger
     /// <summary>The one warning that is meant to come: many cases at a time need many workers.</summary>
     private const int WorkersRanOut = 31;
 
+    /// <summary>Every so many lines one takes a millisecond: what is logged before others are told, they are told late.</summary>
+    private const int SlowLine = 16;
+
+    private int _lines;
+
     public ConcurrentQueue<string> AboveDebug { get; } = new();
 
     public ILogger CreateLogger(string categoryName) => this;
@@ -30,6 +35,11 @@ internal sealed class LogWatch : ILoggerFactory, ILogger
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
         string message = formatter(state, exception);
+        if (Interlocked.Increment(ref _lines) % SlowLine == 0)
+        {
+            Thread.Sleep(1);
+        }
+
         if (logLevel > LogLevel.Debug && eventId.Id != WorkersRanOut)
         {
             AboveDebug.Enqueue($"{logLevel} {eventId.Id}: {message} {exception}");
