@@ -70,12 +70,7 @@ internal sealed class Campaign(CampaignOptions options)
             }
         }
 
-        List<Finding> findings =
-        [
-            .. seen.SelectMany(one => Rules.Judge(plan, one)),
-            .. seen.Where(static one => one.Subject != Subject.Sockets)
-                .SelectMany(ours => seen.Where(static one => one.Subject == Subject.Sockets).SelectMany(sockets => Comparison.Judge(plan, sockets, ours))),
-        ];
+        List<Finding> findings = Judge(plan, seen);
         var ran = new FailedCase(plan, findings, seen);
         if (findings.Count > 0)
         {
@@ -85,5 +80,18 @@ internal sealed class Campaign(CampaignOptions options)
         {
             Console.WriteLine(ran);
         }
+    }
+
+    /// <summary>The rules first: what breaks one differs from Sockets as well, and need not be told twice.</summary>
+    private static List<Finding> Judge(CasePlan plan, List<Observation> seen)
+    {
+        List<Finding> findings = [.. seen.SelectMany(one => Rules.Judge(plan, one))];
+        if (seen.Find(static one => one.Subject == Subject.Sockets) is { } sockets)
+        {
+            HashSet<Subject> wrong = [Subject.Sockets, .. findings.Select(static f => f.Subject)];
+            findings.AddRange(seen.Where(one => !wrong.Contains(one.Subject)).SelectMany(ours => Comparison.Judge(plan, sockets, ours)));
+        }
+
+        return findings;
     }
 }

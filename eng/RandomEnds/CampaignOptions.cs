@@ -27,7 +27,7 @@ internal sealed record CampaignOptions
     public int Lanes { get; init; } = 24;
 
     /// <summary>How long one case may take on one transport before it counts as stuck.</summary>
-    public TimeSpan Limit { get; init; } = TimeSpan.FromSeconds(20);
+    public TimeSpan Limit { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>So many failed cases end the run: each that hangs costs <see cref="Limit"/>.</summary>
     public int MaxFailures { get; init; } = 100;
