@@ -1,4 +1,4 @@
-# The seeded stress test, with a new seed each time; a failure prints it. Sourced by .ci/run.
+# The seeded stress test and random ends, with a new seed each time; a failure prints it. Sourced by .ci/run.
 
 check_stress() {
   local mode seconds output
@@ -14,4 +14,17 @@ check_stress() {
   done
 }
 
+# The tests have the same cases every time; these are new.
+check_ends() {
+  local output
+  local -a only=()
+  [[ $TRANSPORT == sockets ]] && only=(--transport Sockets)
+  if output=$(timeout --kill-after=5 170 eng/ends.sh 10000 "${only[@]}" 2>&1); then
+    pass "random ends: $(sed -n 's/^ends: \(.* cases, seed .*\)$/\1/p' <<<"$output"), $(sed -n 's/^.* s, \(.* cases.s\),.*$/\1/p' <<<"$output")"
+  else
+    fail "random ends" "$(grep -E '^ends:|, rule|again:' <<<"$output" | cut -c1-300)"
+  fi
+}
+
 check_stress
+check_ends
