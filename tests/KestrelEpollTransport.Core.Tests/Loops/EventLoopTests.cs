@@ -424,37 +424,6 @@ public sealed class EventLoopTests : IDisposable
     }
 
     [Fact]
-    public async Task Dispatch_ThatInterruptsItsThreadAgainAndAgain_DoesNotEndTheLoop()
-    {
-        using CancellationTokenSource done = new();
-        Task[] others = [.. Enumerable.Range(0, 3).Select(_ => Task.Run(() =>
-        {
-            // For the locks of the timers, of the handlers, and of the queue.
-            while (!done.IsCancellationRequested)
-            {
-                TestHandler handler = new();
-                _loop.Schedule(new TestWork(static () => { }), 0);
-                _loop.Post(new TestWork(static () => { }));
-                _loop.Register(handler, -1, Interest.Read);
-            }
-        }))];
-
-        for (int i = 0; i < 3_000; i++)
-        {
-            await RunAsync(() =>
-            {
-                Thread.CurrentThread.Interrupt();
-                return 0;
-            }).OrTimeout();
-        }
-
-        await done.CancelAsync();
-        await Task.WhenAll(others).OrTimeout();
-        Assert.False(_loop.HasEnded);
-        Assert.Empty(_log.All());
-    }
-
-    [Fact]
     public async Task Dispatch_AfterOneWhoseInterruptMetALock_IsNotInterrupted()
     {
         Lock contended = new();
