@@ -17,7 +17,7 @@ public unsafe class Receiving
     private Socket _client = null!;
     private Socket _server = null!;
     private int _descriptor;
-    private ReceiveBuffer _buffer = new();
+    private ReceiveBuffer _buffer = new(new object());
 
     [GlobalSetup]
     public void Start()

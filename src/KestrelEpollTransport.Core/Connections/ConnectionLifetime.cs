@@ -107,6 +107,7 @@ internal struct ConnectionLifetime
     private const LifetimeState PeerEnded = LifetimeState.Fin | LifetimeState.Failed;
 
     private int _state;
+    private int _logged;
     private Exception? _reason;
     private ExceptionDispatchInfo? _failure;
 
@@ -119,6 +120,9 @@ internal struct ConnectionLifetime
 
     /// <summary>What the reader throws when it has read out a connection that failed.</summary>
     public readonly ExceptionDispatchInfo? Failure => Volatile.Read(in _failure);
+
+    /// <summary>Why it ended by us.</summary>
+    public readonly Exception? Reason => Volatile.Read(in _reason);
 
     /// <summary>The token that says that the connection is over. Its source is made when somebody asks.</summary>
     public CancellationToken Token
@@ -200,6 +204,18 @@ internal struct ConnectionLifetime
     {
         Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
         return new ErrorNote(exception, Apply(happened, out LifetimeState added), added);
+    }
+
+    /// <summary>
+    /// What has happened and was not logged; from now on it was. What comes after our own end is no news. A send that failed is told by
+    /// what made it fail, if that is known already.
+    /// </summary>
+    public LifetimeState TakeUnlogged()
+    {
+        LifetimeState state = State;
+        LifetimeState logged = (LifetimeState)Interlocked.Or(ref _logged, (int)state);
+        LifetimeState news = state & ~logged;
+        return Has(logged, LifetimeState.Ended) ? LifetimeState.Open : news;
     }
 
     /// <summary>Whether our own end leaves to the application what is still to be read.</summary>

@@ -5,8 +5,6 @@ using System.Threading.Tasks.Sources;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -29,6 +27,16 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     /// <summary>How many bytes one dispatch, or one turn of receiving ahead, may receive, and how many a smaller receive counts for.</summary>
     private const long BytesPerTurn = 512 * 1024;
     private const long BytesPerReceive = BytesPerTurn / 16;
+
+    /// <summary>What the owner has to log when it has left.</summary>
+    [Flags]
+    private enum News : byte
+    {
+        None = 0,
+        Paused = 1,
+        Resumed = 2,
+        Lifetime = 4,
+    }
 
     /// <summary>Whether AdvanceTo may follow; and whether it has to before another read.</summary>
     private enum Reading : byte
@@ -58,6 +66,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private long _budget;
     private bool _started;
     private bool _isPaused;
+    private News _news;
     private int _served;
 
     public ConnectionReader(EpollConnection connection)
@@ -153,7 +162,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         bool isFirst = _state.Complete(out bool resumes, out bool frees);
         if (frees)
         {
-            _buffer.Free();
+            FreeBuffer();
         }
 
         ResumeIf(resumes);
@@ -177,34 +186,31 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             ReceiveTurnAhead();
             Leave();
         }
+        else if (_state.IsCompleted)
+        {
+            _connection.Apply(LifetimeEvent.InputRefused);
+        }
     }
 
     EpollConnection IConnectionEnd.Connection => _connection;
 
-    /// <summary>The resume: receives and completes the pending read, which runs the application.</summary>
+    /// <summary>The resume, which owns the reading side: receives and completes the pending read, which runs the application.</summary>
     void IConnectionEnd.Resume(long began)
     {
-        Continuation continuation = _operation.TakeLate();
-        if (continuation.IsNone)
-        {
-            _budget = BytesPerTurn;
-            continuation = CompletePendingRead();
-        }
-
+        _budget = BytesPerTurn;
+        Continuation continuation = CompletePendingRead();
         if (!continuation.IsNone)
         {
-            _connection.Dispatch.Begin(began);
-            continuation.Run();
-            _connection.Dispatch.End(_connection);
+            _connection.Dispatch.Run(_connection, continuation, began);
         }
     }
 
-    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _operation.GetResult(token);
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _operation.TakeResult(token);
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _operation.GetStatus(token);
 
     void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        ResumeIf(_operation.OnCompleted(continuation, state, token, flags));
+        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags));
 
     private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
     {
@@ -214,9 +220,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
 
         EnterRead entered = _state.TryEnter();
-        if (_operation.IsOpen && entered != EnterRead.Completed)
+        if (_operation.IsOpen && entered != EnterRead.Completed && minimum <= _minimum)
         {
-            // Begun, and not awaited: the second call gets the same read, as on a Pipe.
+            // Begun, and its result not taken: the second call gets the same read, as on a Pipe.
             if (entered == EnterRead.Entered)
             {
                 LeaveCall();
@@ -302,6 +308,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
                 return default;
             }
 
+            Log(_news);
+            _news = News.None;
             if (_state.TryWait())
             {
                 return default;
@@ -384,11 +392,12 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
 
         bool leaves = _state.IsReady && _end is null;
+        bool isUrgent = ahead || _state.HasHungUp;
         SetPaused(leaves && Room <= 0);
-        if (leaves && filled && !_isPaused)
+        if (leaves && !_isPaused && (filled || isUrgent))
         {
             // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
-            _connection.OnUnreadLeft(isUrgent: ahead || _state.HasHungUp);
+            _connection.OnUnreadLeft(isUrgent);
         }
     }
 
@@ -397,9 +406,29 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (isPaused != _isPaused)
         {
             _isPaused = isPaused;
-            Action<ILogger, ConnectionContext> log = isPaused ? ConnectionLog.Pause : ConnectionLog.Resume;
-            log(_connection.Shared.Logger, _connection);
+            _news |= isPaused ? News.Paused : News.Resumed;
         }
+    }
+
+    // Not while the reading side is owned: a logger may be slow, and others wait for it.
+    private void Log(News news)
+    {
+        if (news == News.None)
+        {
+            return;
+        }
+
+        if ((news & News.Resumed) != 0)
+        {
+            ConnectionLog.Resume(_connection.Shared.Logger, _connection);
+        }
+
+        if ((news & News.Paused) != 0)
+        {
+            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+        }
+
+        _connection.LogLifetime();
     }
 
     // True: all room that was offered is used, or a short count proves nothing, so that there may be more.
@@ -445,10 +474,13 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (received.Value == 0)
         {
             _connection.OnEndReceived();
+            _news |= News.Lifetime;
         }
-        else if (!received.WouldBlock)
+        else if (!received.WouldBlock || (_state.HasHungUp && _connection.HasSendFailed))
         {
-            _connection.OnReceiveFailed(received.Errno);
+            // After a send that failed nothing more is waited for, also if the peer has not ended.
+            _connection.OnReceiveFailed(received.WouldBlock ? Errno.EPIPE : received.Errno);
+            _news |= News.Lifetime;
         }
 
         return false;
@@ -460,6 +492,17 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (!TryReceive(ahead: true, out _) && _state.HasHungUp)
         {
             // The next read meets the same. Who does not read is to know of the end at least.
+            _connection.Apply(LifetimeEvent.InputRefused);
+        }
+    }
+
+    private void FreeBuffer()
+    {
+        Debug.Assert(_state.IsCompleted, "Only a completed reader frees its buffer.");
+        _buffer.Free();
+        if (_state.IsReady && (_state.HasHungUp || _isPaused))
+        {
+            // Nobody will be told of it again.
             _connection.Apply(LifetimeEvent.InputRefused);
         }
     }
@@ -500,21 +543,29 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     // The owner leaves; true: the reader was completed and its buffer is freed.
     private bool Leave()
     {
+        News news;
+        LeaveRead outcome;
         while (true)
         {
-            switch (_state.Leave())
+            news = _news;
+            _news = News.None;
+            outcome = _state.Leave();
+            if (outcome != LeaveRead.ReceiveAhead)
             {
-                case LeaveRead.ReceiveAhead:
-                    ReceiveTurnAhead();
-                    break;
-                case LeaveRead.Free:
-                    Debug.Assert(_state.IsCompleted, "Only a completed reader frees its buffer.");
-                    _buffer.Free();
-                    return true;
-                default:
-                    return false;
+                break;
             }
+
+            _news = news;
+            ReceiveTurnAhead();
         }
+
+        if (outcome == LeaveRead.Free)
+        {
+            FreeBuffer();
+        }
+
+        Log(news);
+        return outcome == LeaveRead.Free;
     }
 
     private void LeaveCall()

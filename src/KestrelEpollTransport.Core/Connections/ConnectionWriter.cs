@@ -19,8 +19,8 @@ namespace KestrelEpollTransport.Connections;
 /// returns, when <see cref="ConnectionShared.GatherBelow"/> bytes are queued, with a drain that is posted, or at the next look of the
 /// watch: whichever comes first.</para>
 /// <para><b>One lock</b> has everything but the tail that the caller fills: the queue, what is known of the kernel's room, the flush that
-/// waits. Sends are made under it; they do not wait. Nothing of the application runs under it: blocks are rented and returned, the
-/// connection is told and continuations run outside (<see cref="Finish"/>).</para>
+/// waits. Sends are made under it; they do not wait. Of the application only the pinning of its pool's memory runs under it: blocks are
+/// rented and returned, the connection is told and continuations run outside (<see cref="Finish"/>).</para>
 /// <para><b>No room, and the edge.</b>
 /// T1 (sender, in the lock) is told would-block, sets Blocked, fences, and sends once more. Would-block again: it leaves.
 /// T2 (loop) is told of room and looks at Blocked, without the lock: set, it takes the lock and sends; clear, there is nothing to do.
@@ -45,11 +45,14 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private volatile bool _isCompleted;
     private volatile FlushWait _wait;
     private bool _isLent;
-    private bool _isWatched;
+    private bool _isSending;
     private bool _asksForRoom;
-    private bool _allSentIsTold;
+    private bool _endsGracefully;
     private bool _isCanceled;
     private bool _tokenFired;
+
+    // Any thread.
+    private int _watched;
 
     // The caller of a flush, or the resume that its wait led to.
     private PendingOperation<FlushResult> _operation;
@@ -117,9 +120,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     public override void Advance(int bytes)
     {
         // Completed by someone else while the memory was out: its bytes are gone already.
-        if (!_isCompleted)
+        if (!(_isLent ? _queue.TryAdvance(bytes) : bytes == 0) && !_isCompleted)
         {
-            _queue.Advance(bytes);
+            throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "More bytes than the memory that was asked for has room for.");
         }
     }
 
@@ -180,13 +183,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
                 return;
             }
 
+            // With an exception nothing more is sent: it could be the last, and then told as a clean end.
             _isCompleted = true;
+            _endsGracefully = exception is null;
+            _isClosed |= exception is not null;
             _queue.Commit();
             _isLent = false;
-            if (exception is null)
-            {
-                Send(ref after);
-            }
+            Send(ref after);
         }
 
         Finish(after);
@@ -217,13 +220,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     /// <summary>Nothing more will be sent: what is queued is discarded, and a flush that waits ends. Any thread.</summary>
     public void Close() => Update(isClosed: true);
 
+    // Without the lock, as the watch must not wait. It clears the one and looks at the other; Mark does it the other way round.
     public bool IsDue()
     {
-        using (_lock.Hold())
-        {
-            _isWatched = false;
-            return _isMarked;
-        }
+        Interlocked.Exchange(ref _watched, 0);
+        return _isMarked;
     }
 
     public void SendDue() => SendMarked();
@@ -250,12 +251,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     /// <summary>The resume: completes the flush that waits, which runs the application.</summary>
     void IConnectionEnd.Resume(long began)
     {
-        Continuation continuation = _operation.TakeLate();
-        if (continuation.IsNone)
-        {
-            continuation = CompletePendingFlush();
-        }
-
+        Continuation continuation = CompletePendingFlush();
         if (!continuation.IsNone)
         {
             continuation.Run();
@@ -263,17 +259,15 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
     }
 
-    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) => _operation.GetResult(token);
+    // A flush that was begun before the present one has ended, whether or not somebody took its result.
+    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) =>
+        token == _operation.Version && _operation.IsOpen ? _operation.TakeResult(token) : Result(isCanceled: false);
 
-    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => _operation.GetStatus(token);
+    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) =>
+        token == _operation.Version && _operation.IsOpen ? _operation.GetStatus(token) : ValueTaskSourceStatus.Succeeded;
 
-    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
-    {
-        if (_operation.OnCompleted(continuation, state, token, flags))
-        {
-            _connection.Resume(this);
-        }
-    }
+    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags));
 
     private bool TryLend(int sizeHint, out Memory<byte> room)
     {
@@ -340,21 +334,28 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private void Mark(ref AfterSend after)
     {
         _isMarked = true;
-        after.Watches = !_isWatched;
-        _isWatched = true;
+        after.Watches = Interlocked.Exchange(ref _watched, 1) == 0;
     }
 
     // Until all is sent, the kernel is full, the turn is over or the connection closed.
     private void Send(ref AfterSend after, bool hasRoom = false)
     {
+        if (_isSending)
+        {
+            // A pool of the application that was asked to pin has called back: the outer send sees what is new.
+            return;
+        }
+
         long left = BytesPerTurn;
         bool tries = hasRoom || !_isBlocked;
         _isMarked &= !tries;
+        _isSending = true;
         while (tries && _queue.Unsent > 0 && !_isClosed && left > 0)
         {
             tries = TrySendOnce(ref left, ref after);
         }
 
+        _isSending = false;
         if (_isClosed)
         {
             _queue.Discard();
@@ -372,8 +373,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         {
             _isBlocked = false;
             AskForRoom(false);
-            after.TellsAllSent = _isCompleted && !_allSentIsTold;
-            _allSentIsTold |= _isCompleted;
+            after.TellsAllSent = _endsGracefully;
         }
 
         after.Spent = _queue.TakeSpent(allSent && !_isLent, out after.SpentEnd);
@@ -401,6 +401,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         {
             after.Fault = exception;
             _isClosed = true;
+            _endsGracefully = false;
             return true;
         }
         finally

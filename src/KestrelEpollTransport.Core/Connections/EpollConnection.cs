@@ -141,6 +141,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
+    /// <summary>Whether our own end is a send that failed.</summary>
+    public bool HasSendFailed => (_lifetime.State & LifetimeState.SendFailed) != 0;
+
     public void OnFault(Exception exception)
     {
         End(new ConnectionAbortedException("The transport met an unexpected exception.", exception), LifetimeEvent.EndedByReset);
@@ -149,7 +152,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     public void Abandon()
     {
-        End(new ConnectionAbortedException("The transport was disposed."), LifetimeEvent.EndedByReset);
+        ConnectionAbortedException reason = new("The transport was disposed.");
+        End(reason, LifetimeEvent.EndedByReset);
+
+        // If it had ended before, and the application was to read on.
+        Reader.End(new ReaderEnd(ExceptionDispatchInfo.Capture(reason), AtOnce: true));
         Apply(LifetimeEvent.GivenUp);
     }
 
@@ -158,6 +165,15 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
     public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, _loop);
+
+    /// <summary>The same for a continuation that came late, if one did.</summary>
+    public void ResumeLate(Continuation continuation)
+    {
+        if (!continuation.IsNone)
+        {
+            Resume(new LateContinuation(this, continuation));
+        }
+    }
 
     public void OnHandedOff(bool isBlocked) => _dispatch.Profile.HandedOff(isBlocked);
 
@@ -216,21 +232,16 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         Finish(added);
     }
 
-    /// <summary>A receive returned 0. The owner of the reading side.</summary>
+    /// <summary>A receive returned 0. The owner of the reading side, which logs when it has left.</summary>
     public void OnEndReceived()
     {
         Writer.WaitForSend();
         LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState added);
         Reader.End(((before | added) & LifetimeState.Failed) != 0 ? new ReaderEnd(_lifetime.Failure) : ReaderEnd.EndOfStream);
-        if ((added & LifetimeState.Fin) != 0 && (before & LifetimeState.Ended) == 0)
-        {
-            ConnectionLog.ReadFin(Shared.Logger, this);
-        }
-
         Finish(added);
     }
 
-    /// <summary>A receive failed. The owner of the reading side.</summary>
+    /// <summary>A receive failed. The same.</summary>
     public void OnReceiveFailed(int errno)
     {
         ErrorNote note = _lifetime.NoteError(ToException(errno), LifetimeEvent.ReceiveFailed);
@@ -248,18 +259,14 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         int errno = SystemCalls.TakeSocketError(descriptor);
         LeaveDescriptor();
-        return errno == 0 ? default : _lifetime.NoteError(ToException(errno), LifetimeEvent.ErrorTaken);
+        return errno == 0 ? default : NoteError(errno);
     }
 
     /// <summary>The same for the error of a send.</summary>
     public ErrorNote NoteSendError(int errno)
     {
-        // EPIPE says that there is no way to the peer any more, and not how it ended: the reader will know.
-        Exception exception = ToException(errno);
-        ErrorNote note = errno == Errno.EPIPE
-            ? new ErrorNote(exception, _lifetime.State, LifetimeState.Open)
-            : _lifetime.NoteError(exception, LifetimeEvent.ErrorTaken);
-        if (!_lifetime.TryTakeEnd(exception))
+        ErrorNote note = NoteError(errno);
+        if (!_lifetime.TryTakeEnd(note.Exception!))
         {
             return note;
         }
@@ -271,30 +278,26 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// <summary>A send failed, and was noted.</summary>
     public void OnSendFailed(in ErrorNote note)
     {
-        bool ends = (note.Added & LifetimeState.Ended) != 0;
-        if (ends && ((note.Before | note.Added) & LifetimeState.Failed) == 0)
-        {
-            ConnectionLog.Failed(Shared.Logger, this, note.Exception!);
-        }
-
         OnError(note);
-        if (ends)
+        LogLifetime();
+        if ((note.Added & LifetimeState.Ended) != 0)
         {
-            ConnectionLog.WriteRst(Shared.Logger, this, note.Exception!.Message);
             OnEnded();
+
+            // What the kernel still has is read, and then the descriptor is needed no more: the peer may not have ended.
+            if (Reader.SetReady(ReadState.HangUp))
+            {
+                Resume(Reader);
+            }
+            else
+            {
+                Reader.ReceiveAhead();
+            }
         }
     }
 
     /// <summary>The writer was completed with an exception.</summary>
-    public void OnWriterFailed(Exception exception)
-    {
-        if ((_lifetime.State & LifetimeState.Ended) == 0)
-        {
-            ConnectionLog.Error(Shared.Logger, this, exception);
-        }
-
-        End(exception, LifetimeEvent.EndedByReset);
-    }
+    public void OnWriterFailed(Exception exception) => End(exception, LifetimeEvent.EndedByReset, isError: true);
 
     /// <summary>The writer was completed and everything is sent.</summary>
     public void OnAllSent() => End(new ConnectionAbortedException(GracefulReason), LifetimeEvent.EndedByFin);
@@ -352,8 +355,19 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     {
         ErrorNote note = Writer.TakeSocketError();
         OnError(note);
+        if (note.Added != 0)
+        {
+            LogLifetime();
+        }
+
         return note.Exception is not null;
     }
+
+    // EPIPE says that there is no way to the peer any more, and not how it ended. A reset behind a FIN has that error (tcp_reset of the
+    // kernel, in CLOSE_WAIT), and what came before the FIN is whole. A receive will know.
+    private ErrorNote NoteError(int errno) => errno == Errno.EPIPE
+        ? new ErrorNote(ToException(errno), _lifetime.State, LifetimeState.Open)
+        : _lifetime.NoteError(ToException(errno), LifetimeEvent.ErrorTaken);
 
     private void OnError(in ErrorNote note)
     {
@@ -361,18 +375,13 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         {
             // A flush that waits is to meet the end too.
             Writer.OnWritable();
-            if ((note.Before & LifetimeState.Ended) == 0)
-            {
-                // What comes after our own end is no news.
-                ConnectionLog.Failed(Shared.Logger, this, note.Exception!);
-            }
         }
 
         Finish(note.Added);
     }
 
     // Our own end, once; returns when the peer is told, if this call is the one that ends it.
-    private void End(Exception reason, LifetimeEvent how)
+    private void End(Exception reason, LifetimeEvent how, bool isError = false)
     {
         if (!_lifetime.TryTakeEnd(reason))
         {
@@ -398,17 +407,13 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             SayFin(mayLinger: !keepsInput);
         }
 
-        Finish(added & ~LifetimeState.Told);
-        if (resets)
+        Finish(added);
+        if (isError)
         {
-            ConnectionLog.WriteRst(Shared.Logger, this, reason.Message);
-        }
-        else
-        {
-            ConnectionLog.WriteFin(Shared.Logger, this, reason.Message);
+            ConnectionLog.Error(Shared.Logger, this, reason);
         }
 
-        Finish(added & LifetimeState.Told);
+        LogLifetime();
         OnEnded();
     }
 
@@ -467,6 +472,30 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         {
             // Abandoned meanwhile, by someone who may not have seen the lingering.
             Shared.Lingerers.Remove(lingering);
+        }
+    }
+
+    /// <summary>Logs what has happened since it was called last: after the states that others wait for, but for the end of a disposal.</summary>
+    public void LogLifetime()
+    {
+        LifetimeState news = _lifetime.TakeUnlogged();
+        if ((news & LifetimeState.Fin) != 0)
+        {
+            ConnectionLog.ReadFin(Shared.Logger, this);
+        }
+
+        if ((news & (LifetimeState.Failed | LifetimeState.SendFailed)) != 0)
+        {
+            ConnectionLog.Failed(Shared.Logger, this, _lifetime.Failure?.SourceException ?? _lifetime.Reason!);
+        }
+
+        if ((news & (LifetimeState.Reset | LifetimeState.SendFailed)) != 0)
+        {
+            ConnectionLog.WriteRst(Shared.Logger, this, _lifetime.Reason!.Message);
+        }
+        else if ((news & LifetimeState.Ended) != 0)
+        {
+            ConnectionLog.WriteFin(Shared.Logger, this, _lifetime.Reason!.Message);
         }
     }
 

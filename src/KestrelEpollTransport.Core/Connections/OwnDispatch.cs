@@ -29,9 +29,17 @@ internal struct OwnDispatch
     /// <summary>Whether the calling thread runs the dispatch.</summary>
     public readonly bool IsMine => Volatile.Read(in _thread) == Environment.CurrentManagedThreadId;
 
+    /// <summary>Runs what a completed read, or a late continuation, continues with.</summary>
+    public void Run(EpollConnection connection, Continuation continuation, long began)
+    {
+        Begin(began);
+        continuation.Run();
+        End(connection);
+    }
+
     /// <summary>A read is about to be completed.</summary>
     /// <param name="began">What <see cref="DispatchProfile.Begin"/> returned.</param>
-    public void Begin(long began)
+    private void Begin(long began)
     {
         _began = began;
         Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
@@ -41,7 +49,7 @@ internal struct OwnDispatch
     /// The completion returned. The application may have gone on to its next wait, and another thread to the
     /// next dispatch: then there is nothing for this one to end.
     /// </summary>
-    public void End(EpollConnection connection)
+    private void End(EpollConnection connection)
     {
         long began = _began;
         int served = connection.Reader.Served;

@@ -13,25 +13,23 @@ namespace KestrelEpollTransport.Connections;
 /// none           Begin               the continuation    OnCompleted
 /// none           Begin               completed           Complete, which returns none
 /// continuation   OnCompleted         completed           Complete, which returns it
-/// completed      Complete            late                OnCompleted, whose caller has it scheduled
+/// completed      Complete            completed           OnCompleted, which came late: its caller has the continuation scheduled
 /// </code>
-/// <para>Attaching and completing are one compare-exchange each on the slot: one of the two sees the other. A continuation that comes late
+/// <para>Attaching and completing are one exchange each on the slot: one of the two sees the other. A continuation that comes late
 /// never runs on the thread that attached it.</para>
-/// <para>An operation is <i>open</i> from its beginning until somebody has taken its result. To begin another one meanwhile is no
-/// mistake: as on a <see cref="System.IO.Pipelines.Pipe"/>, the second call gets the same operation, and its result may be taken again
-/// until the next one begins.</para>
+/// <para>An operation is <i>open</i> from its beginning until somebody has taken its result. A call that is made meanwhile gets the same
+/// operation, as on a <see cref="System.IO.Pipelines.Pipe"/>.</para>
 /// </remarks>
 internal struct PendingOperation<TResult>
 {
     private static readonly Action<object?> s_completed = static _ => { };
 
     private Action<object?>? _continuation;
-    private Action<object?>? _late;
     private object? _state;
     private ExecutionContext? _context;
     private ExceptionDispatchInfo? _error;
     private TResult? _result;
-    private volatile bool _open;
+    private volatile bool _isOpen;
     private bool _wasAsked;
     private short _version;
 
@@ -39,20 +37,19 @@ internal struct PendingOperation<TResult>
     public readonly short Version => _version;
 
     /// <summary>Whether it was begun and nobody has taken the result.</summary>
-    public readonly bool IsOpen => _open;
+    public readonly bool IsOpen => _isOpen;
 
     private readonly bool IsCompleted => ReferenceEquals(Volatile.Read(in _continuation), s_completed);
 
-    /// <summary>A new operation, which is pending. Who has not taken the result of the one before gets this one's.</summary>
+    /// <summary>A new operation, which is pending. The one before has ended.</summary>
     public void Begin()
     {
-        _version += _open ? (short)0 : (short)1;
-        _late = null;
+        _version++;
         _state = null;
         _context = null;
         _error = null;
         _result = default;
-        _open = true;
+        _isOpen = true;
         _wasAsked = false;
         Volatile.Write(ref _continuation, null);
     }
@@ -65,14 +62,6 @@ internal struct PendingOperation<TResult>
         return new Continuation(Interlocked.Exchange(ref _continuation, s_completed), _state, _context);
     }
 
-    /// <summary>A continuation that was attached after the completion; once.</summary>
-    public Continuation TakeLate()
-    {
-        Continuation late = new(_late, _state, _context);
-        _late = null;
-        return late;
-    }
-
     /// <summary>
     /// Pending to the first who asks: an await asks once, and would go on by itself, on a thread that scheduling did not choose, if
     /// the operation was completed since. Its continuation then comes late. Who asks again is told.
@@ -80,53 +69,53 @@ internal struct PendingOperation<TResult>
     public ValueTaskSourceStatus GetStatus(short token)
     {
         Check(token);
-        if (!_wasAsked)
-        {
-            _wasAsked = true;
-            return ValueTaskSourceStatus.Pending;
-        }
-
-        return !IsCompleted ? ValueTaskSourceStatus.Pending
+        bool wasAsked = _wasAsked;
+        _wasAsked = true;
+        return !wasAsked || !IsCompleted ? ValueTaskSourceStatus.Pending
             : _error is null ? ValueTaskSourceStatus.Succeeded
-            : _error.SourceException is OperationCanceledException ? ValueTaskSourceStatus.Canceled
+            : _error.SourceException is OperationCanceledException { CancellationToken.IsCancellationRequested: true } ? ValueTaskSourceStatus.Canceled
             : ValueTaskSourceStatus.Faulted;
     }
 
-    /// <exception cref="InvalidOperationException">It is pending: a blocking wait for it is by a task.</exception>
-    public TResult GetResult(short token)
+    /// <summary>The result, once.</summary>
+    /// <exception cref="InvalidOperationException">It was taken; or it is pending: a blocking wait for it is by a task.</exception>
+    public TResult TakeResult(short token)
     {
         Check(token);
-        if (!IsCompleted)
+        if (!_isOpen || !IsCompleted)
         {
-            throw new InvalidOperationException("The operation is pending. To block until it ends, use AsTask().");
+            ThrowHelper.NoResult();
         }
 
-        _open = false;
+        TResult? result = _result;
+        _result = default;
+        _isOpen = false;
         _error?.Throw();
-        return _result!;
+        return result!;
     }
 
     /// <summary>
     /// Attaches the continuation. The scheduling context is not used, as in a Pipe made with useSynchronizationContext: false.
-    /// True: it came late, and the caller has it scheduled.
+    /// Not none: it came late, and the caller has it scheduled.
     /// </summary>
-    public bool OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    public Continuation OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
         Check(token);
-        if (_late is not null || (Volatile.Read(ref _continuation) is { } attached && attached != s_completed))
+        ExecutionContext? context = (flags & ValueTaskSourceOnCompletedFlags.FlowExecutionContext) != 0 ? ExecutionContext.Capture() : null;
+        Action<object?>? attached = Volatile.Read(ref _continuation);
+        if (attached is null)
+        {
+            _context = context;
+            _state = state;
+            attached = Interlocked.CompareExchange(ref _continuation, continuation, null);
+        }
+
+        if (attached is not null && attached != s_completed)
         {
             ThrowHelper.AwaitedTwice();
         }
 
-        _context = (flags & ValueTaskSourceOnCompletedFlags.FlowExecutionContext) != 0 ? ExecutionContext.Capture() : null;
-        _state = state;
-        Action<object?>? before = Interlocked.CompareExchange(ref _continuation, continuation, null);
-        if (before is not null)
-        {
-            _late = continuation;
-        }
-
-        return before is not null;
+        return new Continuation(attached is null ? null : continuation, state, context);
     }
 
     private readonly void Check(short token)
@@ -136,25 +125,4 @@ internal struct PendingOperation<TResult>
             ThrowHelper.AwaitedTwice();
         }
     }
-}
-
-/// <summary>What runs when an operation is completed; none if nobody awaits it yet.</summary>
-internal readonly struct Continuation(Action<object?>? action, object? state, ExecutionContext? context)
-{
-    public bool IsNone => action is null;
-
-    /// <summary>Runs it, in the execution context of who attached it if that was asked for.</summary>
-    public void Run()
-    {
-        if (context is null)
-        {
-            action!(state);
-        }
-        else
-        {
-            ExecutionContext.Run(context, static boxed => ((Continuation)boxed!).RunHere(), this);
-        }
-    }
-
-    private void RunHere() => action!(state);
 }

@@ -102,7 +102,8 @@ internal struct ReadState
         {
             while ((state & (IsAhead | Completed)) == IsAhead)
             {
-                spin.SpinOnce();
+                // Without the sleep, which Thread.Interrupt would end.
+                spin.SpinOnce(sleep1Threshold: -1);
                 state = Volatile.Read(ref _state);
             }
 

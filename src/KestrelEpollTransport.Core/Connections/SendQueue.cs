@@ -62,16 +62,18 @@ internal unsafe struct SendQueue
         return segment.Block;
     }
 
-    /// <summary>The caller filled <paramref name="count"/> bytes of the room. Producer.</summary>
-    public void Advance(int count)
+    /// <summary>The caller filled <paramref name="count"/> bytes of the room. False: it has not so many. Producer.</summary>
+    public bool TryAdvance(int count)
     {
         if ((uint)count > (uint)(_tail is { } tail ? tail.Block.Length - _tailLength : 0))
         {
-            throw new ArgumentOutOfRangeException(nameof(count), count, "More bytes than the memory that was asked for has room for.");
+            return false;
         }
 
+        // After the bytes themselves: the writer may be completed, and so committed, by another thread.
         _tailLength += count;
-        _written += count;
+        Volatile.Write(ref _written, _written + count);
+        return true;
     }
 
     /// <summary>From now on everything written may be sent.</summary>

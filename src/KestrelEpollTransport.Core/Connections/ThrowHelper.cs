@@ -34,4 +34,8 @@ internal static class ThrowHelper
     [DoesNotReturn]
     public static void AwaitedTwice() =>
         throw new InvalidOperationException("A read or a flush may be awaited once, by one caller, and before the next one begins.");
+
+    [DoesNotReturn]
+    public static void NoResult() =>
+        throw new InvalidOperationException("The result was taken, or the operation is pending: to block until it ends, use AsTask().");
 }
