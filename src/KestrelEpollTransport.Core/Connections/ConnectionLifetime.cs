@@ -69,12 +69,6 @@ internal enum LifetimeEvent
     GivenUp,
 }
 
-/// <summary>A socket's error that was noted, and what that changed.</summary>
-/// <param name="Exception">What the error is to the application; null: there was none.</param>
-/// <param name="Before">The lifetime before it.</param>
-/// <param name="Added">What it added.</param>
-internal readonly record struct ErrorNote(Exception? Exception, LifetimeState Before, LifetimeState Added);
-
 /// <summary>
 /// One word for the life of a connection: who ended it and how, what was received of the peer's end, who was told, and whether the
 /// descriptor is still needed. Every end of a connection is a transition here, and what follows from it is decided by the two words before
@@ -85,7 +79,7 @@ internal readonly record struct ErrorNote(Exception? Exception, LifetimeState Be
 /// event           in                             adds
 /// EndReceived     not ReadOut                    ReadOut, Told; and Fin unless Failed
 /// ErrorTaken      not Fin, Failed, Reset         Failed, Told
-/// ReceiveFailed   not ReadOut, Reset             Failed, ReadOut, Told
+/// ReceiveFailed   not ReadOut, nor Reset alone   Failed, ReadOut, Told
 /// SendFailed      not Ended                      Ended, SendFailed, Told
 /// EndedByFin      not Ended                      Ended, Told
 /// EndedByReset    not Ended                      Ended, Reset, Told
@@ -200,10 +194,10 @@ internal struct ConnectionLifetime
     /// <summary>
     /// Notes how the peer or the network ended the connection, and then applies an event that says that it did. The first exception stays.
     /// </summary>
-    public ErrorNote NoteError(Exception exception, LifetimeEvent happened)
+    public void NoteError(Exception exception, LifetimeEvent happened, out LifetimeState added)
     {
         Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
-        return new ErrorNote(exception, Apply(happened, out LifetimeState added), added);
+        Apply(happened, out added);
     }
 
     /// <summary>
@@ -219,7 +213,7 @@ internal struct ConnectionLifetime
     }
 
     /// <summary>Whether our own end leaves to the application what is still to be read.</summary>
-    public static bool KeepsInput(LifetimeState state) => (state & (PeerEnded | LifetimeState.SendFailed)) != 0 && (state & LifetimeState.Reset) == 0;
+    public static bool KeepsInput(LifetimeState state) => Has(state, PeerEnded | LifetimeState.SendFailed);
 
     internal static LifetimeState Next(LifetimeState state, LifetimeEvent happened)
     {
@@ -228,7 +222,7 @@ internal struct ConnectionLifetime
             LifetimeEvent.EndReceived when !Has(state, LifetimeState.ReadOut) =>
                 LifetimeState.ReadOut | LifetimeState.Told | (Has(state, LifetimeState.Failed) ? 0 : LifetimeState.Fin),
             LifetimeEvent.ErrorTaken when !Has(state, PeerEnded | LifetimeState.Reset) => LifetimeState.Failed | LifetimeState.Told,
-            LifetimeEvent.ReceiveFailed when !Has(state, LifetimeState.ReadOut | LifetimeState.Reset) =>
+            LifetimeEvent.ReceiveFailed when !Has(state, LifetimeState.ReadOut) && (!Has(state, LifetimeState.Reset) || Has(state, LifetimeState.Failed)) =>
                 LifetimeState.Failed | LifetimeState.ReadOut | LifetimeState.Told,
             LifetimeEvent.SendFailed when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.SendFailed | LifetimeState.Told,
             LifetimeEvent.EndedByFin when !Has(state, LifetimeState.Ended) => LifetimeState.Ended | LifetimeState.Told,
@@ -242,9 +236,12 @@ internal struct ConnectionLifetime
         return NeedsNoDescriptor(next) ? next | LifetimeState.Closed : next;
     }
 
+    // A reset of ours takes what the kernel has with it, unless the peer's was there first.
     private static bool NeedsNoDescriptor(LifetimeState state) =>
         Has(state, LifetimeState.Ended)
-        && (Has(state, LifetimeState.Reset | LifetimeState.ReadOut) || (Has(state, LifetimeState.InputCompleted) && KeepsInput(state)));
+        && (Has(state, LifetimeState.ReadOut)
+            || (Has(state, LifetimeState.Reset) && !Has(state, LifetimeState.Failed))
+            || (Has(state, LifetimeState.InputCompleted) && KeepsInput(state)));
 
     private static bool Has(LifetimeState state, LifetimeState any) => (state & any) != 0;
 }

@@ -53,6 +53,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private ReadState _state;
     private PendingOperation<ReadResult> _operation;
     private volatile bool _isBehind;
+    private volatile int _failedVersion = int.MinValue;
 
     /// <summary>Null while open. Written once.</summary>
     private volatile ReaderEnd? _end;
@@ -154,7 +155,19 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
-    public override void CancelPendingRead() => ResumeIf(_state.Cancel());
+    public override void CancelPendingRead()
+    {
+        bool endedWait = _state.Cancel();
+        if (endedWait && !_operation.IsAwaited)
+        {
+            // Nothing runs with it: as on a Pipe, who asks next is told.
+            _connection.ResumeLate(CompletePendingRead(isTold: true));
+        }
+        else
+        {
+            ResumeIf(endedWait);
+        }
+    }
 
     public override void Complete(Exception? exception = null)
     {
@@ -192,13 +205,32 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         }
     }
 
+    /// <summary>The pending read, if there is one, blocks the thread that would end it, and fails. Any thread.</summary>
+    public bool TryFailWait()
+    {
+        int version = _operation.Version;
+        if (!_operation.IsPending)
+        {
+            return false;
+        }
+
+        _failedVersion = version;
+        if (_state.SetReady())
+        {
+            // Not where scheduling wants it: that is what is blocked.
+            Uninterrupted.QueueToPool(this);
+        }
+
+        return true;
+    }
+
     EpollConnection IConnectionEnd.Connection => _connection;
 
     /// <summary>The resume, which owns the reading side: receives and completes the pending read, which runs the application.</summary>
     void IConnectionEnd.Resume(long began)
     {
         _budget = BytesPerTurn;
-        Continuation continuation = CompletePendingRead();
+        Continuation continuation = CompletePendingRead(isTold: false);
         if (!continuation.IsNone)
         {
             _connection.Dispatch.Run(_connection, continuation, began);
@@ -289,11 +321,11 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     }
 
     // The owner.
-    private Continuation CompletePendingRead()
+    private Continuation CompletePendingRead(bool isTold)
     {
         ReadResult result = default;
-        ExceptionDispatchInfo? error = null;
-        while (!_state.IsCompleted && !TryProduce(out result, out error))
+        ExceptionDispatchInfo? error = _failedVersion == _operation.Version ? ExceptionDispatchInfo.Capture(ThrowHelper.BlocksItsLoop()) : null;
+        while (error is null && !_state.IsCompleted && !TryProduce(out result, out error))
         {
             if (_state.IsTokenFired)
             {
@@ -316,6 +348,12 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             }
         }
 
+        if (_state.IsReady && _end is null && (error is not null || result.IsCanceled))
+        {
+            // Not looked at, and nobody will be told of it again.
+            _connection.OnUnreadLeft(isUrgent: _state.HasHungUp || _connection.Writer.IsWaiting);
+        }
+
         // Waits for a callback that runs at this moment, so that it can't end the next wait.
         Uninterrupted.Dispose(_registration);
         _registration = default;
@@ -328,7 +366,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             error = ExceptionDispatchInfo.Capture(ThrowHelper.ReadingCompletedException());
         }
 
-        return _operation.Complete(result, error);
+        return _operation.Complete(result, error, isTold);
     }
 
     // A result, or an error, without waiting, if there is one. The owner.

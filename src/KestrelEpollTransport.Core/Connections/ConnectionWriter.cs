@@ -50,6 +50,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private bool _endsGracefully;
     private bool _isCanceled;
     private bool _tokenFired;
+    private bool _isRefused;
 
     // Any thread.
     private int _watched;
@@ -229,21 +230,26 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     public void SendDue() => SendMarked();
 
-    /// <summary>Waits until a send that may have been given the socket's error has noted it.</summary>
-    public void WaitForSend()
-    {
-        using (_lock.Hold())
-        {
-        }
-    }
+    /// <summary>Keeps others from sending, and so from being given the socket's error, until it is disposed of.</summary>
+    public HeldLock HoldSends() => _lock.Hold();
 
-    /// <summary>Takes the socket's error, if it has one, and notes it before anybody else learns that it is gone.</summary>
-    public ErrorNote TakeSocketError()
+    /// <summary>The flush that waits, if one does, blocks the thread that would end it, and fails. Any thread.</summary>
+    public bool TryFailWait()
     {
         using (_lock.Hold())
         {
-            return _connection.NoteSocketError();
+            if (_wait != FlushWait.Waiting)
+            {
+                return _wait == FlushWait.Ending;
+            }
+
+            _wait = FlushWait.Ending;
+            _isRefused = true;
         }
+
+        // Not where scheduling wants it: that is what is blocked.
+        Uninterrupted.QueueToPool(this);
+        return true;
     }
 
     EpollConnection IConnectionEnd.Connection => _connection;
@@ -306,12 +312,13 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         _token = default;
         using (_lock.Hold())
         {
-            bool fired = _tokenFired && !_isCanceled && !_isClosed && !HasRoom;
+            Exception? error = _isRefused ? ThrowHelper.BlocksItsLoop()
+                : _tokenFired && !_isCanceled && !_isClosed && !HasRoom ? new OperationCanceledException(token)
+                : null;
             FlushResult result = Result(_isCanceled);
-            _tokenFired = false;
-            _isCanceled = false;
+            _tokenFired = _isCanceled = _isRefused = false;
             _wait = FlushWait.None;
-            return _operation.Complete(result, fired ? ExceptionDispatchInfo.Capture(new OperationCanceledException(token)) : null);
+            return _operation.Complete(result, error is null ? null : ExceptionDispatchInfo.Capture(error), isTold: true);
         }
     }
 
@@ -417,8 +424,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
         if (sent.IsError && !sent.WouldBlock)
         {
-            after.Error = _connection.NoteSendError(sent.Errno);
-            _isClosed = true;
+            after.Added = _connection.NoteSendError(sent.Errno);
+            _isClosed = after.SendFailed = true;
             return true;
         }
 
@@ -467,9 +474,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             (_drain ?? Interlocked.CompareExchange(ref _drain, new PostedDrain(this), null) ?? _drain).Post();
         }
 
-        if (after.Error.Exception is not null)
+        if (after.SendFailed)
         {
-            _connection.OnSendFailed(after.Error);
+            _connection.OnSendFailed(after.Added);
         }
 
         if (after.Fault is not null)
@@ -482,9 +489,14 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             _connection.OnAllSent();
         }
 
-        if (after.ResumesFlush)
+        if (after.ResumesFlush && _operation.IsAwaited)
         {
             _connection.Resume(this);
+        }
+        else if (after.ResumesFlush)
+        {
+            // Nothing runs with it: as on a Pipe, who asks next is told.
+            _connection.ResumeLate(CompletePendingFlush());
         }
     }
 
@@ -494,7 +506,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         public BufferSegment? Spent;
         public BufferSegment? SpentEnd;
         public Exception? Fault;
-        public ErrorNote Error;
+        public LifetimeState Added;
+        public bool SendFailed;
         public bool Watches;
         public bool PostsDrain;
         public bool TellsAllSent;

@@ -70,7 +70,9 @@ internal struct DuplicateSocket
         public Shown(EpollConnection connection, SafeSocketHandle handle)
             : base(handle)
         {
-            // Of the object and not of the descriptor: synchronous calls wait by .NET's own means, as on the stock transport.
+            // First .NET learns that the descriptor does not block, and then that its own synchronous calls are to: as on the stock
+            // transport they wait in .NET and not in the kernel.
+            Blocking = false;
             Blocking = true;
             _connection = connection;
         }

@@ -133,11 +133,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         // What the socket's error was is known to the reader before it looks for what is left. On Linux, what a socket has in its
         // error queue (time stamps, socket(7)) is told as an error too, and is none.
-        bool failed = (readiness & Readiness.Error) != 0 && TakeSocketError();
-        bool peerEnded = failed || (readiness & (Readiness.PeerClosed | Readiness.HangUp)) != 0;
+        bool peerEnded = (readiness & (Readiness.PeerClosed | Readiness.HangUp)) != 0
+            | ((readiness & Readiness.Error) != 0 && TakeSocketError());
         if (peerEnded || (readiness & (Readiness.Readable | Readiness.Priority)) != 0)
         {
-            OnReadable(peerEnded, (readiness & Readiness.Priority) != 0);
+            OnReadable(peerEnded, isUrgent: (readiness & Readiness.Priority) != 0);
         }
     }
 
@@ -183,6 +183,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         return true;
     }
 
+    public bool TryFailOwnWait() => Reader.TryFailWait() | Writer.TryFailWait();
+
     /// <summary>Runs the callbacks of <see cref="ConnectionClosed"/>, which is the only thing of a connection that the pool is given.</summary>
     void IThreadPoolWorkItem.Execute() => _lifetime.RunCallbacks(Shared.Logger);
 
@@ -225,62 +227,53 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         unread.Queue(isUrgent);
     }
 
-    /// <summary>An event after which nothing is to be said or logged.</summary>
+    /// <summary>An event from which nothing else follows than what it adds.</summary>
     public void Apply(LifetimeEvent happened)
     {
         _lifetime.Apply(happened, out LifetimeState added);
-        Finish(added);
+        Settle(added);
     }
 
     /// <summary>A receive returned 0. The owner of the reading side, which logs when it has left.</summary>
     public void OnEndReceived()
     {
-        Writer.WaitForSend();
+        using (Writer.HoldSends())
+        {
+            // A send that may have been given the socket's error has noted it.
+        }
+
         LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState added);
         Reader.End(((before | added) & LifetimeState.Failed) != 0 ? new ReaderEnd(_lifetime.Failure) : ReaderEnd.EndOfStream);
-        Finish(added);
+        Settle(added, logs: false);
     }
 
     /// <summary>A receive failed. The same.</summary>
     public void OnReceiveFailed(int errno)
     {
-        ErrorNote note = _lifetime.NoteError(ToException(errno), LifetimeEvent.ReceiveFailed);
+        _lifetime.NoteError(ToException(errno), LifetimeEvent.ReceiveFailed, out LifetimeState added);
         Reader.End(new ReaderEnd(_lifetime.Failure));
-        OnError(note);
+        Settle(added, logs: false);
     }
 
-    /// <summary>Takes the socket's error and notes it. Under the writer's lock: a receive that then returns 0 is not taken for an end.</summary>
-    public ErrorNote NoteSocketError()
+    /// <summary>Notes the error of a send, which then ends the connection. While sends are held.</summary>
+    public LifetimeState NoteSendError(int errno)
     {
-        if (!TryEnterDescriptor(out int descriptor))
+        Exception exception = NoteError(errno, out LifetimeState noted);
+        LifetimeState added = LifetimeState.Open;
+        if (_lifetime.TryTakeEnd(exception))
         {
-            return default;
+            _lifetime.Apply(LifetimeEvent.SendFailed, out added);
         }
 
-        int errno = SystemCalls.TakeSocketError(descriptor);
-        LeaveDescriptor();
-        return errno == 0 ? default : NoteError(errno);
-    }
-
-    /// <summary>The same for the error of a send.</summary>
-    public ErrorNote NoteSendError(int errno)
-    {
-        ErrorNote note = NoteError(errno);
-        if (!_lifetime.TryTakeEnd(note.Exception!))
-        {
-            return note;
-        }
-
-        _lifetime.Apply(LifetimeEvent.SendFailed, out LifetimeState added);
-        return note with { Added = note.Added | added };
+        return noted | added;
     }
 
     /// <summary>A send failed, and was noted.</summary>
-    public void OnSendFailed(in ErrorNote note)
+    /// <param name="added">What <see cref="NoteSendError"/> returned.</param>
+    public void OnSendFailed(LifetimeState added)
     {
-        OnError(note);
-        LogLifetime();
-        if ((note.Added & LifetimeState.Ended) != 0)
+        Settle(added);
+        if ((added & LifetimeState.Ended) != 0)
         {
             OnEnded();
 
@@ -351,33 +344,41 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
+    // Takes the socket's error, if it has one, and notes it: a receive that then returns 0 is not taken for an end.
     private bool TakeSocketError()
     {
-        ErrorNote note = Writer.TakeSocketError();
-        OnError(note);
-        if (note.Added != 0)
+        int errno = 0;
+        LifetimeState added = LifetimeState.Open;
+        using (Writer.HoldSends())
         {
-            LogLifetime();
+            if (TryEnterDescriptor(out int descriptor))
+            {
+                errno = SystemCalls.TakeSocketError(descriptor);
+                LeaveDescriptor();
+            }
+
+            if (errno != 0)
+            {
+                NoteError(errno, out added);
+            }
         }
 
-        return note.Exception is not null;
+        Settle(added);
+        return errno != 0;
     }
 
     // EPIPE says that there is no way to the peer any more, and not how it ended. A reset behind a FIN has that error (tcp_reset of the
     // kernel, in CLOSE_WAIT), and what came before the FIN is whole. A receive will know.
-    private ErrorNote NoteError(int errno) => errno == Errno.EPIPE
-        ? new ErrorNote(ToException(errno), _lifetime.State, LifetimeState.Open)
-        : _lifetime.NoteError(ToException(errno), LifetimeEvent.ErrorTaken);
-
-    private void OnError(in ErrorNote note)
+    private Exception NoteError(int errno, out LifetimeState added)
     {
-        if ((note.Added & LifetimeState.Failed) != 0)
+        Exception exception = ToException(errno);
+        added = LifetimeState.Open;
+        if (errno != Errno.EPIPE)
         {
-            // A flush that waits is to meet the end too.
-            Writer.OnWritable();
+            _lifetime.NoteError(exception, LifetimeEvent.ErrorTaken, out added);
         }
 
-        Finish(note.Added);
+        return exception;
     }
 
     // Our own end, once; returns when the peer is told, if this call is the one that ends it.
@@ -389,16 +390,20 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
 
         LifetimeState before = _lifetime.Apply(how, out LifetimeState added);
-        bool resets = how == LifetimeEvent.EndedByReset;
-        bool keepsInput = !resets && ConnectionLifetime.KeepsInput(before);
+        bool keepsInput = ConnectionLifetime.KeepsInput(before);
         if (!keepsInput)
         {
-            Reader.End(new ReaderEnd((resets ? _lifetime.Failure : null) ?? ExceptionDispatchInfo.Capture(reason), AtOnce: true));
+            Reader.End(new ReaderEnd(ExceptionDispatchInfo.Capture(reason), AtOnce: true));
         }
 
-        if (resets)
+        if (how == LifetimeEvent.EndedByReset)
         {
-            SayReset();
+            // After a reset of the peer's there is nobody to tell, and the kernel still has what came before it.
+            if ((before & LifetimeState.Failed) == 0)
+            {
+                SayReset();
+            }
+
             Writer.Close();
         }
         else
@@ -407,7 +412,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             SayFin(mayLinger: !keepsInput);
         }
 
-        Finish(added);
+        Settle(added, logs: false);
         if (isError)
         {
             ConnectionLog.Error(Shared.Logger, this, reason);
@@ -499,8 +504,15 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         }
     }
 
-    private void Finish(LifetimeState added)
+    // What follows from what an event added.
+    private void Settle(LifetimeState added, bool logs = true)
     {
+        if ((added & LifetimeState.Failed) != 0)
+        {
+            // A flush that waits is to meet the end too.
+            Writer.OnWritable();
+        }
+
         if ((added & LifetimeState.Closed) != 0 && _guard.Close())
         {
             Release();
@@ -509,6 +521,11 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
         if ((added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
         {
             Uninterrupted.QueueToPool(this);
+        }
+
+        if (logs && added != 0)
+        {
+            LogLifetime();
         }
     }
 

@@ -19,6 +19,8 @@ internal interface IConnectionEnd : IResumable
 
     bool Loops.IDispatched.TryLogHandOff(int loop, TimeSpan blocked) => Connection.TryLogHandOff(loop, blocked);
 
+    bool Loops.IDispatched.TryFailOwnWait() => Connection.TryFailOwnWait();
+
     void IThreadPoolWorkItem.Execute()
     {
         try

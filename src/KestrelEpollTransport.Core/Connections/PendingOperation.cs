@@ -39,6 +39,9 @@ internal struct PendingOperation<TResult>
     /// <summary>Whether it was begun and nobody has taken the result.</summary>
     public readonly bool IsOpen => _isOpen;
 
+    /// <summary>Whether it was begun and is not completed.</summary>
+    public readonly bool IsPending => _isOpen && !IsCompleted;
+
     private readonly bool IsCompleted => ReferenceEquals(Volatile.Read(in _continuation), s_completed);
 
     /// <summary>A new operation, which is pending. The one before has ended.</summary>
@@ -54,16 +57,23 @@ internal struct PendingOperation<TResult>
         Volatile.Write(ref _continuation, null);
     }
 
+    /// <summary>Whether somebody awaits it already. False: nobody did a moment ago.</summary>
+    public readonly bool IsAwaited => Volatile.Read(in _continuation) is { } attached && attached != s_completed;
+
     /// <summary>Completes the operation. What it returns is the caller's to run.</summary>
-    public Continuation Complete(TResult? result, ExceptionDispatchInfo? error)
+    /// <param name="result">If there is no error.</param>
+    /// <param name="error">What taking the result throws.</param>
+    /// <param name="isTold">The first who asks is told: the caller knows that it is completed.</param>
+    public Continuation Complete(TResult? result, ExceptionDispatchInfo? error, bool isTold)
     {
         _result = result;
         _error = error;
+        _wasAsked |= isTold;
         return new Continuation(Interlocked.Exchange(ref _continuation, s_completed), _state, _context);
     }
 
     /// <summary>
-    /// Pending to the first who asks: an await asks once, and would go on by itself, on a thread that scheduling did not choose, if
+    /// Mostly pending to the first who asks: an await asks once, and would go on by itself, on a thread that scheduling did not choose, if
     /// the operation was completed since. Its continuation then comes late. Who asks again is told.
     /// </summary>
     public ValueTaskSourceStatus GetStatus(short token)

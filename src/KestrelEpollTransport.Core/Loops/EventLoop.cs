@@ -206,6 +206,19 @@ internal sealed class EventLoop : IDisposable
         return taken;
     }
 
+    /// <summary>
+    /// For a loop that nobody takes over: <paramref name="dispatch"/> blocks its thread. Should that be for something which only this loop
+    /// would bring, it fails; and the thread pool runs what is posted, because that may be what ends the wait.
+    /// </summary>
+    /// <param name="dispatch">What <see cref="CurrentDispatch"/> was.</param>
+    public void FailOwnWait(long dispatch)
+    {
+        if (_dispatched is { } dispatched && CurrentDispatch == dispatch && dispatched.TryFailOwnWait())
+        {
+            MovePostedToPool();
+        }
+    }
+
     /// <summary>Drives the loop until it is stopped (true) or, while a dispatch was stuck, was taken over (false).</summary>
     public bool OnDrive(in ThreadBaseline baseline)
     {
@@ -473,12 +486,16 @@ internal sealed class EventLoop : IDisposable
 
     private void MoveWorkToPool()
     {
-        while (_posted.TryDequeue(out ILoopWork? work))
+        MovePostedToPool();
+        while (_timers.TakeAny() is { } work)
         {
             Uninterrupted.QueueToPool(work);
         }
+    }
 
-        while (_timers.TakeAny() is { } work)
+    private void MovePostedToPool()
+    {
+        while (_posted.TryDequeue(out ILoopWork? work))
         {
             Uninterrupted.QueueToPool(work);
         }

@@ -16,6 +16,12 @@ internal interface IDispatched
     /// <param name="loop">The loop's index.</param>
     /// <param name="blocked">How long it was blocked, at least.</param>
     bool TryLogHandOff(int loop, TimeSpan blocked) => false;
+
+    /// <summary>
+    /// A dispatch of this blocks the thread of a loop that nobody takes over. True: it has something pending that only the loop would end, and
+    /// that now fails. On the timer's thread.
+    /// </summary>
+    bool TryFailOwnWait() => false;
 }
 
 /// <summary>Work that is posted to a loop.</summary>

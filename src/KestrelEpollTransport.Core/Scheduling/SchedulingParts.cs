@@ -9,6 +9,7 @@ namespace KestrelEpollTransport.Scheduling;
 internal sealed class SchedulingParts : IDisposable
 {
     private readonly WatchThread _watch;
+    private readonly OwnWaitTimer? _ownWaits;
     private readonly TimeSpan _demotionLimit;
 
     public SchedulingParts(EpollTransportOptions options, ILogger logger, Func<Poller>? createPoller = null)
@@ -19,7 +20,9 @@ internal sealed class SchedulingParts : IDisposable
         {
             Flushes = new FlushWatch(_watch, workers: null, logger);
             Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: options.SpinBeforeWait, createPoller: createPoller);
-            Scheduler = options.Scheduling == ApplicationScheduling.UnsafeInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
+            bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
+            Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
+            _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
             return;
         }
 
@@ -56,6 +59,7 @@ internal sealed class SchedulingParts : IDisposable
     {
         // In this order: what is stuck in a dispatch loses its loop to a worker, which ends it.
         Loops.Dispose();
+        _ownWaits?.Dispose();
         _watch.Dispose();
         Workers?.Dispose();
     }

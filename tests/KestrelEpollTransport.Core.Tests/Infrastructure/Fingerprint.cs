@@ -41,9 +41,9 @@ internal static class Fingerprint
             {
                 text.Append(value is null ? '-' : '=');
             }
-            else if (value.GetType().IsDefined(typeof(CompilerGeneratedAttribute)))
+            else if (field.FieldType.IsValueType || value.GetType().IsDefined(typeof(CompilerGeneratedAttribute)))
             {
-                // A part of an actor with steps of its own, or what a condition of a step refers to.
+                // A word of its own type; a part of an actor with steps of its own; or what a condition of a step refers to.
                 text.Append('(');
                 Append(text, value, state);
                 text.Append(')');
