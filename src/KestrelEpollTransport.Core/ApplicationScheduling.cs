@@ -8,7 +8,7 @@ public enum ApplicationScheduling
 {
     /// <summary>
     /// The transport decides, by what a connection's code has cost so far. This is the default. Cheap code runs on its loop's own
-    /// thread; dear code on threads that the transport keeps for it, at most <see cref="EpollTransportOptions.MaxWorkers"/>,
+    /// thread; expensive code on threads that the transport keeps for it, at most <see cref="EpollTransportOptions.MaxWorkers"/>,
     /// and, where none of those comes back, on the .NET thread pool. Code that blocks its loop for longer than
     /// <see cref="EpollTransportOptions.HandOffLimit"/> keeps its thread and loses the loop: another thread goes on with everyone
     /// else's connections.
@@ -23,7 +23,9 @@ public enum ApplicationScheduling
 
     /// <summary>
     /// Every resumed connection runs on its loop's own thread. The fastest mode, and the one in which a
-    /// handler that blocks stops every other connection of that loop for as long: for code known not to block.
+    /// handler that blocks stops every other connection of that loop for as long: for code known not to block. Code that blocks
+    /// until a read or flush of its own connection ends would do so for ever: that read or flush fails, within some 200 ms, with an
+    /// <see cref="InvalidOperationException"/>.
     /// </summary>
     UnsafeInline = 2,
 }

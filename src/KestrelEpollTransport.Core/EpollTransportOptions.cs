@@ -77,14 +77,15 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// The most bytes that are received and not yet examined by the application; at that bound the transport
-    /// stops receiving and the kernel's window closes. Bytes that were examined but not consumed do not count,
-    /// so a parser that needs more data never waits for ever. Default: 1,048,576 (1 MiB).
-    /// <see langword="null"/> or 0: unlimited. Limit: not negative.
+    /// stops receiving and the kernel's window closes. A receive takes whole blocks, so the bound may be exceeded by one of them. Bytes that
+    /// were examined but not consumed do not count, so a parser that needs more data never waits for ever. Received ahead of the application
+    /// is only where waiting could lose or block something: the peer has ended, a flush waits for room, or input was left for 5 ms.
+    /// Default: 1,048,576 (1 MiB). <see langword="null"/> or 0: unlimited. Limit: not negative.
     /// </summary>
     public long? MaxReadBufferSize { get; set; } = 1024 * 1024;
 
     /// <summary>
-    /// The most bytes that are flushed and not yet taken by the kernel before a flush waits; it goes on when
+    /// How many bytes that are flushed and not yet taken by the kernel make a flush wait; it goes on when fewer than
     /// half of them are left. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited. Limit: not negative.
     /// </summary>
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;

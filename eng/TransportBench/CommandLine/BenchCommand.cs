@@ -27,6 +27,7 @@ internal sealed class BenchCommand
     private readonly Option<bool> _quick = new("--quick") { Description = "Shows that everything works; its figures are no good" };
     private readonly Option<bool> _systemCalls = new("--system-calls") { Description = "Also counts system calls a request, with strace" };
     private readonly Option<string?> _baseline = new("--baseline") { Description = "The results.json of an earlier run, to compare with" };
+    private readonly Option<string?> _before = new("--before") { Description = "The TransportBench.dll of another build: its default mode takes part too" };
     private readonly Option<string?> _report = new("--report") { Description = "Writes the page and the charts of a results.json again, and runs nothing" };
     private readonly Option<string?> _output = new("--output") { Description = "The folder for the results [artifacts/TransportBench/TIME]" };
     private readonly Option<bool> _list = new("--list") { Description = "Lists transports and scenarios" };
@@ -38,7 +39,7 @@ internal sealed class BenchCommand
         var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
         {
             command._transports, command._scenarios, command._pairs, command._launches, command._duration, command._warmUp,
-            command._quick, command._systemCalls, command._baseline, command._output, command._report, command._list,
+            command._quick, command._systemCalls, command._before, command._baseline, command._output, command._report, command._list,
         };
         RequireAtLeast(command._pairs, 1);
         RequireAtLeast(command._launches, 1);
@@ -68,6 +69,7 @@ internal sealed class BenchCommand
             return UsageExitCode;
         }
 
+        Programs.Before = parsed.GetValue(_before);
         RunResult? baseline = parsed.GetValue(_baseline) is { } path ? JsonReport.Read(path) : null;
         var folder = new ReportFolder(parsed.GetValue(_output) ?? DefaultOutput(), baseline);
         RunResult result = new BenchRun(Settings(parsed), folder.Write).Run();
@@ -103,6 +105,11 @@ internal sealed class BenchCommand
             return $"--baseline: there is no file {baseline}.";
         }
 
+        if (parsed.GetValue(_before) is { } before && !File.Exists(before))
+        {
+            return $"--before: there is no file {before}.";
+        }
+
         return null;
     }
 
@@ -112,7 +119,7 @@ internal sealed class BenchCommand
         string[] transports = parsed.GetValue(_transports) ?? [];
         string[] scenarios = parsed.GetValue(_scenarios) ?? [];
         return new RunSettings(
-            [.. Transport.All.Where(t => t == Transport.Sockets || t == Transport.Control || IsAskedFor(t.Name, transports))],
+            [.. Transport.All.Where(t => TakesPart(t, transports))],
             [.. Catalog.All.Where(s => IsAskedFor(s.Name, scenarios))],
             parsed.GetValue(_pairs) ?? (quick ? 2 : 7),
             parsed.GetValue(_launches) ?? 1,
@@ -120,6 +127,10 @@ internal sealed class BenchCommand
             parsed.GetValue(_warmUp) ?? (quick ? 1 : RunSettings.ThoroughWarmUpSeconds),
             parsed.GetValue(_systemCalls));
     }
+
+    private static bool TakesPart(Transport transport, string[] names) =>
+        transport == Transport.Before ? Programs.Before is not null
+        : transport == Transport.Sockets || transport == Transport.Control || IsAskedFor(transport.Name, names);
 
     private static bool IsAskedFor(string name, string[] names) => names.Length == 0 || names.Contains(name);
 

@@ -9,6 +9,9 @@ internal static class Programs
     /// <summary>This program, in another role.</summary>
     public static IReadOnlyList<string> Self { get; } = FindSelf();
 
+    /// <summary>Another build of this program; null: none was named.</summary>
+    public static string? Before { get; set; }
+
     /// <summary>The program of eng/ConnectionHolder.</summary>
     public static IReadOnlyList<string> ConnectionHolder { get; } =
         ["dotnet", Path.Combine(AppContext.BaseDirectory, "ConnectionHolder.dll")];

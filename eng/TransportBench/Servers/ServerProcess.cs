@@ -48,8 +48,10 @@ internal sealed class ServerProcess : IDisposable
     {
         string socket = WorkFolder.NewPath("sock");
         long start = Stopwatch.GetTimestamp();
+        bool isBefore = transport == Transport.Before;
+        IReadOnlyList<string> program = isBefore ? ["dotnet", Programs.Before!] : Programs.Self;
         ChildProcess process = ChildProcess.Start(
-            [.. Programs.Self, "--role", "server", transport.Name, socket],
+            [.. program, "--role", "server", (isBefore ? Transport.Epoll : transport).Name, socket],
             settings.Processors.Server,
             new Dictionary<string, string> { ["DOTNET_gcServer"] = settings.UsesServerCollector ? "1" : "0" });
         try

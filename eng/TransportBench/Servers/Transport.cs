@@ -22,9 +22,12 @@ internal sealed record Transport(string Name, string Title)
     /// <summary>What the kernel and the loops cost, without Kestrel: what no transport can come below.</summary>
     public static readonly Transport Floor = new("floor", "no Kestrel (the floor)");
 
+    /// <summary>The default mode of another build of this program, which <c>--before</c> names: what a change costs, in turns with it.</summary>
+    public static readonly Transport Before = new("epoll-before", "epoll, before");
+
     /// <summary>What can be asked for on the command line.</summary>
     public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, Floor];
 
     /// <summary>All there are.</summary>
-    public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1)];
+    public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];
 }

@@ -28,6 +28,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
     private const long BytesPerTurn = 512 * 1024;
     private const long BytesPerReceive = BytesPerTurn / 16;
 
+    private const int LatelyMs = 500;
+
     /// <summary>What the owner has to log when it has left.</summary>
     [Flags]
     private enum News : byte
@@ -60,11 +62,10 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     // The owner of the reading side.
     private ReceiveBuffer _buffer;
-    private CancellationTokenRegistration _registration;
-    private CancellationToken _token;
     private Reading _reading;
     private int _minimum;
     private long _budget;
+    private long _lastInputMs = -LatelyMs;
     private bool _started;
     private bool _isPaused;
     private News _news;
@@ -83,6 +84,9 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
 
     /// <summary>Whether the application waits in a read. A hint.</summary>
     public bool IsWaiting => _state.IsWaiting;
+
+    /// <summary>Whether something came so lately that more may be on its way. A hint.</summary>
+    public bool HadInputLately => Environment.TickCount64 - Volatile.Read(ref _lastInputMs) < LatelyMs;
 
     /// <summary>Whether the application leaves input unread for so long that it is received ahead.</summary>
     public bool IsBehind => _isBehind;
@@ -304,12 +308,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         // Everything of this read before its wait is published: from then on another thread may complete it.
         _operation.Begin();
         ValueTask<ReadResult> pending = new(this, _operation.Version);
-        if (cancellationToken.CanBeCanceled)
-        {
-            _token = cancellationToken;
-            _registration = cancellationToken.UnsafeRegister(static reader => ((ConnectionReader)reader!).FireToken(), this);
-        }
-
+        _operation.Register(static reader => ((ConnectionReader)reader!).FireToken(), this, cancellationToken);
         _connection.Dispatch.OnReaderWaits(_connection);
         if (resumes || !_state.TryWait())
         {
@@ -329,7 +328,7 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         {
             if (_state.IsTokenFired)
             {
-                error = ExceptionDispatchInfo.Capture(new OperationCanceledException(_token));
+                error = ExceptionDispatchInfo.Capture(_operation.Canceled());
                 break;
             }
 
@@ -354,11 +353,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
             _connection.OnUnreadLeft(isUrgent: _state.HasHungUp || _connection.Writer.IsWaiting);
         }
 
-        // Waits for a callback that runs at this moment, so that it can't end the next wait.
-        Uninterrupted.Dispose(_registration);
-        _registration = default;
+        _operation.Unregister();
         _state.TakeTokenFired();
-        _token = default;
         _served = 1;
         if (Leave())
         {
@@ -500,6 +496,8 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         _budget -= Math.Max(received.Value, BytesPerReceive);
         if (received.Value > 0)
         {
+            Volatile.Write(ref _lastInputMs, Environment.TickCount64);
+
             // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
             if (filled || !_connection.ShortCountsProve || !_state.TrustsShortCounts)
             {

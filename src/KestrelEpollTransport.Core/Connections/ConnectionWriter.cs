@@ -57,8 +57,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     // The caller of a flush, or the resume that its wait led to.
     private PendingOperation<FlushResult> _operation;
-    private CancellationTokenRegistration _registration;
-    private CancellationToken _token;
     private PostedDrain? _drain;
 
     public ConnectionWriter(EpollConnection connection) => _connection = connection;
@@ -289,12 +287,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         // Everything of this flush before its wait is published: from then on another thread may complete it.
         _operation.Begin();
         ValueTask<FlushResult> pending = new(this, _operation.Version);
-        if (cancellationToken.CanBeCanceled)
-        {
-            _token = cancellationToken;
-            _registration = cancellationToken.UnsafeRegister(static state => ((ConnectionWriter)state!).Update(tokenFired: true), this);
-        }
-
+        _operation.Register(static writer => ((ConnectionWriter)writer!).Update(tokenFired: true), this, cancellationToken);
         _wait = FlushWait.Waiting;
         Update();
 
@@ -305,15 +298,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
     private Continuation CompletePendingFlush()
     {
-        // Waits for a callback that runs at this moment, so that it can't end the next wait.
-        Uninterrupted.Dispose(_registration);
-        _registration = default;
-        CancellationToken token = _token;
-        _token = default;
+        _operation.Unregister();
         using (_lock.Hold())
         {
             Exception? error = _isRefused ? ThrowHelper.BlocksItsLoop()
-                : _tokenFired && !_isCanceled && !_isClosed && !HasRoom ? new OperationCanceledException(token)
+                : _tokenFired && !_isCanceled && !_isClosed && !HasRoom ? _operation.Canceled()
                 : null;
             FlushResult result = Result(_isCanceled);
             _tokenFired = _isCanceled = _isRefused = false;

@@ -38,7 +38,6 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     private ConnectionLifetime _lifetime;
     private DuplicateSocket _socket;
     private OwnDispatch _dispatch;
-    private Lingering? _lingering;
     private UnreadInput? _unread;
 
     // The application, one thread at a time.
@@ -90,6 +89,8 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
     /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
     public bool ShortCountsProve => IsTcp;
+
+    private UnreadInput Unread => _unread ?? Interlocked.CompareExchange(ref _unread, new UnreadInput(this), null) ?? _unread;
 
     /// <summary>The dispatch of this connection.</summary>
     public ref OwnDispatch Dispatch => ref _dispatch;
@@ -221,11 +222,7 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
     /// depends on it, and else when the application has left it for too long.
     /// </summary>
     /// <param name="isUrgent">The peer has ended, which is told after what it sent; or a receiving ahead has to go on.</param>
-    public void OnUnreadLeft(bool isUrgent)
-    {
-        UnreadInput unread = _unread ?? Interlocked.CompareExchange(ref _unread, new UnreadInput(this), null) ?? _unread;
-        unread.Queue(isUrgent);
-    }
+    public void OnUnreadLeft(bool isUrgent) => Unread.Queue(isUrgent);
 
     /// <summary>An event from which nothing else follows than what it adds.</summary>
     public void Apply(LifetimeEvent happened)
@@ -326,9 +323,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             // It receives to the end and then says so, in the order of a pipe's ends.
             ResumeFromLoop(Reader);
         }
-        else if (Volatile.Read(ref _lingering) is { } lingering)
+        else if (Volatile.Read(ref _unread) is { IsLingering: true } lingering)
         {
-            lingering.OnReady();
+            lingering.Discard();
         }
         else if (Reader.IsCompleted)
         {
@@ -450,33 +447,27 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
             return;
         }
 
-        // Closing now would answer input with a reset, and that could take an unacknowledged response with it. An error: not known.
-        bool couldLose = mayLinger
-            && (SystemCalls.GetUnreadBytes(descriptor).Value > 0 || (IsTcp && SystemCalls.GetUnacknowledgedBytes(descriptor).Value != 0));
+        // Closing now would answer input with a reset, and that could take a response with it. An error: not known.
+        bool couldLose = mayLinger && (Reader.HadInputLately
+            || SystemCalls.GetUnreadBytes(descriptor).Value > 0
+            || (IsTcp && SystemCalls.GetUnacknowledgedBytes(descriptor).Value != 0));
         _ = SystemCalls.ShutdownWrite(descriptor);
         LeaveDescriptor();
-        if (couldLose)
+        if (!couldLose)
         {
-            Linger();
-        }
-        else if (mayLinger)
-        {
-            Apply(LifetimeEvent.GivenUp);
-        }
-    }
+            if (mayLinger)
+            {
+                Apply(LifetimeEvent.GivenUp);
+            }
 
-    // T1 publishes the lingering and then has it look; T2 (loop) is told of input and looks for the lingering. What T2 is told before it
-    // can see the lingering, T1's look finds.
-    private void Linger()
-    {
-        Lingering lingering = new(this, _loop);
-        Shared.Lingerers.Add(lingering);
-        Interlocked.Exchange(ref _lingering, lingering);
-        _loop.Post(lingering);
+            return;
+        }
+
+        Unread.Linger();
         if (_guard.IsClosing)
         {
-            // Abandoned meanwhile, by someone who may not have seen the lingering.
-            Shared.Lingerers.Remove(lingering);
+            // Abandoned meanwhile, by someone who may not have seen that it lingers.
+            Shared.Lingerers.Remove(Unread);
         }
     }
 
@@ -550,9 +541,9 @@ internal sealed class EpollConnection : TransportConnection, ILoopHandler, IDupl
 
         SystemCalls.Close(_descriptor);
         _loop.AddLoad(-1);
-        if (Volatile.Read(ref _lingering) is { } lingering)
+        if (Volatile.Read(ref _unread) is { } unread)
         {
-            Shared.Lingerers.Remove(lingering);
+            Shared.Lingerers.Remove(unread);
         }
     }
 }

@@ -16,7 +16,7 @@ internal sealed class LingerList : IDisposable
     private readonly Lock _lock = new();
 
     // Under the lock.
-    private readonly LinkedList<Lingering> _list = [];
+    private readonly LinkedList<UnreadInput> _list = [];
     private readonly Timer _timer;
     private bool _ticking;
     private bool _disposed;
@@ -30,9 +30,9 @@ internal sealed class LingerList : IDisposable
         }
     }
 
-    public void Add(Lingering lingering)
+    public void Add(UnreadInput lingering)
     {
-        Lingering? surplus = null;
+        UnreadInput? surplus = null;
         using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
@@ -51,7 +51,7 @@ internal sealed class LingerList : IDisposable
     }
 
     /// <summary>The connection is closed. Idempotent.</summary>
-    public void Remove(Lingering lingering)
+    public void Remove(UnreadInput lingering)
     {
         using (_lock.Hold())
         {
@@ -69,7 +69,7 @@ internal sealed class LingerList : IDisposable
     /// </summary>
     public bool TryCloseOldest()
     {
-        Lingering? oldest;
+        UnreadInput? oldest;
         using (_lock.Hold())
         {
             oldest = _list.Count > 0 ? TakeFirst() : null;
@@ -97,7 +97,7 @@ internal sealed class LingerList : IDisposable
         long nowMs = Environment.TickCount64;
         while (true)
         {
-            Lingering due;
+            UnreadInput due;
             using (_lock.Hold())
             {
                 if (_list.First is not { } first)
@@ -127,9 +127,9 @@ internal sealed class LingerList : IDisposable
     private bool SetTimer(int periodMs) =>
         Uninterrupted.Call((_timer, periodMs), static on => on._timer.Change(on.periodMs, on.periodMs));
 
-    private Lingering TakeFirst()
+    private UnreadInput TakeFirst()
     {
-        Lingering first = _list.First!.Value;
+        UnreadInput first = _list.First!.Value;
         _list.RemoveFirst();
         first.Node = null;
         return first;

@@ -1,5 +1,6 @@
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -29,6 +30,8 @@ internal struct PendingOperation<TResult>
     private ExecutionContext? _context;
     private ExceptionDispatchInfo? _error;
     private TResult? _result;
+    private CancellationToken _token;
+    private CancellationTokenRegistration _registration;
     private volatile bool _isOpen;
     private bool _wasAsked;
     private short _version;
@@ -54,8 +57,29 @@ internal struct PendingOperation<TResult>
         _result = default;
         _isOpen = true;
         _wasAsked = false;
+        _token = default;
         Volatile.Write(ref _continuation, null);
     }
+
+    /// <summary>Has a token end it, by <paramref name="fired"/>. Before anybody may complete it; it may be called at once.</summary>
+    public void Register(Action<object?> fired, object end, CancellationToken token)
+    {
+        if (token.CanBeCanceled)
+        {
+            _token = token;
+            _registration = token.UnsafeRegister(fired, end);
+        }
+    }
+
+    /// <summary>Before it is completed. Waits for a callback of the token that runs at this moment, so that it can't end the next operation.</summary>
+    public void Unregister()
+    {
+        Uninterrupted.Dispose(_registration);
+        _registration = default;
+    }
+
+    /// <summary>What it throws if its token fired.</summary>
+    public readonly OperationCanceledException Canceled() => new(_token);
 
     /// <summary>Whether somebody awaits it already. False: nobody did a moment ago.</summary>
     public readonly bool IsAwaited => Volatile.Read(in _continuation) is { } attached && attached != s_completed;
