@@ -9,64 +9,29 @@ namespace KestrelEpollTransport.Connections;
 internal enum LifetimeState
 {
     Open = 0,
-
-    /// <summary>The peer's FIN was received, and so everything before it.</summary>
-    Fin = 1,
-
-    /// <summary>The peer reset the connection, or the network gave it up. The kernel may still have what came before.</summary>
-    Failed = 2,
-
-    /// <summary>Nothing more can be received.</summary>
-    ReadOut = 4,
-
-    /// <summary>The application reads no more.</summary>
-    InputCompleted = 8,
-
-    /// <summary>Our own end: nothing more is sent.</summary>
-    Ended = 16,
-
-    /// <summary>Our own end is a reset.</summary>
-    Reset = 32,
-
-    /// <summary>Our own end is a send that failed.</summary>
-    SendFailed = 64,
-
-    /// <summary>ConnectionClosed is cancelled.</summary>
-    Told = 128,
-
-    /// <summary>The descriptor is closed as soon as no call is in flight. Until then an end of ours may linger.</summary>
-    Closed = 256,
+    Fin = 1,             // The peer's FIN was received, and so everything before it.
+    Failed = 2,          // The peer reset the connection, or the network gave it up. The kernel may still have what came before.
+    ReadOut = 4,         // Nothing more can be received.
+    InputCompleted = 8,  // The application reads no more.
+    Ended = 16,          // Our own end: nothing more is sent.
+    Reset = 32,          // Our own end is a reset.
+    SendFailed = 64,     // Our own end is a send that failed.
+    Told = 128,          // ConnectionClosed is cancelled.
+    Closed = 256,        // The descriptor is closed as soon as no call is in flight. Until then an end of ours may linger.
 }
 
 /// <summary>What happens to a connection's lifetime.</summary>
 internal enum LifetimeEvent
 {
-    /// <summary>A receive returned 0, after every send that may have taken the socket's error has noted it.</summary>
-    EndReceived,
-
-    /// <summary>The socket's error was taken: by the loop or by a send.</summary>
-    ErrorTaken,
-
-    /// <summary>A receive failed.</summary>
-    ReceiveFailed,
-
-    /// <summary>A send failed, after its error was noted if it says how the peer ended.</summary>
-    SendFailed,
-
-    /// <summary>Abort(null), or all is sent and the writer is completed.</summary>
-    EndedByFin,
-
-    /// <summary>Abort(reason), or a fault.</summary>
-    EndedByReset,
-
-    /// <summary>The reader was completed.</summary>
-    InputCompleted,
-
-    /// <summary>Something can be received that nobody will ever read.</summary>
-    InputRefused,
-
-    /// <summary>Our FIN is sent, and nothing could be lost; or lingering is over; or the transport is disposed.</summary>
-    GivenUp,
+    EndReceived,     // A receive returned 0, after every send that may have taken the socket's error has noted it.
+    ErrorTaken,      // The socket's error was taken: by the loop or by a send.
+    ReceiveFailed,   // A receive failed.
+    SendFailed,      // A send failed, after its error was noted if it says how the peer ended.
+    EndedByFin,      // Abort(null), or all is sent and the writer is completed.
+    EndedByReset,    // Abort(reason), or a fault.
+    InputCompleted,  // The reader was completed.
+    InputRefused,    // Something can be received that nobody will ever read.
+    GivenUp,         // Our FIN is sent, and nothing could be lost; or lingering is over; or the transport is disposed.
 }
 
 /// <summary>

@@ -2,9 +2,7 @@ using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Runtime.ExceptionServices;
 using System.Threading.Tasks.Sources;
-using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
-using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -22,24 +20,8 @@ namespace KestrelEpollTransport.Connections;
 /// <para>As with any pipe, one thread reads at a time; <see cref="CancelPendingRead"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
-internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IConnectionEnd
+internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<ReadResult>, IConnectionEnd
 {
-    /// <summary>How many bytes one dispatch, or one turn of receiving ahead, may receive, and how many a smaller receive counts for.</summary>
-    private const long BytesPerTurn = 512 * 1024;
-    private const long BytesPerReceive = BytesPerTurn / 16;
-
-    private const int LatelyMs = 500;
-
-    /// <summary>What the owner has to log when it has left.</summary>
-    [Flags]
-    private enum News : byte
-    {
-        None = 0,
-        Paused = 1,
-        Resumed = 2,
-        Lifetime = 4,
-    }
-
     /// <summary>Whether AdvanceTo may follow; and whether it has to before another read.</summary>
     private enum Reading : byte
     {
@@ -186,26 +168,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         if (isFirst)
         {
             _connection.Apply(LifetimeEvent.InputCompleted);
-        }
-    }
-
-    /// <summary>Receives what the application does not read, or leaves it to the owner of the reading side. Any thread that may receive.</summary>
-    /// <param name="wasLeft">It was left for too long: from now on it is received at once, until the application reads again.</param>
-    public void ReceiveAhead(bool wasLeft = false)
-    {
-        if (wasLeft && _state.IsReady)
-        {
-            _isBehind = true;
-        }
-
-        if (_state.TryBeginAhead())
-        {
-            ReceiveTurnAhead();
-            Leave();
-        }
-        else if (_state.IsCompleted)
-        {
-            _connection.Apply(LifetimeEvent.InputRefused);
         }
     }
 
@@ -390,148 +352,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         return true;
     }
 
-    // False: the application's memory pool failed.
-    private bool TryReceive(bool ahead, out ExceptionDispatchInfo? error)
-    {
-        error = null;
-        try
-        {
-            ReceiveWhileReady(ahead ? 0 : _minimum, ahead);
-        }
-#pragma warning disable CA1031 // It belongs to whoever reads.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            error = ExceptionDispatchInfo.Capture(exception);
-        }
-
-        return error is null;
-    }
-
-    // Until there is enough, nothing is left to receive, or the budget is used up. After a hang-up it goes on to the end, so that the
-    // last bytes and the end of the stream come in one result, as they do from a pipe.
-    private void ReceiveWhileReady(int minimum, bool ahead)
-    {
-        bool filled = false;
-        while (_budget > 0 && _state.IsReady && _end is null && (ahead || !_buffer.HasEnough(minimum) || _state.HasHungUp))
-        {
-            // The application has asked for this many: the bound must not become a deadlock.
-            long room = Math.Max(Room, minimum - _buffer.Buffered);
-            if (room <= 0)
-            {
-                break;
-            }
-
-            filled = ReceiveOnce(room);
-        }
-
-        bool leaves = _state.IsReady && _end is null;
-        bool isUrgent = ahead || _state.HasHungUp;
-        SetPaused(leaves && Room <= 0);
-        if (leaves && !_isPaused && (filled || isUrgent))
-        {
-            // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
-            _connection.OnUnreadLeft(isUrgent);
-        }
-    }
-
-    private void SetPaused(bool isPaused)
-    {
-        if (isPaused != _isPaused)
-        {
-            _isPaused = isPaused;
-            _news |= isPaused ? News.Paused : News.Resumed;
-        }
-    }
-
-    // Not while the reading side is owned: a logger may be slow, and others wait for it.
-    private void Log(News news)
-    {
-        if (news == News.None)
-        {
-            return;
-        }
-
-        if ((news & News.Resumed) != 0)
-        {
-            ConnectionLog.Resume(_connection.Shared.Logger, _connection);
-        }
-
-        if ((news & News.Paused) != 0)
-        {
-            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
-        }
-
-        _connection.LogLifetime();
-    }
-
-    // True: all room that was offered is used, or a short count proves nothing, so that there may be more.
-    private bool ReceiveOnce(long room)
-    {
-        // Before the receive: what arrives from here on sets it again.
-        _state.ClearReady();
-        if (!_connection.TryEnterDescriptor(out int descriptor))
-        {
-            // Closed, and so ended, which the reader looks at next.
-            return false;
-        }
-
-        IoResult received;
-        bool filled;
-        try
-        {
-            received = _buffer.Receive(_connection.Blocks, descriptor, room, out filled);
-        }
-        catch
-        {
-            // The application's memory pool failed. What is there to receive still is.
-            _state.SetReady();
-            throw;
-        }
-        finally
-        {
-            _connection.LeaveDescriptor();
-        }
-
-        _budget -= Math.Max(received.Value, BytesPerReceive);
-        if (received.Value > 0)
-        {
-            Volatile.Write(ref _lastInputMs, Environment.TickCount64);
-
-            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
-            if (filled || !_connection.ShortCountsProve || !_state.TrustsShortCounts)
-            {
-                _state.SetReady();
-            }
-
-            return filled || !_state.TrustsShortCounts;
-        }
-
-        if (received.Value == 0)
-        {
-            _connection.OnEndReceived();
-            _news |= News.Lifetime;
-        }
-        else if (!received.WouldBlock || (_state.HasHungUp && _connection.HasSendFailed))
-        {
-            // After a send that failed nothing more is waited for, also if the peer has not ended.
-            _connection.OnReceiveFailed(received.WouldBlock ? Errno.EPIPE : received.Errno);
-            _news |= News.Lifetime;
-        }
-
-        return false;
-    }
-
-    private void ReceiveTurnAhead()
-    {
-        _budget = BytesPerTurn;
-        if (!TryReceive(ahead: true, out _) && _state.HasHungUp)
-        {
-            // The next read meets the same. Who does not read is to know of the end at least.
-            _connection.Apply(LifetimeEvent.InputRefused);
-        }
-    }
-
     private void FreeBuffer()
     {
         Debug.Assert(_state.IsCompleted, "Only a completed reader frees its buffer.");
@@ -574,34 +394,6 @@ internal sealed class ConnectionReader : PipeReader, IValueTaskSource<ReadResult
         {
             ThrowHelper.AlreadyReading();
         }
-    }
-
-    // The owner leaves; true: the reader was completed and its buffer is freed.
-    private bool Leave()
-    {
-        News news;
-        LeaveRead outcome;
-        while (true)
-        {
-            news = _news;
-            _news = News.None;
-            outcome = _state.Leave();
-            if (outcome != LeaveRead.ReceiveAhead)
-            {
-                break;
-            }
-
-            _news = news;
-            ReceiveTurnAhead();
-        }
-
-        if (outcome == LeaveRead.Free)
-        {
-            FreeBuffer();
-        }
-
-        Log(news);
-        return outcome == LeaveRead.Free;
     }
 
     private void LeaveCall()

@@ -46,7 +46,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private volatile FlushWait _wait;
     private bool _isLent;
     private bool _isSending;
-    private bool _asksForRoom;
     private bool _endsGracefully;
     private bool _isCanceled;
     private bool _tokenFired;
@@ -359,7 +358,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         else if (left <= 0 && _queue.Unsent > 0)
         {
             // The kernel may have room, and then nobody is told of any.
-            _isBlocked = false;
+            SetBlocked(false);
             Mark(ref after);
             after.PostsDrain = true;
         }
@@ -367,8 +366,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         bool allSent = _queue.Unsent == 0;
         if (allSent)
         {
-            _isBlocked = false;
-            AskForRoom(false);
+            SetBlocked(false);
             after.TellsAllSent = _endsGracefully;
         }
 
@@ -423,19 +421,18 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             return !sent.WouldBlock;
         }
 
-        // Asking tells at once if there is room already.
-        AskForRoom(true);
-        _isBlocked = true;
+        SetBlocked(true);
         Interlocked.MemoryBarrier();
         return true;
     }
 
-    private void AskForRoom(bool ask)
+    private void SetBlocked(bool isBlocked)
     {
-        if (_asksForRoom != ask)
+        if (_isBlocked != isBlocked)
         {
-            _asksForRoom = ask;
-            _connection.AskForWritable(ask);
+            // Asking tells at once if there is room already.
+            _connection.AskForWritable(isBlocked);
+            _isBlocked = isBlocked;
         }
     }
 

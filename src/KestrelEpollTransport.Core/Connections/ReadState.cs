@@ -5,27 +5,17 @@ namespace KestrelEpollTransport.Connections;
 /// <summary>What became of a call's attempt to own the reading side.</summary>
 internal enum EnterRead
 {
-    /// <summary>The caller owns the reading side, until <see cref="ReadState.Leave"/> or <see cref="ReadState.TryWait"/>.</summary>
-    Entered,
-
-    /// <summary>A read is pending, or another call is inside.</summary>
-    InUse,
-
-    /// <summary>The reader was completed.</summary>
-    Completed,
+    Entered,    // The caller owns the reading side, until Leave or TryWait.
+    InUse,      // A read is pending, or another call is inside.
+    Completed,  // The reader was completed.
 }
 
 /// <summary>What the owner of the reading side has to do as it leaves.</summary>
 internal enum LeaveRead
 {
-    /// <summary>Nothing: it is no longer the owner.</summary>
-    Done,
-
-    /// <summary>Still the owner: receive ahead, then leave again.</summary>
-    ReceiveAhead,
-
-    /// <summary>The reader was completed, and nobody will own it again: free the buffer.</summary>
-    Free,
+    Done,          // Nothing: it is no longer the owner.
+    ReceiveAhead,  // Still the owner: receive ahead, then leave again.
+    Free,          // The reader was completed, and nobody will own it again: free the buffer.
 }
 
 /// <summary>
