@@ -29,6 +29,28 @@ public class PendingOperationTests
     }
 
     [Fact]
+    public void Complete_OfOneThatIsTold_AgainstAnAwait_GivesTheResultOnce()
+    {
+        int late = 0;
+        int told = 0;
+        int schedules = Interleavings.Explore(
+            Model.Begin,
+            model =>
+            {
+                model.Check();
+                late += model.CameLate ? 1 : 0;
+                told += model.WasTold ? 1 : 0;
+            },
+            new Actor<Model>("canceller", model => model.CompleteAndTell()),
+            new Actor<Model>("awaiter", model => model.Await()),
+            new Actor<Model>("scheduling", model => model.RunLate()));
+
+        Assert.InRange(schedules, 3, 10);
+        Assert.InRange(late, 1, schedules - 2);
+        Assert.InRange(told, 1, schedules - 2);
+    }
+
+    [Fact]
     public void Complete_WhenTheLateOneIsForgotten_IsFoundOut()
     {
         // Wrong on purpose: nobody schedules what came late.
@@ -53,7 +75,7 @@ public class PendingOperationTests
             for (int i = 0; i < Rounds; i++)
             {
                 Assert.True(barrier.SignalAndWait(Timeouts.Limit));
-                Continuation continuation = holder.Operation.Complete(i, error: null);
+                Continuation continuation = holder.Operation.Complete(i, error: null, isTold: false);
                 if (!continuation.IsNone)
                 {
                     continuation.Run();
@@ -73,17 +95,15 @@ public class PendingOperationTests
                     holder.Operation.Begin();
                     short token = holder.Operation.Version;
                     Assert.True(barrier.SignalAndWait(Timeouts.Limit));
-                    bool late = holder.Operation.OnCompleted(state => ran += (int)state!, 1, token, NoFlags);
+                    Continuation late = holder.Operation.OnCompleted(state => ran += (int)state!, 1, token, NoFlags);
                     Assert.True(barrier.SignalAndWait(Timeouts.Limit));
-                    Continuation continuation = holder.Operation.TakeLate();
-                    Assert.Equal(late, !continuation.IsNone);
-                    if (late)
+                    if (!late.IsNone)
                     {
-                        continuation.Run();
+                        late.Run();
                     }
 
                     Assert.Equal(i + 1, ran);
-                    Assert.Equal(i, holder.Operation.GetResult(token));
+                    Assert.Equal(i, holder.Operation.TakeResult(token));
                 }
             },
             CancellationToken.None,
@@ -95,27 +115,55 @@ public class PendingOperationTests
     [Theory]
     [InlineData("value", ValueTaskSourceStatus.Succeeded)]
     [InlineData("failure", ValueTaskSourceStatus.Faulted)]
+    [InlineData("cancellation without a token", ValueTaskSourceStatus.Faulted)]
+    [InlineData("cancellation with a token that is not cancelled", ValueTaskSourceStatus.Faulted)]
     [InlineData("cancellation", ValueTaskSourceStatus.Canceled)]
     public void GetStatus_AskedFirst_IsPendingAndThenTheTruth(string result, ValueTaskSourceStatus status)
     {
-        Exception? error = result switch
-        {
-            "failure" => new IOException(),
-            "cancellation" => new OperationCanceledException(),
-            _ => null,
-        };
+        Exception? error = CreateError(result);
         PendingOperation<int> operation = default;
         operation.Begin();
         short token = operation.Version;
-        Assert.True(operation.Complete(7, error is null ? null : ExceptionDispatchInfo.Capture(error)).IsNone);
+        Assert.True(operation.Complete(7, Capture(error), isTold: false).IsNone);
 
         Assert.Equal(ValueTaskSourceStatus.Pending, operation.GetStatus(token));
         Assert.Equal(status, operation.GetStatus(token));
-        Assert.True(operation.IsOpen);
-        int? got = null;
-        Exception? thrown = Record.Exception(() => got = operation.GetResult(token));
-        Assert.Same(error, thrown);
-        Assert.Equal(error is null ? 7 : null, got);
+        AssertGives(ref operation, token, error);
+    }
+
+    [Theory]
+    [InlineData("value", ValueTaskSourceStatus.Succeeded)]
+    [InlineData("failure", ValueTaskSourceStatus.Faulted)]
+    [InlineData("cancellation", ValueTaskSourceStatus.Canceled)]
+    public void GetStatus_AskedFirstOfOneThatIsTold_IsTheTruth(string result, ValueTaskSourceStatus status)
+    {
+        Exception? error = CreateError(result);
+        PendingOperation<int> operation = default;
+        operation.Begin();
+        short token = operation.Version;
+        Assert.True(operation.Complete(7, Capture(error), isTold: true).IsNone);
+
+        Assert.Equal(status, operation.GetStatus(token));
+        AssertGives(ref operation, token, error);
+
+        operation.Begin();
+        operation.Complete(8, error: null, isTold: false);
+        Assert.Equal(ValueTaskSourceStatus.Pending, operation.GetStatus(operation.Version));
+    }
+
+    [Fact]
+    public void IsPendingAndIsAwaited_ThroughALife_AreWhatWasDone()
+    {
+        PendingOperation<int> operation = default;
+        AssertIs(operation, isOpen: false, isPending: false, isAwaited: false);
+        operation.Begin();
+        AssertIs(operation, isOpen: true, isPending: true, isAwaited: false);
+        Assert.True(operation.OnCompleted(static _ => { }, null, operation.Version, NoFlags).IsNone);
+        AssertIs(operation, isOpen: true, isPending: true, isAwaited: true);
+        Assert.False(operation.Complete(1, error: null, isTold: false).IsNone);
+        AssertIs(operation, isOpen: true, isPending: false, isAwaited: false);
+        operation.TakeResult(operation.Version);
+        AssertIs(operation, isOpen: false, isPending: false, isAwaited: false);
     }
 
     [Fact]
@@ -126,38 +174,54 @@ public class PendingOperationTests
 
         Assert.Equal(ValueTaskSourceStatus.Pending, operation.GetStatus(operation.Version));
         Assert.Equal(ValueTaskSourceStatus.Pending, operation.GetStatus(operation.Version));
-        operation.Complete(1, error: null);
+        operation.Complete(1, error: null, isTold: false);
         Assert.Equal(ValueTaskSourceStatus.Succeeded, operation.GetStatus(operation.Version));
     }
 
     [Fact]
-    public void GetResult_OfAPendingOperation_ThrowsAndLeavesItOpen()
+    public void TakeResult_OfAPendingOperation_ThrowsAndLeavesItOpen()
     {
         PendingOperation<int> operation = default;
         operation.Begin();
 
-        Assert.Throws<InvalidOperationException>(() => operation.GetResult(operation.Version));
+        Assert.Throws<InvalidOperationException>(() => operation.TakeResult(operation.Version));
         Assert.True(operation.IsOpen);
-        operation.Complete(3, error: null);
-        Assert.Equal(3, operation.GetResult(operation.Version));
+        operation.Complete(3, error: null, isTold: false);
+        Assert.Equal(3, operation.TakeResult(operation.Version));
         Assert.False(operation.IsOpen);
-        Assert.Equal(3, operation.GetResult(operation.Version));
+    }
+
+    [Theory]
+    [InlineData("value")]
+    [InlineData("failure")]
+    public void TakeResult_ASecondTime_IsRefused(string result)
+    {
+        Exception? error = CreateError(result);
+        PendingOperation<int> operation = default;
+        operation.Begin();
+        operation.Complete(7, Capture(error), isTold: false);
+        short token = operation.Version;
+        AssertGives(ref operation, token, error);
+
+        Assert.Throws<InvalidOperationException>(() => operation.TakeResult(token));
     }
 
     [Fact]
-    public void Begin_WhileNobodyHasTakenTheResult_IsTheSameOperation()
+    public void Begin_WhileNobodyHasTakenTheResult_IsAnotherOperation()
     {
         PendingOperation<int> operation = default;
         operation.Begin();
-        short token = operation.Version;
-        operation.Complete(1, error: null);
+        short old = operation.Version;
+        operation.Complete(1, error: null, isTold: true);
 
         operation.Begin();
 
-        Assert.Equal(token, operation.Version);
-        Assert.Throws<InvalidOperationException>(() => operation.GetResult(token));
-        operation.Complete(2, error: null);
-        Assert.Equal(2, operation.GetResult(token));
+        Assert.NotEqual(old, operation.Version);
+        Assert.True(operation.IsPending);
+        Assert.Throws<InvalidOperationException>(() => operation.TakeResult(old));
+        Assert.Equal(ValueTaskSourceStatus.Pending, operation.GetStatus(operation.Version));
+        operation.Complete(2, error: null, isTold: false);
+        Assert.Equal(2, operation.TakeResult(operation.Version));
     }
 
     [Fact]
@@ -166,17 +230,17 @@ public class PendingOperationTests
         PendingOperation<int> operation = default;
         operation.Begin();
         short old = operation.Version;
-        operation.Complete(1, error: null);
-        operation.GetResult(old);
+        operation.Complete(1, error: null, isTold: false);
+        operation.TakeResult(old);
 
         operation.Begin();
-        operation.Complete(2, error: null);
+        operation.Complete(2, error: null, isTold: false);
 
         Assert.NotEqual(old, operation.Version);
         Assert.Throws<InvalidOperationException>(() => operation.GetStatus(old));
-        Assert.Throws<InvalidOperationException>(() => operation.GetResult(old));
+        Assert.Throws<InvalidOperationException>(() => operation.TakeResult(old));
         Assert.Throws<InvalidOperationException>(() => operation.OnCompleted(static _ => { }, null, old, NoFlags));
-        Assert.Equal(2, operation.GetResult(operation.Version));
+        Assert.Equal(2, operation.TakeResult(operation.Version));
     }
 
     [Fact]
@@ -186,31 +250,51 @@ public class PendingOperationTests
         PendingOperation<int> operation = default;
         operation.Begin();
         short token = operation.Version;
-        Assert.False(operation.OnCompleted(_ => ran++, null, token, NoFlags));
+        Assert.True(operation.OnCompleted(_ => ran++, null, token, NoFlags).IsNone);
 
         Assert.Throws<InvalidOperationException>(() => operation.OnCompleted(static _ => { }, null, token, NoFlags));
 
-        operation.Complete(1, error: null).Run();
+        operation.Complete(1, error: null, isTold: false).Run();
         Assert.Equal(1, ran);
-        Assert.True(operation.TakeLate().IsNone);
     }
 
     [Fact]
-    public void OnCompleted_OfASecondLateAwaiter_IsRefusedAndTheFirstRuns()
+    public void OnCompleted_OfASecondLateAwaiter_RunsAndFindsTheResultTaken()
+    {
+        List<string> ran = [];
+        PendingOperation<int> operation = default;
+        operation.Begin();
+        short token = operation.Version;
+        Assert.True(operation.Complete(1, error: null, isTold: false).IsNone);
+
+        Continuation first = operation.OnCompleted(_ => ran.Add("first"), null, token, NoFlags);
+        Continuation second = operation.OnCompleted(_ => ran.Add("second"), null, token, NoFlags);
+
+        Assert.Empty(ran);
+        first.Run();
+        Assert.Equal(1, operation.TakeResult(token));
+        second.Run();
+        Assert.Throws<InvalidOperationException>(() => operation.TakeResult(token));
+        Assert.Equal(["first", "second"], ran);
+    }
+
+    [Fact]
+    public void OnCompleted_OfALateAwaiterOfTheOperationBefore_LeavesThePresentOneAlone()
     {
         int ran = 0;
         PendingOperation<int> operation = default;
         operation.Begin();
-        short token = operation.Version;
-        Assert.True(operation.Complete(1, error: null).IsNone);
-        Assert.True(operation.OnCompleted(_ => ran++, null, token, NoFlags));
+        short old = operation.Version;
+        operation.Complete(1, error: null, isTold: false);
+        Continuation late = operation.OnCompleted(_ => ran++, null, old, NoFlags);
+        operation.TakeResult(old);
 
-        Assert.Throws<InvalidOperationException>(() => operation.OnCompleted(static _ => { }, null, token, NoFlags));
+        operation.Begin();
+        Assert.False(operation.IsAwaited);
+        late.Run();
 
-        Assert.Equal(0, ran);
-        operation.TakeLate().Run();
         Assert.Equal(1, ran);
-        Assert.True(operation.TakeLate().IsNone, "It would run twice.");
+        Assert.True(operation.Complete(2, error: null, isTold: false).IsNone, "It would run twice.");
     }
 
     [Theory]
@@ -228,23 +312,57 @@ public class PendingOperationTests
         operation.Begin();
         if (comesLate)
         {
-            operation.Complete(1, error: null);
+            operation.Complete(1, error: null, isTold: false);
         }
 
         local.Value = "awaiter";
-        operation.OnCompleted(
+        Continuation late = operation.OnCompleted(
             boxed => (seen, got) = (local.Value, boxed),
             state,
             operation.Version,
             flows ? ValueTaskSourceOnCompletedFlags.FlowExecutionContext : NoFlags);
         local.Value = "completer";
 
-        (comesLate ? operation.TakeLate() : operation.Complete(1, error: null)).Run();
+        Assert.Equal(comesLate, !late.IsNone);
+        (comesLate ? late : operation.Complete(1, error: null, isTold: false)).Run();
 
         Assert.Equal(flows ? "awaiter" : "completer", seen);
         Assert.Same(state, got);
         Assert.Equal("completer", local.Value);
     }
+
+    private static Exception? CreateError(string result) => result switch
+    {
+        "failure" => new IOException(),
+        "cancellation without a token" => new OperationCanceledException(),
+        "cancellation with a token that is not cancelled" => new OperationCanceledException(CancellationToken.None),
+        "cancellation" => new OperationCanceledException(new CancellationToken(canceled: true)),
+        _ => null,
+    };
+
+    private static ExceptionDispatchInfo? Capture(Exception? error) => error is null ? null : ExceptionDispatchInfo.Capture(error);
+
+    private static void AssertGives(ref PendingOperation<int> operation, short token, Exception? error)
+    {
+        Assert.True(operation.IsOpen);
+        int? got = null;
+        Exception? thrown = null;
+        try
+        {
+            got = operation.TakeResult(token);
+        }
+        catch (Exception exception) when (exception == error)
+        {
+            thrown = exception;
+        }
+
+        Assert.Same(error, thrown);
+        Assert.Equal(error is null ? 7 : null, got);
+        Assert.False(operation.IsOpen);
+    }
+
+    private static void AssertIs(in PendingOperation<int> operation, bool isOpen, bool isPending, bool isAwaited) =>
+        Assert.Equal((isOpen, isPending, isAwaited), (operation.IsOpen, operation.IsPending, operation.IsAwaited));
 
     private sealed class Holder
     {
@@ -255,11 +373,16 @@ public class PendingOperationTests
     {
         private PendingOperation<int> _operation;
         private short _token;
+        private Continuation _late;
+        private bool _isTold;
         private int _owed;
         private int _ran;
         private bool _attaching;
 
         public bool CameLate { get; private set; }
+
+        /// <summary>The await went on by itself, without a continuation.</summary>
+        public bool WasTold { get; private set; }
 
         public static Model Begin()
         {
@@ -269,34 +392,38 @@ public class PendingOperationTests
             return model;
         }
 
-        public IEnumerable<Step> Complete()
-        {
-            yield return "Complete";
-            Continuation continuation = _operation.Complete(7, error: null);
-            if (!continuation.IsNone)
-            {
-                yield return "run it";
-                continuation.Run();
-            }
-        }
+        public IEnumerable<Step> Complete() => Complete(isTold: false);
+
+        public IEnumerable<Step> CompleteAndTell() => Complete(isTold: true);
 
         // As the compiler's await does it.
         public IEnumerable<Step> Await()
         {
             yield return "GetStatus";
-            Assert.Equal(ValueTaskSourceStatus.Pending, _operation.GetStatus(_token));
+            bool isTold = _isTold;
+            ValueTaskSourceStatus status = _operation.GetStatus(_token);
+            Assert.Equal(isTold ? ValueTaskSourceStatus.Succeeded : ValueTaskSourceStatus.Pending, status);
+            if (isTold)
+            {
+                WasTold = true;
+                Run();
+                yield break;
+            }
+
             yield return "OnCompleted";
             _attaching = true;
-            CameLate = _operation.OnCompleted(_ => Run(), null, _token, NoFlags);
+            Continuation late = _operation.OnCompleted(_ => Run(), null, _token, NoFlags);
             _attaching = false;
+            CameLate = !late.IsNone;
+            _late = CameLate ? late : _late;
             _owed += CameLate ? 1 : 0;
         }
 
         public IEnumerable<Step> RunLate()
         {
-            yield return new Step("TakeLate", () => _owed > 0, MayStay: true);
+            yield return new Step("the late one runs", () => _owed > 0, MayStay: true);
             _owed--;
-            _operation.TakeLate().Run();
+            _late.Run();
         }
 
         public void Check()
@@ -304,13 +431,25 @@ public class PendingOperationTests
             Assert.Equal(1, _ran);
             Assert.Equal(0, _owed);
             Assert.False(_operation.IsOpen);
-            Assert.True(_operation.TakeLate().IsNone, "It would run twice.");
+            Assert.False(_operation.IsAwaited, "It would run twice.");
+        }
+
+        private IEnumerable<Step> Complete(bool isTold)
+        {
+            yield return "Complete";
+            _isTold = isTold;
+            Continuation continuation = _operation.Complete(7, error: null, isTold);
+            if (!continuation.IsNone)
+            {
+                yield return "run it";
+                continuation.Run();
+            }
         }
 
         private void Run()
         {
             Assert.False(_attaching, "Ran on the thread that attached it.");
-            Assert.Equal(7, _operation.GetResult(_token));
+            Assert.Equal(7, _operation.TakeResult(_token));
             _ran++;
         }
     }

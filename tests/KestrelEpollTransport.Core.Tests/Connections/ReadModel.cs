@@ -24,6 +24,9 @@ internal enum ReadFlaw
 
     /// <summary>What the token said is taken before its registration is disposed.</summary>
     TakesTokenEarly,
+
+    /// <summary>A read that is resumed and ends without receiving tells nobody of what is left.</summary>
+    ForgetsUnread,
 }
 
 /// <summary>
@@ -47,13 +50,12 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
 
     // The reader.
     private bool _produced;
+    private bool _isCanceled;
     private bool _waits;
     private bool _registered;
     private bool _tokenIsCanceled;
     private bool _stops;
-    private bool _resumed;
-    private bool _resumeIsCanceled;
-    private bool _leftToTheNextRead;
+    private bool _unreadIsLeft;
     private int _toldCanceled;
 
     // Who ended a wait and has not run the resume yet; and what else was asked for.
@@ -156,14 +158,29 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
     {
         yield return "Complete";
         _completed++;
-        CompleteRead outcome = Word.Complete();
-        _firsts += (outcome & CompleteRead.First) != 0 ? 1 : 0;
-        Assert.False((outcome & CompleteRead.Free) != 0 && (outcome & CompleteRead.Resume) != 0, "Two are to free.");
-        Owe((outcome & CompleteRead.Resume) != 0);
-        if ((outcome & (flaw == ReadFlaw.FreesRegardless ? CompleteRead.First : CompleteRead.Free)) != 0)
+        bool isFirst = Word.Complete(out bool resumes, out bool frees);
+        _firsts += isFirst ? 1 : 0;
+        Assert.False(frees && resumes, "Two are to free.");
+        Assert.False(frees && !isFirst, "Frees for the second time.");
+        Owe(resumes);
+        if (flaw == ReadFlaw.FreesRegardless ? isFirst : frees)
         {
             yield return "free";
             Free();
+        }
+    }
+
+    /// <summary>The loop, which receives ahead what a read has left.</summary>
+    public IEnumerable<Step> ReceiveUnread()
+    {
+        while (true)
+        {
+            yield return new Step("unread input runs", () => _unreadIsLeft, MayStay: true);
+            _unreadIsLeft = false;
+            foreach (Step step in ReceiveAhead())
+            {
+                yield return step;
+            }
         }
     }
 
@@ -198,10 +215,10 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
         }
 
         Assert.True(_queued == 0 || Word.IsReady, "The next read would not look at what is queued.");
-        if ((_fin || !_leavesInput) && !(_leftToTheNextRead && Word.IsReady))
+        if (_fin || !_leavesInput)
         {
             Assert.True(_queued == 0, "What was to be received ahead is forgotten.");
-            Assert.Equal(_fin ? End.Clean : End.None, _end);
+            Assert.True(_end == (_fin ? End.Clean : End.None), "The end of the stream was not received, or there was none.");
         }
     }
 
@@ -230,6 +247,14 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
             yield break;
         }
 
+        foreach (Step step in ReceiveAhead())
+        {
+            yield return step;
+        }
+    }
+
+    private IEnumerable<Step> ReceiveAhead()
+    {
         yield return "TryBeginAhead";
         if (Word.TryBeginAhead())
         {
@@ -293,8 +318,10 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
         }
     }
 
+    // As CompletePendingRead.
     private IEnumerable<Step> Wait(bool hasToken)
     {
+        bool isUnproductive = false;
         if (hasToken)
         {
             yield return "register with the token";
@@ -309,7 +336,6 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
             {
                 yield return new Step("the resume runs", () => _owed > 0, MayStay: true);
                 _owed--;
-                _resumed = true;
             }
 
             yield return "IsCompleted";
@@ -325,6 +351,7 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
 
             if (_produced)
             {
+                isUnproductive = _isCanceled;
                 break;
             }
 
@@ -332,8 +359,16 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
             if (Word.IsTokenFired)
             {
                 Assert.True(hasToken, "The token of one read ended the next.");
+                isUnproductive = true;
                 break;
             }
+        }
+
+        if (isUnproductive && flaw != ReadFlaw.ForgetsUnread)
+        {
+            yield return "is something left?";
+            Touch(Owner.Reader);
+            _unreadIsLeft |= Word.IsReady && _end == End.None;
         }
 
         if (flaw == ReadFlaw.TakesTokenEarly)
@@ -376,7 +411,7 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
     // As TryProduce: _produced says whether the read has a result.
     private IEnumerable<Step> Produce(bool mayReceive)
     {
-        _produced = false;
+        _produced = _isCanceled = false;
         yield return "has it failed?";
         if (_end == End.Failed)
         {
@@ -388,7 +423,7 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
         if (Word.TakeCanceled())
         {
             _toldCanceled++;
-            _resumeIsCanceled = _resumed;
+            _isCanceled = true;
             _produced = true;
             yield break;
         }
@@ -468,13 +503,6 @@ internal sealed class ReadModel(ReadFlaw flaw = ReadFlaw.None)
 
             Touch(by);
             _owner = Owner.Nobody;
-            if (by == Owner.Reader)
-            {
-                // Whoever ended the wait with readiness left the receiving to the resume, which was cancelled before it received.
-                _leftToTheNextRead = _resumeIsCanceled && Word.IsReady;
-                _resumed = _resumeIsCanceled = false;
-            }
-
             if (left == LeaveRead.Free)
             {
                 yield return "free";

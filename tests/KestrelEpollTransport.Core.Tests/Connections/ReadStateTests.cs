@@ -67,6 +67,9 @@ public class ReadStateTests
     [InlineData((int)ReadFlaw.ForgetsAhead, "read", "arrival ahead+fin", "fin: TryBeginAhead")]
     [InlineData((int)ReadFlaw.FreesRegardless, "read", "complete", "Freed")]
     [InlineData((int)ReadFlaw.TellsEarly, "read", "arrival", "enqueue")]
+    [InlineData((int)ReadFlaw.ForgetsUnread, "read", "fin+cancel", "end of the stream was not received")]
+    [InlineData((int)ReadFlaw.ForgetsUnread, "read", "arrival ahead+cancel", "received ahead is forgotten")]
+    [InlineData((int)ReadFlaw.ForgetsUnread, "first read", "arrival ahead+cancel", "received ahead is forgotten")]
     [InlineData((int)ReadFlaw.TakesTokenEarly, "read, advance, read", "arrival+token", "token")]
     public void Model_WithAFlaw_IsFoundOut(int flaw, string reader, string others, string culprit)
     {
@@ -124,9 +127,33 @@ public class ReadStateTests
 
         ReadState completed = default;
         completed.SetReady();
-        Assert.Equal(CompleteRead.First | CompleteRead.Free, completed.Complete());
-        Assert.Equal(CompleteRead.Nothing, completed.Complete());
+        Assert.True(completed.Complete(out bool resumes, out bool frees));
+        Assert.False(resumes);
+        Assert.True(frees);
         Assert.False(completed.TryBeginAhead(), "The buffer is freed.");
+    }
+
+    [Theory]
+    [InlineData("nobody inside", false, true)]
+    [InlineData("a call inside", false, false)]
+    [InlineData("a read waits", true, false)]
+    public void Complete_TheFirstTime_ResumesWhoWaitsOrLeavesTheBufferToTheOwner(string inside, bool resumes, bool frees)
+    {
+        ReadState word = default;
+        if (inside != "nobody inside")
+        {
+            Assert.Equal(EnterRead.Entered, word.TryEnter());
+            Assert.True(inside != "a read waits" || word.TryWait());
+        }
+
+        Assert.True(word.Complete(out bool firstResumes, out bool firstFrees));
+        Assert.Equal((resumes, frees), (firstResumes, firstFrees));
+        Assert.False(word.Complete(out bool secondResumes, out bool secondFrees), "It was completed before.");
+        Assert.Equal((false, false), (secondResumes, secondFrees));
+        if (!frees)
+        {
+            Assert.Equal(LeaveRead.Free, word.Leave());
+        }
     }
 
     [Fact]
@@ -154,6 +181,7 @@ public class ReadStateTests
     [
         new("reader", s_readers[reader]),
         .. others.Split('+').Select(name => new Actor<ReadModel>(name, s_others[name])),
+        new("loop", model => model.ReceiveUnread()),
     ];
 
     private sealed class Holder
