@@ -37,7 +37,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private ReadState _state;
     private PendingOperation<ReadResult> _operation;
     private volatile bool _isBehind;
-    private volatile int _failedVersion = int.MinValue;
+    private volatile int _failed = -1;
 
     /// <summary>Null while open. Written once.</summary>
     private volatile ReaderEnd? _end;
@@ -174,13 +174,13 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     /// <summary>The pending read, if there is one, blocks the thread that would end it, and fails. Any thread.</summary>
     public bool TryFailWait()
     {
-        int version = _operation.Version;
+        int number = _operation.Number;
         if (!_operation.IsPending)
         {
             return false;
         }
 
-        _failedVersion = version;
+        _failed = number;
         if (_state.SetReady())
         {
             // Not where scheduling wants it: that is what is blocked.
@@ -285,7 +285,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private Continuation CompletePendingRead(bool isTold)
     {
         ReadResult result = default;
-        ExceptionDispatchInfo? error = _failedVersion == _operation.Version ? ExceptionDispatchInfo.Capture(ThrowHelper.BlocksItsLoop()) : null;
+        ExceptionDispatchInfo? error = _failed == _operation.Number ? ExceptionDispatchInfo.Capture(ThrowHelper.BlocksItsLoop()) : null;
         while (error is null && !_state.IsCompleted && !TryProduce(out result, out error))
         {
             if (_state.IsTokenFired)

@@ -34,10 +34,13 @@ internal struct PendingOperation<TResult>
     private CancellationTokenRegistration _registration;
     private volatile bool _isOpen;
     private bool _wasAsked;
-    private short _version;
+    private int _number;
 
     /// <summary>To make a <see cref="ValueTask{TResult}"/> of it.</summary>
-    public readonly short Version => _version;
+    public readonly short Version => (short)_number;
+
+    /// <summary>Which operation it is: as <see cref="Version"/>, but one that comes again after 65,536 others is another number.</summary>
+    public readonly int Number => _number;
 
     /// <summary>Whether it was begun and nobody has taken the result.</summary>
     public readonly bool IsOpen => _isOpen;
@@ -50,7 +53,7 @@ internal struct PendingOperation<TResult>
     /// <summary>A new operation, which is pending. The one before has ended.</summary>
     public void Begin()
     {
-        _version++;
+        _number++;
         _state = null;
         _context = null;
         _error = null;
@@ -154,7 +157,7 @@ internal struct PendingOperation<TResult>
 
     private readonly void Check(short token)
     {
-        if (token != _version)
+        if (token != Version)
         {
             ThrowHelper.AwaitedTwice();
         }
