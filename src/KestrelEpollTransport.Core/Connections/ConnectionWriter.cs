@@ -63,12 +63,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private enum FlushWait
     {
         None,
-
-        /// <summary>A flush waits for room.</summary>
-        Waiting,
-
-        /// <summary>The wait is over and the resume on its way.</summary>
-        Ending,
+        Waiting,  // A flush waits for room.
+        Ending,   // The wait is over, and the flush about to be completed.
     }
 
     public override bool CanGetUnflushedBytes => true;
@@ -81,8 +77,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private bool MustWait => !_isClosed && _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
 
     private bool HasRoom => _queue.Unsent < _connection.Shared.ResumeFlushBelow;
-
-    private FlushResult Result(bool isCanceled) => new(isCanceled, isCompleted: _isClosed);
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
@@ -324,6 +318,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
         Finish(after);
     }
+
+    private FlushResult Result(bool isCanceled) => new(isCanceled, isCompleted: _isClosed);
 
     // The rest is under the lock, but for Finish.
     private void Mark(ref AfterSend after)

@@ -40,6 +40,6 @@ internal static class ThrowHelper
         throw new InvalidOperationException("The result was taken, or the operation is pending: to block until it ends, use AsTask().");
 
     public static InvalidOperationException BlocksItsLoop() =>
-        new("A read or a flush was waited for on the thread of the loop that would have ended it, which with ApplicationScheduling.UnsafeInline "
-            + "nobody else can: await it (no synchronous reads or writes of the body, no Result, no Wait), or use ApplicationScheduling.Adaptive.");
+        new("A read or a flush was waited for on the thread of the loop that would have ended it, which with UnsafeInline scheduling nobody else "
+            + "can: await it (no synchronous reads or writes of the body, no Result, no Wait), or use Adaptive scheduling.");
 }

@@ -206,16 +206,12 @@ internal sealed class EventLoop : IDisposable
         return taken;
     }
 
-    /// <summary>
-    /// For a loop that nobody takes over: <paramref name="dispatch"/> blocks its thread. Should that be for something which only this loop
-    /// would bring, it fails; and the thread pool runs what is posted, because that may be what ends the wait.
-    /// </summary>
-    /// <param name="dispatch">What <see cref="CurrentDispatch"/> was.</param>
+    /// <summary><see cref="IDispatched.TryFailOwnWait"/> of a dispatch; what is posted may be what ends the wait, and the thread pool runs it.</summary>
     public void FailOwnWait(long dispatch)
     {
         if (_dispatched is { } dispatched && CurrentDispatch == dispatch && dispatched.TryFailOwnWait())
         {
-            MovePostedToPool();
+            MoveWorkToPool(timersToo: false);
         }
     }
 
@@ -484,18 +480,9 @@ internal sealed class EventLoop : IDisposable
         _endedEvent.Set();
     }
 
-    private void MoveWorkToPool()
+    private void MoveWorkToPool(bool timersToo = true)
     {
-        MovePostedToPool();
-        while (_timers.TakeAny() is { } work)
-        {
-            Uninterrupted.QueueToPool(work);
-        }
-    }
-
-    private void MovePostedToPool()
-    {
-        while (_posted.TryDequeue(out ILoopWork? work))
+        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.TakeAny()) is not null))
         {
             Uninterrupted.QueueToPool(work);
         }
