@@ -1,8 +1,8 @@
-using Microsoft.AspNetCore.Connections.Features;
-using Microsoft.AspNetCore.Connections;
-using System.Net.Sockets;
-using System.Net;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 

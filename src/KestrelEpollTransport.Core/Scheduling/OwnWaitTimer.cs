@@ -1,5 +1,5 @@
-using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
