@@ -6,7 +6,7 @@ run_tests() {
   same "the README gives the test command" "dotnet test -c Release" "$command"
   echo "        $command"
   # shellcheck disable=SC2086 # The README's command is several words.
-  timeout --kill-after=10 420 $command >"$work/tests.log" 2>&1 </dev/null
+  timeout --kill-after=10 560 $command >"$work/tests.log" 2>&1 </dev/null
   code=$?
 
   # "Passed!  - Failed:     0, Passed:    12, Skipped:     0, Total:    12, Duration: 1 s - Some.Tests.dll (net10.0)"

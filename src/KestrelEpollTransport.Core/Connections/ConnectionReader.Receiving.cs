@@ -36,11 +36,12 @@ internal sealed partial class ConnectionReader
         if (_state.TryBeginAhead())
         {
             ReceiveTurnAhead();
-            Leave();
+            Leave(out News news);
+            Log(news);
         }
         else if (_state.IsCompleted)
         {
-            _connection.Apply(LifetimeEvent.InputRefused);
+            _connection.OnInputRefused();
         }
     }
 
@@ -116,7 +117,10 @@ internal sealed partial class ConnectionReader
             ConnectionLog.Pause(_connection.Shared.Logger, _connection);
         }
 
-        _connection.LogLifetime();
+        if ((news & News.Lifetime) != 0)
+        {
+            _connection.OnEndNoted();
+        }
     }
 
     // True: all room that was offered is used, or a short count proves nothing, so that there may be more.
@@ -152,8 +156,9 @@ internal sealed partial class ConnectionReader
         {
             Volatile.Write(ref _lastInputMs, Environment.TickCount64);
 
-            // On TCP a short count proves that the queue is empty, unless urgent data split it or the end is behind it.
-            if (filled || !_connection.ShortCountsProve || !_state.TrustsShortCounts)
+            // On TCP, and not on unix sockets (unix(7)), a short count proves that the queue is empty, unless urgent data split it or the
+            // end is behind it.
+            if (filled || !_connection.IsTcp || !_state.TrustsShortCounts)
             {
                 _state.SetReady();
             }
@@ -186,10 +191,9 @@ internal sealed partial class ConnectionReader
         }
     }
 
-    // The owner leaves; true: the reader was completed and its buffer is freed.
-    private bool Leave()
+    // The owner leaves; true: the reader was completed and its buffer is freed. What is returned as news is for Log.
+    private bool Leave(out News news)
     {
-        News news;
         LeaveRead outcome;
         while (true)
         {
@@ -210,7 +214,6 @@ internal sealed partial class ConnectionReader
             FreeBuffer();
         }
 
-        Log(news);
         return outcome == LeaveRead.Free;
     }
 }

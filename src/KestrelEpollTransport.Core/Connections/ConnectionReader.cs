@@ -64,8 +64,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
     public bool IsCompleted => _state.IsCompleted;
 
-    /// <summary>Whether the application waits in a read. A hint.</summary>
-    public bool IsWaiting => _state.IsWaiting;
+    public bool HasHungUp => _state.HasHungUp;
 
     /// <summary>Whether something came so lately that more may be on its way. A hint.</summary>
     public bool HadInputLately => Environment.TickCount64 - Volatile.Read(ref _lastInputMs) < LatelyMs;
@@ -98,6 +97,13 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         Check(_state.TryEnter());
         try
         {
+            if (_operation.IsOpen)
+            {
+                // Of a read that was not awaited: its result, or it is about to be completed.
+                result = _operation.TakeResult(_operation.Version);
+                return true;
+            }
+
             BeginRead(minimum: 0);
             _budget = BytesPerTurn;
             if (TryProduce(out result, out ExceptionDispatchInfo? error))
@@ -130,6 +136,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
             _buffer.Advance(consumed, examined);
             _reading = Reading.No;
+            _operation.Forget();
             if (_isPaused && Room > 0)
             {
                 _connection.OnUnreadLeft(isUrgent: _state.HasHungUp);
@@ -175,9 +182,10 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     public bool TryFailWait()
     {
         int number = _operation.Number;
-        if (!_operation.IsPending)
+        if (!_operation.IsAwaited)
         {
-            return false;
+            // Completed perhaps, and what continues with it is on its way to the loop.
+            return _operation.IsOpen;
         }
 
         _failed = number;
@@ -318,13 +326,15 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         _operation.Unregister();
         _state.TakeTokenFired();
         _served = 1;
-        if (Leave())
+        if (Leave(out News news))
         {
             // Completed meanwhile: what was produced is freed.
             error = ExceptionDispatchInfo.Capture(ThrowHelper.ReadingCompletedException());
         }
 
-        return _operation.Complete(result, error, isTold);
+        Continuation continuation = _operation.Complete(result, error, isTold);
+        Log(news);
+        return continuation;
     }
 
     // A result, or an error, without waiting, if there is one. The owner.
@@ -356,10 +366,10 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     {
         Debug.Assert(_state.IsCompleted, "Only a completed reader frees its buffer.");
         _buffer.Free();
-        if (_state.IsReady && (_state.HasHungUp || _isPaused))
+        if (_state.IsReady)
         {
             // Nobody will be told of it again.
-            _connection.Apply(LifetimeEvent.InputRefused);
+            _connection.OnInputRefused();
         }
     }
 
@@ -398,7 +408,9 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
     private void LeaveCall()
     {
-        if (Leave())
+        bool wasCompleted = Leave(out News news);
+        Log(news);
+        if (wasCompleted)
         {
             // What this call was about to return is in blocks that were just given back.
             ThrowHelper.ReadingCompleted();

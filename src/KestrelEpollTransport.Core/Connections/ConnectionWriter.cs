@@ -177,7 +177,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
             // With an exception nothing more is sent: it could be the last, and then told as a clean end.
             _isCompleted = true;
-            _endsGracefully = exception is null;
+            _endsGracefully = exception is null && !_isClosed;
             _isClosed |= exception is not null;
             _queue.Commit();
             _isLent = false;
@@ -229,9 +229,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     {
         using (_lock.Hold())
         {
-            if (_wait != FlushWait.Waiting)
+            if (_wait != FlushWait.Waiting || !_operation.IsAwaited)
             {
-                return _wait == FlushWait.Ending;
+                return _wait == FlushWait.Ending || _operation.IsOpen;
             }
 
             _wait = FlushWait.Ending;
@@ -445,6 +445,16 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private void Finish(in AfterSend after)
     {
         SendQueue.Release(after.Spent, after.SpentEnd);
+        if (after.ResumesFlush && _operation.IsAwaited)
+        {
+            _connection.Resume(this);
+        }
+        else if (after.ResumesFlush)
+        {
+            // Nothing runs with it: as on a Pipe, who asks next is told.
+            _connection.ResumeLate(CompletePendingFlush());
+        }
+
         if (after.Watches)
         {
             _connection.Shared.Watch.Add(this);
@@ -469,16 +479,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         if (after.TellsAllSent)
         {
             _connection.OnAllSent();
-        }
-
-        if (after.ResumesFlush && _operation.IsAwaited)
-        {
-            _connection.Resume(this);
-        }
-        else if (after.ResumesFlush)
-        {
-            // Nothing runs with it: as on a Pipe, who asks next is told.
-            _connection.ResumeLate(CompletePendingFlush());
         }
     }
 

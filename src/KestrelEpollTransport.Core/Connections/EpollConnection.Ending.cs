@@ -17,7 +17,34 @@ internal sealed partial class EpollConnection
         Settle(added);
     }
 
-    /// <summary>A receive returned 0. The owner of the reading side, which logs when it has left.</summary>
+    /// <summary>
+    /// The reader is completed: what can be received, or the peer's end, will never be read. As on the stock transport, whose receives end at
+    /// the next one.
+    /// </summary>
+    public void OnInputRefused()
+    {
+        bool isThere = Reader.HasHungUp;
+        if (!isThere && TryEnterDescriptor(out int descriptor))
+        {
+            isThere = SystemCalls.GetUnreadBytes(descriptor).Value > 0;
+            LeaveDescriptor();
+        }
+
+        if (isThere)
+        {
+            Apply(LifetimeEvent.InputRefused);
+        }
+    }
+
+    /// <summary>Ends a connection that no application has, and never will.</summary>
+    public void Discard(ConnectionAbortedException reason)
+    {
+        Abort(reason);
+        Reader.Complete();
+        Writer.Complete();
+    }
+
+    /// <summary>A receive returned 0. The owner of the reading side, which calls <see cref="OnEndNoted"/> when it has left.</summary>
     public void OnEndReceived()
     {
         using (Writer.HoldSends())
@@ -55,12 +82,19 @@ internal sealed partial class EpollConnection
     /// <param name="added">What <see cref="NoteSendError"/> returned.</param>
     public void OnSendFailed(LifetimeState added)
     {
-        Settle(added);
+        Settle(added, logs: false);
         if ((added & LifetimeState.Ended) != 0)
         {
+            if ((_lifetime.State & LifetimeState.Failed) == 0 && TryEnterDescriptor(out int descriptor))
+            {
+                // The peer may live: it is not to take what is cut off for whole.
+                _ = SystemCalls.SetAbortiveClose(descriptor);
+                LeaveDescriptor();
+            }
+
             OnEnded();
 
-            // What the kernel still has is read, and then the descriptor is needed no more: the peer may not have ended.
+            // What the kernel still has is read, and then the descriptor is needed no more.
             if (Reader.SetReady(ReadState.HangUp))
             {
                 Resume(Reader);
@@ -70,6 +104,15 @@ internal sealed partial class EpollConnection
                 Reader.ReceiveAhead();
             }
         }
+
+        LogLifetime();
+    }
+
+    /// <summary>An end or an error was noted, and whoever noted it has left what it held: a flush that waits meets it too, and it is logged.</summary>
+    public void OnEndNoted()
+    {
+        Writer.OnWritable();
+        LogLifetime();
     }
 
     /// <summary>The writer was completed with an exception.</summary>
@@ -121,7 +164,7 @@ internal sealed partial class EpollConnection
             }
         }
 
-        Settle(added);
+        Settle(added, logs: false);
         return errno != 0;
     }
 
@@ -259,12 +302,6 @@ internal sealed partial class EpollConnection
     // What follows from what an event added.
     private void Settle(LifetimeState added, bool logs = true)
     {
-        if ((added & LifetimeState.Failed) != 0)
-        {
-            // A flush that waits is to meet the end too.
-            Writer.OnWritable();
-        }
-
         if ((added & LifetimeState.Closed) != 0 && _guard.Close())
         {
             Release();

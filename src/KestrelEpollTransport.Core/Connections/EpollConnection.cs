@@ -87,9 +87,6 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     /// <summary>Whether the socket is TCP's, and not a unix socket.</summary>
     public bool IsTcp { get; }
 
-    /// <summary>Whether a short receive proves that the kernel's queue is empty: on unix sockets it does not, unix(7).</summary>
-    public bool ShortCountsProve => IsTcp;
-
     private UnreadInput Unread => _unread ?? Interlocked.CompareExchange(ref _unread, new UnreadInput(this), null) ?? _unread;
 
     /// <summary>The dispatch of this connection.</summary>
@@ -134,11 +131,16 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
 
         // What the socket's error was is known to the reader before it looks for what is left. On Linux, what a socket has in its
         // error queue (time stamps, socket(7)) is told as an error too, and is none.
-        bool peerEnded = (readiness & (Readiness.PeerClosed | Readiness.HangUp)) != 0
-            | ((readiness & Readiness.Error) != 0 && TakeSocketError());
+        bool failed = (readiness & Readiness.Error) != 0 && TakeSocketError();
+        bool peerEnded = failed || (readiness & (Readiness.PeerClosed | Readiness.HangUp)) != 0;
         if (peerEnded || (readiness & (Readiness.Readable | Readiness.Priority)) != 0)
         {
             OnReadable(peerEnded, isUrgent: (readiness & Readiness.Priority) != 0);
+        }
+
+        if (failed)
+        {
+            OnEndNoted();
         }
     }
 
@@ -237,7 +239,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
         }
         else if (Reader.IsCompleted)
         {
-            Apply(LifetimeEvent.InputRefused);
+            OnInputRefused();
         }
         else if (peerEnded || Reader.IsBehind || Writer.IsWaiting)
         {

@@ -45,9 +45,6 @@ internal struct PendingOperation<TResult>
     /// <summary>Whether it was begun and nobody has taken the result.</summary>
     public readonly bool IsOpen => _isOpen;
 
-    /// <summary>Whether it was begun and is not completed.</summary>
-    public readonly bool IsPending => _isOpen && !IsCompleted;
-
     private readonly bool IsCompleted => ReferenceEquals(Volatile.Read(in _continuation), s_completed);
 
     /// <summary>A new operation, which is pending. The one before has ended.</summary>
@@ -129,6 +126,16 @@ internal struct PendingOperation<TResult>
         _isOpen = false;
         _error?.Throw();
         return result!;
+    }
+
+    /// <summary>Nobody will take the result, if there is one.</summary>
+    public void Forget()
+    {
+        if (_isOpen && IsCompleted)
+        {
+            _result = default;
+            _isOpen = false;
+        }
     }
 
     /// <summary>

@@ -141,28 +141,26 @@ internal unsafe struct ReceiveBuffer
     private IoResult ReceiveMany(BlockSource blocks, int descriptor, long limit, int room, out bool filled)
     {
         SegmentList rented = default;
-        HandleList handles = default;
-        IoVector* vectors = stackalloc IoVector[MaxBlocks + 1];
-        int count = 0;
+        IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
+        PinnedVectors pinned = new(vectors);
         int rentedCount = 0;
-        long offered = 0;
+        long offered = room;
         try
         {
             if (room > 0)
             {
-                offered += Offer(_tail!.Block[_tail.Memory.Length..], ref handles[count], ref vectors[count]);
-                count++;
+                pinned.Add(_tail!.Block[_tail.Memory.Length..]);
             }
 
             while (rentedCount < _blocksToOffer && offered < limit)
             {
                 BufferSegment segment = blocks.Rent();
                 rented[rentedCount++] = segment;
-                offered += Offer(segment.Block, ref handles[count], ref vectors[count]);
-                count++;
+                pinned.Add(segment.Block);
+                offered += segment.Block.Length;
             }
 
-            IoResult result = SystemCalls.Receive(descriptor, vectors, count);
+            IoResult result = SystemCalls.Receive(descriptor, vectors, pinned.Count);
             filled = result.Value == offered;
             if (result.Value > 0)
             {
@@ -176,26 +174,13 @@ internal unsafe struct ReceiveBuffer
         }
         finally
         {
-            for (int i = 0; i < count; i++)
-            {
-                handles[i].Dispose();
-            }
-
+            pinned.Dispose();
             for (int i = 0; i < rentedCount; i++)
             {
                 // Still in the list: nothing was received into it.
                 rented[i]?.Release();
             }
         }
-    }
-
-    private static int Offer(Memory<byte> room, ref MemoryHandle handle, ref IoVector vector)
-    {
-        // Pinned for the length of the call: pools of the application need not pin theirs.
-        handle = room.Pin();
-        vector.Base = (byte*)handle.Pointer;
-        vector.Length = (nuint)room.Length;
-        return room.Length;
     }
 
     // Hands the received bytes to the tail and then to the rented segments, which leave the list as they are used.
@@ -258,11 +243,5 @@ internal unsafe struct ReceiveBuffer
     private struct SegmentList
     {
         private BufferSegment? _element;
-    }
-
-    [InlineArray(MaxBlocks + 1)]
-    private struct HandleList
-    {
-        private MemoryHandle _element;
     }
 }

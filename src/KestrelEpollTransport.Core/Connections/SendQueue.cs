@@ -159,26 +159,20 @@ internal unsafe struct SendQueue
 
     private readonly IoResult SendManySegments(int descriptor, BufferSegment head, int offset, out long offered)
     {
-        HandleList handles = default;
         IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
-        int count = 0;
+        PinnedVectors pinned = new(vectors);
         long position = _sent;
         try
         {
             BufferSegment? segment = head;
-            while (count < IoVector.MaxCount && position < _committed)
+            while (pinned.Count < IoVector.MaxCount && position < _committed)
             {
                 // Within the committed bytes a following segment says where this one ends.
                 BufferSegment? following = segment!.Following;
                 long end = following is null ? _committed : Math.Min(following.RunningIndex, _committed);
-                int length = (int)(end - position);
-                if (length > 0)
+                if (end > position)
                 {
-                    // Pinned for the length of the call: pools of the application need not pin theirs.
-                    handles[count] = segment.Block.Slice(offset, length).Pin();
-                    vectors[count].Base = (byte*)handles[count].Pointer;
-                    vectors[count].Length = (nuint)length;
-                    count++;
+                    pinned.Add(segment.Block.Slice(offset, (int)(end - position)));
                 }
 
                 position = end;
@@ -187,20 +181,11 @@ internal unsafe struct SendQueue
             }
 
             offered = position - _sent;
-            return SystemCalls.Send(descriptor, vectors, count);
+            return SystemCalls.Send(descriptor, vectors, pinned.Count);
         }
         finally
         {
-            for (int i = 0; i < count; i++)
-            {
-                handles[i].Dispose();
-            }
+            pinned.Dispose();
         }
-    }
-
-    [System.Runtime.CompilerServices.InlineArray(IoVector.MaxCount)]
-    private struct HandleList
-    {
-        private System.Buffers.MemoryHandle _element;
     }
 }

@@ -246,7 +246,7 @@ internal sealed class EpollListener : IConnectionListener
 
         if (connection is not null && !Uninterrupted.Call((_accepted.Writer, connection), static on => on.Writer.TryWrite(on.connection)))
         {
-            connection.Abandon();
+            connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
         }
 
         return connection is null ? Errno.ToException(errno) : null;
@@ -337,7 +337,7 @@ internal sealed class EpollListener : IConnectionListener
         {
             while (_accepted.Reader.TryRead(out EpollConnection? connection))
             {
-                connection.Abort(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
+                connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
             }
         }
         finally

@@ -93,7 +93,10 @@ internal sealed class EventLoop : IDisposable
     public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
 
     /// <summary>Whether the driving thread runs, or would if it had a processor; false: blocked, or not known.</summary>
-    public bool IsDriverRunnable => _driverThread?.IsRunnable() == true;
+    public bool IsDriverRunnable => IsDriverRunning == true;
+
+    /// <summary>The same; null: not known.</summary>
+    public bool? IsDriverRunning => _driverThread?.IsRunnable();
 
     /// <summary>Whether it was stopped, and the thread pool runs what it left; its thread may still be held by a dispatch.</summary>
     public bool HasEnded => _ended;

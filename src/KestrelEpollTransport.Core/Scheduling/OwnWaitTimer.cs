@@ -5,18 +5,25 @@ namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// With <see cref="ApplicationScheduling.UnsafeInline"/>: sees that a loop's thread sleeps in a dispatch, and fails the read or flush that this
-/// dispatch has pending. Code that waits for its own connection (synchronous reads, <c>.Result</c>) would otherwise
+/// dispatch's connection has pending. Code that waits for its own connection (synchronous reads, <c>.Result</c>) would otherwise
 /// wait for ever, and with it everybody on the loop. For the timer's thread.
 /// </summary>
 internal sealed class OwnWaitTimer : IDisposable
 {
-    /// <summary>A dispatch is seen twice before anything fails: a sleep that is shorter is only slow.</summary>
-    private const int LookEveryMs = 100;
+    private const int LookEveryMs = 50;
+
+    /// <summary>A look that comes later proves nothing: the process was stopped, or the pool busy.</summary>
+    private const int LateMs = 3 * LookEveryMs;
+
+    /// <summary>How long a thread sleeps in one dispatch; and how long it is there where the system does not say what it does.</summary>
+    private const int BlockedMs = 100;
+    private const int UnknownMs = 1_000;
 
     private readonly LoopGroup _group;
     private readonly Timer _timer;
     private readonly Lock _lock = new();
-    private long[] _seen = [];
+    private long _lookedMs;
+    private Sighting[] _sightings = [];
 
     public OwnWaitTimer(LoopGroup group)
     {
@@ -35,21 +42,34 @@ internal sealed class OwnWaitTimer : IDisposable
         using (_lock.Hold())
         {
             ReadOnlySpan<EventLoop> loops = _group.Started;
-            if (_seen.Length != loops.Length)
+            long nowMs = Environment.TickCount64;
+            if (_sightings.Length != loops.Length || nowMs - _lookedMs > LateMs)
             {
-                _seen = new long[loops.Length];
+                _sightings = new Sighting[loops.Length];
             }
 
+            _lookedMs = nowMs;
             for (int i = 0; i < loops.Length; i++)
             {
-                long dispatch = loops[i].CurrentDispatch;
-                if (dispatch != 0 && dispatch == _seen[i] && !loops[i].IsDriverRunnable)
-                {
-                    loops[i].FailOwnWait(dispatch);
-                }
-
-                _seen[i] = dispatch;
+                LookAt(loops[i], ref _sightings[i], nowMs);
             }
         }
     }
+
+    private static void LookAt(EventLoop loop, ref Sighting sighting, long nowMs)
+    {
+        long dispatch = loop.CurrentDispatch;
+        bool? runs = dispatch == 0 ? true : loop.IsDriverRunning;
+        if (runs == true || dispatch != sighting.Dispatch)
+        {
+            sighting = new Sighting(runs == true ? 0 : dispatch, nowMs);
+        }
+        else if (nowMs - sighting.SinceMs >= (runs is null ? UnknownMs : BlockedMs))
+        {
+            loop.FailOwnWait(dispatch);
+        }
+    }
+
+    /// <summary>A dispatch that was seen asleep, and since when.</summary>
+    private readonly record struct Sighting(long Dispatch, long SinceMs);
 }
