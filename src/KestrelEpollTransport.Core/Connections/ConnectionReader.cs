@@ -97,11 +97,9 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         Check(_state.TryEnter());
         try
         {
-            if (_operation.IsOpen)
+            if (!TryDropUntaken())
             {
-                // Of a read that was not awaited: its result, or it is about to be completed.
-                result = _operation.TakeResult(_operation.Version);
-                return true;
+                ThrowHelper.AlreadyReading();
             }
 
             BeginRead(minimum: 0);
@@ -136,7 +134,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
             _buffer.Advance(consumed, examined);
             _reading = Reading.No;
-            _operation.Forget();
+            TryDropUntaken();
             if (_isPaused && Room > 0)
             {
                 _connection.OnUnreadLeft(isUrgent: _state.HasHungUp);
@@ -226,9 +224,9 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         }
 
         EnterRead entered = _state.TryEnter();
-        if (_operation.IsOpen && entered != EnterRead.Completed && minimum <= _minimum)
+        if (entered == EnterRead.InUse ? _operation.IsOpen && minimum <= _minimum : entered == EnterRead.Entered && !TryDropUntaken())
         {
-            // Begun, and its result not taken: the second call gets the same read, as on a Pipe.
+            // Pending, and not awaited: the second call gets the same read, as on a Pipe.
             if (entered == EnterRead.Entered)
             {
                 LeaveCall();
@@ -359,6 +357,29 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
         result = new ReadResult(_buffer.Sequence, isCanceled, isCompleted: end == ReaderEnd.EndOfStream);
         _reading = isCanceled ? Reading.Tentative : Reading.Yes;
+        return true;
+    }
+
+    // The result of a read that was not awaited: what it gave is still there, and its cancellation is for the read that follows. False: it
+    // is about to be completed. The owner.
+    private bool TryDropUntaken()
+    {
+        if (!_operation.IsOpen)
+        {
+            return true;
+        }
+
+        if (!_operation.TryForget(out ReadResult untaken))
+        {
+            return false;
+        }
+
+        _reading = Reading.No;
+        if (untaken.IsCanceled)
+        {
+            _state.Cancel();
+        }
+
         return true;
     }
 

@@ -128,14 +128,18 @@ internal struct PendingOperation<TResult>
         return result!;
     }
 
-    /// <summary>Nobody will take the result, if there is one.</summary>
-    public void Forget()
+    /// <summary>Takes the result of a completed operation for nobody. False: it is not completed.</summary>
+    public bool TryForget(out TResult? result)
     {
-        if (_isOpen && IsCompleted)
+        bool isCompleted = IsCompleted;
+        result = isCompleted ? _result : default;
+        if (isCompleted)
         {
             _result = default;
             _isOpen = false;
         }
+
+        return isCompleted;
     }
 
     /// <summary>
