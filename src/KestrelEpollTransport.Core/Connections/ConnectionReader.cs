@@ -209,7 +209,18 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         }
     }
 
-    ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _operation.TakeResult(token);
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
+    {
+        ReadResult result = _operation.TakeResult(token);
+        if (result.IsCanceled || !_state.TakeCanceled())
+        {
+            return result;
+        }
+
+        // Cancelled since it was completed: as on a Pipe, before it is taken.
+        _reading = Reading.Tentative;
+        return new ReadResult(result.Buffer, isCanceled: true, result.IsCompleted);
+    }
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _operation.GetStatus(token);
 
