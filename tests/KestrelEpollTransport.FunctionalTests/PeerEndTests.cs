@@ -157,7 +157,12 @@ public class PeerEndTests
 
         Assert.True((await flush.OrTimeout()).IsCompleted);
         await pair.Closed.OrTimeout();
-        await Assert.ThrowsAsync<ConnectionResetException>(() => pair.Input.ReadAsync().OrTimeout());
+        if (kind.IsOurs())
+        {
+            // The send of Sockets sometimes takes the socket's error, and its receive then finds a clean end.
+            await Assert.ThrowsAsync<ConnectionResetException>(() => pair.Input.ReadAsync().OrTimeout());
+        }
+
         await pair.Server.DisposeAsync().OrTimeout();
     }
 

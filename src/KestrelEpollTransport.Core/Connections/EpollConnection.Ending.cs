@@ -54,7 +54,7 @@ internal sealed partial class EpollConnection
 
         LifetimeState before = _lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState added);
         Reader.End(((before | added) & LifetimeState.Failed) != 0 ? new ReaderEnd(_lifetime.Failure) : ReaderEnd.EndOfStream);
-        Settle(added, logs: false);
+        Settle(added);
     }
 
     /// <summary>A receive failed. The same.</summary>
@@ -62,7 +62,7 @@ internal sealed partial class EpollConnection
     {
         _lifetime.NoteError(ToException(errno), LifetimeEvent.ReceiveFailed, out LifetimeState added);
         Reader.End(new ReaderEnd(_lifetime.Failure));
-        Settle(added, logs: false);
+        Settle(added);
     }
 
     /// <summary>Notes the error of a send, which then ends the connection. While sends are held.</summary>
@@ -82,7 +82,7 @@ internal sealed partial class EpollConnection
     /// <param name="added">What <see cref="NoteSendError"/> returned.</param>
     public void OnSendFailed(LifetimeState added)
     {
-        Settle(added, logs: false);
+        Settle(added);
         if ((added & LifetimeState.Ended) != 0)
         {
             if ((_lifetime.State & LifetimeState.Failed) == 0 && TryEnterDescriptor(out int descriptor))
@@ -164,7 +164,7 @@ internal sealed partial class EpollConnection
             }
         }
 
-        Settle(added, logs: false);
+        Settle(added);
         return errno != 0;
     }
 
@@ -190,6 +190,7 @@ internal sealed partial class EpollConnection
             return;
         }
 
+        _endsByError = isError;
         LifetimeState before = _lifetime.Apply(how, out LifetimeState added);
         bool keepsInput = ConnectionLifetime.KeepsInput(before);
         if (!keepsInput)
@@ -213,12 +214,7 @@ internal sealed partial class EpollConnection
             SayFin(mayLinger: !keepsInput);
         }
 
-        Settle(added, logs: false);
-        if (isError)
-        {
-            ConnectionLog.Error(Shared.Logger, this, reason);
-        }
-
+        Settle(added);
         LogLifetime();
         OnEnded();
     }
@@ -289,6 +285,11 @@ internal sealed partial class EpollConnection
             ConnectionLog.Failed(Shared.Logger, this, _lifetime.Failure?.SourceException ?? _lifetime.Reason!);
         }
 
+        if ((news & LifetimeState.Reset) != 0 && _endsByError)
+        {
+            ConnectionLog.Error(Shared.Logger, this, _lifetime.Reason!);
+        }
+
         if ((news & (LifetimeState.Reset | LifetimeState.SendFailed)) != 0)
         {
             ConnectionLog.WriteRst(Shared.Logger, this, _lifetime.Reason!.Message);
@@ -300,7 +301,7 @@ internal sealed partial class EpollConnection
     }
 
     // What follows from what an event added.
-    private void Settle(LifetimeState added, bool logs = true)
+    private void Settle(LifetimeState added)
     {
         if ((added & LifetimeState.Closed) != 0 && _guard.Close())
         {
@@ -310,11 +311,6 @@ internal sealed partial class EpollConnection
         if ((added & LifetimeState.Told) != 0 && _lifetime.HasCallbacks())
         {
             Uninterrupted.QueueToPool(this);
-        }
-
-        if (logs && added != 0)
-        {
-            LogLifetime();
         }
     }
 

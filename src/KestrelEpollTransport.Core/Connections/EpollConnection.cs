@@ -39,6 +39,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     private DuplicateSocket _socket;
     private OwnDispatch _dispatch;
     private UnreadInput? _unread;
+    private bool _endsByError;
 
     // The application, one thread at a time.
     private object? _replacedConnectionClosed;
