@@ -55,11 +55,14 @@ public class ReadAheadTests
         Assert.InRange(lines, 0, 1000 * (Size / MiB));
     }
 
-    /// <remarks>1 MiB is received ahead, and the kernel holds a little more.</remarks>
+    /// <remarks>
+    /// 1 MiB is received ahead, and the kernel holds a little more. How much of it Sockets takes on a unix socket is a race: it stops at 1 MiB
+    /// and goes on at half.
+    /// </remarks>
     [Theory, AllTransports(Wire.Tcp), AllTransports(Wire.Unix)]
     public async Task Echo_OfAClientThatSendsAllBeforeItReads_Completes(TransportKind kind, Wire wire)
     {
-        byte[] body = Net.Pattern(1100 * 1024);
+        byte[] body = Net.Pattern((kind.IsOurs() ? 1100 : 500) * 1024);
         await using WireHost host = await WireHost.StartAsync(kind, async context =>
         {
             context.Response.ContentLength = body.Length;

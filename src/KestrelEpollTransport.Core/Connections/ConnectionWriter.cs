@@ -44,7 +44,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     private volatile bool _isClosed;
     private volatile bool _isCompleted;
     private volatile FlushWait _wait;
-    private bool _isLent;
+    private bool _isHeld;
     private bool _isSending;
     private bool _endsGracefully;
     private bool _isCanceled;
@@ -86,8 +86,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             ThrowHelper.WritingCompleted();
         }
 
-        // Lent, the tail is the caller's alone.
-        if (_isLent ? _queue.TryGetRoom(sizeHint, out Memory<byte> room) : TryLend(sizeHint, out room))
+        // Between the first GetMemory and the flush the tail is the caller's alone.
+        if (_isHeld ? _queue.TryGetRoom(sizeHint, out Memory<byte> room) : TryHold(sizeHint, out room))
         {
             return room;
         }
@@ -97,7 +97,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         {
             if (!_isCompleted)
             {
-                _isLent = true;
+                _isHeld = true;
                 return _queue.Append(segment);
             }
         }
@@ -112,7 +112,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     public override void Advance(int bytes)
     {
         // Completed by someone else while the memory was out: its bytes are gone already.
-        if (!(_isLent ? _queue.TryAdvance(bytes) : bytes == 0) && !_isCompleted)
+        if (!(_isHeld ? _queue.TryAdvance(bytes) : bytes == 0) && !_isCompleted)
         {
             throw new ArgumentOutOfRangeException(nameof(bytes), bytes, "More bytes than the memory that was asked for has room for.");
         }
@@ -141,7 +141,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             }
 
             _queue.Commit();
-            _isLent = false;
+            _isHeld = false;
             if (!gathers || _isClosed || _queue.Unsent >= _connection.Shared.GatherBelow)
             {
                 Send(ref after);
@@ -180,7 +180,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             _endsGracefully = exception is null && !_isClosed;
             _isClosed |= exception is not null;
             _queue.Commit();
-            _isLent = false;
+            _isHeld = false;
             Send(ref after);
         }
 
@@ -266,12 +266,12 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags));
 
-    private bool TryLend(int sizeHint, out Memory<byte> room)
+    private bool TryHold(int sizeHint, out Memory<byte> room)
     {
         using (_lock.Hold())
         {
-            _isLent = !_isCompleted && !_queue.IsEmpty;
-            return _queue.TryGetRoom(sizeHint, out room) && _isLent;
+            _isHeld = !_isCompleted && !_queue.IsEmpty;
+            return _queue.TryGetRoom(sizeHint, out room) && _isHeld;
         }
     }
 
@@ -366,7 +366,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             after.TellsAllSent = _endsGracefully;
         }
 
-        after.Spent = _queue.TakeSpent(allSent && !_isLent, out after.SpentEnd);
+        after.Spent = _queue.TakeSpent(allSent && !_isHeld, out after.SpentEnd);
         EndWait(ref after);
     }
 

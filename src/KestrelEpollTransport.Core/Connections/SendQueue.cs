@@ -26,7 +26,7 @@ internal unsafe struct SendQueue
     /// <summary>The first block that is sent and not yet returned: it and those that follow it, up to the head.</summary>
     private BufferSegment? _spent;
 
-    /// <summary>Whether there is no block. False is certain for the producer only while the tail is lent to it.</summary>
+    /// <summary>Whether there is no block. False is certain for the producer only while it holds the tail.</summary>
     public readonly bool IsEmpty => _tail is null;
 
     /// <summary>Bytes written and not yet committed. Producer.</summary>
