@@ -14,6 +14,9 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
     /// <summary>The whole block.</summary>
     public Memory<byte> Block { get; private set; }
 
+    /// <summary>What is left of the block behind the bytes in use.</summary>
+    public Memory<byte> Room => Block[Memory.Length..];
+
     /// <summary>What the chain is marked with that it belongs to; null while it is in none.</summary>
     public object? Chain { get; set; }
 
@@ -39,6 +42,14 @@ internal sealed class BufferSegment : ReadOnlySequenceSegment<byte>
 
     /// <summary>Says how many bytes of the block are in use, from its beginning.</summary>
     public void Seal(int length) => Memory = Block[..length];
+
+    /// <summary>As many of <paramref name="count"/> bytes as there is room for are in use from now on; returns how many.</summary>
+    public int Fill(long count)
+    {
+        int filled = (int)Math.Min(count, Room.Length);
+        Seal(Memory.Length + filled);
+        return filled;
+    }
 
     /// <summary>Continues the chain, behind the bytes that are in use.</summary>
     public void Link(BufferSegment following)

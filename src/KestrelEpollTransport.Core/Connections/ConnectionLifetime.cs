@@ -18,6 +18,8 @@ internal enum LifetimeState
     SendFailed = 64,     // Our own end is a send that failed.
     Told = 128,          // ConnectionClosed is cancelled.
     Closed = 256,        // The descriptor is closed as soon as no call is in flight. Until then an end of ours may linger.
+    EndDone = 512,       // Our own end is done: both ends of the pipe know, and the peer was told.
+    CallbacksRan = 1024, // Those of ConnectionClosed, or there are none.
 }
 
 /// <summary>What happens to a connection's lifetime.</summary>
@@ -72,8 +74,7 @@ internal struct ConnectionLifetime
 
     /// <summary>Null; the source of the token; or <see cref="NobodyAsked"/>.</summary>
     private object? _source;
-    private OneShotSignal _ended;
-    private OneShotSignal _callbacksRan;
+    private TaskCompletionSource? _over;
 
     public readonly LifetimeState State => (LifetimeState)Volatile.Read(in _state);
 
@@ -110,7 +111,7 @@ internal struct ConnectionLifetime
             return true;
         }
 
-        _callbacksRan.Set();
+        Set(LifetimeState.CallbacksRan);
         return false;
     }
 
@@ -128,32 +129,45 @@ internal struct ConnectionLifetime
             ConnectionLog.ClosedCallbackFailed(logger, exception);
         }
 
-        _callbacksRan.Set();
+        Set(LifetimeState.CallbacksRan);
     }
 
-    /// <summary>Our own end is done: both ends of the pipe know, and the peer was told.</summary>
-    public void SetEnded() => _ended.Set();
+    /// <summary>Sets EndDone or CallbacksRan, and then looks whether somebody waits for both; who waits publishes that, and then looks.</summary>
+    public void Set(LifetimeState part)
+    {
+        if (IsOver((LifetimeState)Interlocked.Or(ref _state, (int)part) | part))
+        {
+            Volatile.Read(ref _over)?.TrySetResult();
+        }
+    }
 
-    /// <summary>Waits for <see cref="SetEnded"/> and for the callbacks.</summary>
-    public ValueTask WaitAsync() =>
-        _ended.IsSet && _callbacksRan.IsSet ? ValueTask.CompletedTask : new ValueTask(Task.WhenAll(_ended.WaitAsync(), _callbacksRan.WaitAsync()));
+    /// <summary>Waits for EndDone and CallbacksRan.</summary>
+    public ValueTask WaitAsync()
+    {
+        if (IsOver(State))
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        TaskCompletionSource made = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource over = Interlocked.CompareExchange(ref _over, made, null) ?? made;
+        Set(LifetimeState.Open);
+        return new ValueTask(over.Task);
+    }
 
     /// <summary>Applies an event. Returns the state before it.</summary>
     public LifetimeState Apply(LifetimeEvent happened, out LifetimeState added)
     {
-        int state = Volatile.Read(ref _state);
-        while (true)
+        LifetimeState before;
+        LifetimeState next;
+        do
         {
-            LifetimeState next = Next((LifetimeState)state, happened);
-            int seen = Interlocked.CompareExchange(ref _state, (int)next, state);
-            if (seen == state)
-            {
-                added = next & ~(LifetimeState)state;
-                return (LifetimeState)state;
-            }
-
-            state = seen;
+            before = State;
+            next = Next(before, happened);
         }
+        while (Interlocked.CompareExchange(ref _state, (int)next, (int)before) != (int)before);
+        added = next & ~before;
+        return before;
     }
 
     /// <summary>
@@ -207,6 +221,8 @@ internal struct ConnectionLifetime
         && (Has(state, LifetimeState.ReadOut)
             || (Has(state, LifetimeState.Reset) && !Has(state, LifetimeState.Failed))
             || (Has(state, LifetimeState.InputCompleted) && KeepsInput(state)));
+
+    private static bool IsOver(LifetimeState state) => Has(state, LifetimeState.EndDone) && Has(state, LifetimeState.CallbacksRan);
 
     private static bool Has(LifetimeState state, LifetimeState any) => (state & any) != 0;
 }

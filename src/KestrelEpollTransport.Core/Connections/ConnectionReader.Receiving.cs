@@ -1,6 +1,7 @@
 using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -14,9 +15,9 @@ internal sealed partial class ConnectionReader
 
     private const int LatelyMs = 500;
 
-    /// <summary>What the owner has to log when it has left.</summary>
+    /// <summary>What is to be logged when the owner has left.</summary>
     [Flags]
-    private enum News : byte
+    private enum News
     {
         None = 0,
         Paused = 1,
@@ -36,8 +37,8 @@ internal sealed partial class ConnectionReader
         if (_state.TryBeginAhead())
         {
             ReceiveTurnAhead();
-            Leave(out News news);
-            Log(news);
+            Leave();
+            LogNews();
         }
         else if (_state.IsCompleted)
         {
@@ -45,27 +46,10 @@ internal sealed partial class ConnectionReader
         }
     }
 
-    // False: the application's memory pool failed.
-    private bool TryReceive(bool ahead, out ExceptionDispatchInfo? error)
-    {
-        error = null;
-        try
-        {
-            ReceiveWhileReady(ahead ? 0 : _minimum, ahead);
-        }
-#pragma warning disable CA1031 // It belongs to whoever reads.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            error = ExceptionDispatchInfo.Capture(exception);
-        }
-
-        return error is null;
-    }
-
     // Until there is enough, nothing is left to receive, or the budget is used up. After a hang-up it goes on to the end, so that the
-    // last bytes and the end of the stream come in one result, as they do from a pipe.
-    private void ReceiveWhileReady(int minimum, bool ahead)
+    // last bytes and the end of the stream come in one result, as they do from a pipe. Returns what the application's memory pool
+    // threw: it belongs to whoever reads.
+    private ExceptionDispatchInfo? Receive(int minimum, bool ahead)
     {
         bool filled = false;
         while (_budget > 0 && _state.IsReady && _end is null && (ahead || !_buffer.HasEnough(minimum) || _state.HasHungUp))
@@ -77,7 +61,11 @@ internal sealed partial class ConnectionReader
                 break;
             }
 
-            filled = ReceiveOnce(room);
+            filled = ReceiveOnce(room, out ExceptionDispatchInfo? error);
+            if (error is not null)
+            {
+                return error;
+            }
         }
 
         bool leaves = _state.IsReady && _end is null;
@@ -88,6 +76,8 @@ internal sealed partial class ConnectionReader
             // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
             _connection.OnUnreadLeft(isUrgent);
         }
+
+        return null;
     }
 
     private void SetPaused(bool isPaused)
@@ -95,26 +85,23 @@ internal sealed partial class ConnectionReader
         if (isPaused != _isPaused)
         {
             _isPaused = isPaused;
-            _news |= isPaused ? News.Paused : News.Resumed;
+            Interlocked.Or(ref _news, (int)(isPaused ? News.Paused : News.Resumed));
         }
     }
 
     // Not while the reading side is owned: a logger may be slow, and others wait for it.
-    private void Log(News news)
+    private void LogNews()
     {
-        if (news == News.None)
+        News news = _news == 0 ? News.None : (News)Interlocked.Exchange(ref _news, 0);
+        ILogger logger = _connection.Shared.Logger;
+        if ((news & News.Resumed) != 0 && logger.IsEnabled(LogLevel.Debug))
         {
-            return;
+            ConnectionLog.Resume(logger, _connection.ConnectionId);
         }
 
-        if ((news & News.Resumed) != 0)
+        if ((news & News.Paused) != 0 && logger.IsEnabled(LogLevel.Debug))
         {
-            ConnectionLog.Resume(_connection.Shared.Logger, _connection);
-        }
-
-        if ((news & News.Paused) != 0)
-        {
-            ConnectionLog.Pause(_connection.Shared.Logger, _connection);
+            ConnectionLog.Pause(logger, _connection.ConnectionId);
         }
 
         if ((news & News.Lifetime) != 0)
@@ -124,8 +111,10 @@ internal sealed partial class ConnectionReader
     }
 
     // True: all room that was offered is used, or a short count proves nothing, so that there may be more.
-    private bool ReceiveOnce(long room)
+    private bool ReceiveOnce(long room, out ExceptionDispatchInfo? error)
     {
+        error = null;
+
         // Before the receive: what arrives from here on sets it again.
         _state.ClearReady();
         if (!_connection.TryEnterDescriptor(out int descriptor))
@@ -140,11 +129,13 @@ internal sealed partial class ConnectionReader
         {
             received = _buffer.Receive(_connection.Blocks, descriptor, room, out filled);
         }
-        catch
+#pragma warning disable CA1031 // The application's memory pool failed. What is there to receive still is.
+        catch (Exception exception)
+#pragma warning restore CA1031
         {
-            // The application's memory pool failed. What is there to receive still is.
             _state.SetReady();
-            throw;
+            error = ExceptionDispatchInfo.Capture(exception);
+            return false;
         }
         finally
         {
@@ -169,13 +160,13 @@ internal sealed partial class ConnectionReader
         if (received.Value == 0)
         {
             _connection.OnEndReceived();
-            _news |= News.Lifetime;
+            Interlocked.Or(ref _news, (int)News.Lifetime);
         }
         else if (!received.WouldBlock || (_state.HasHungUp && _connection.HasSendFailed))
         {
             // After a send that failed nothing more is waited for, also if the peer has not ended.
             _connection.OnReceiveFailed(received.WouldBlock ? Errno.EPIPE : received.Errno);
-            _news |= News.Lifetime;
+            Interlocked.Or(ref _news, (int)News.Lifetime);
         }
 
         return false;
@@ -184,28 +175,19 @@ internal sealed partial class ConnectionReader
     private void ReceiveTurnAhead()
     {
         _budget = BytesPerTurn;
-        if (!TryReceive(ahead: true, out _) && _state.HasHungUp)
+        if (Receive(minimum: 0, ahead: true) is not null && _state.HasHungUp)
         {
             // The next read meets the same. Who does not read is to know of the end at least.
             _connection.Apply(LifetimeEvent.InputRefused);
         }
     }
 
-    // The owner leaves; true: the reader was completed and its buffer is freed. What is returned as news is for Log.
-    private bool Leave(out News news)
+    // The owner leaves, and then logs. True: the reader was completed and its buffer is freed.
+    private bool Leave()
     {
         LeaveRead outcome;
-        while (true)
+        while ((outcome = _state.Leave()) == LeaveRead.ReceiveAhead)
         {
-            news = _news;
-            _news = News.None;
-            outcome = _state.Leave();
-            if (outcome != LeaveRead.ReceiveAhead)
-            {
-                break;
-            }
-
-            _news = news;
             ReceiveTurnAhead();
         }
 

@@ -38,6 +38,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private PendingOperation<ReadResult> _operation;
     private volatile bool _isBehind;
     private volatile int _failed = -1;
+    private int _news;
 
     /// <summary>Null while open. Written once.</summary>
     private volatile ReaderEnd? _end;
@@ -50,7 +51,6 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private long _lastInputMs = -LatelyMs;
     private bool _started;
     private bool _isPaused;
-    private News _news;
     private int _served;
 
     public ConnectionReader(EpollConnection connection)
@@ -97,12 +97,12 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         Check(_state.TryEnter());
         try
         {
-            if (!TryDropUntaken())
+            if (!TryDropUntaken() || _reading == Reading.Yes)
             {
-                ThrowHelper.AlreadyReading();
+                throw Misuse.AlreadyReading();
             }
 
-            BeginRead(minimum: 0);
+            _minimum = 0;
             _budget = BytesPerTurn;
             if (TryProduce(out result, out ExceptionDispatchInfo? error))
             {
@@ -129,7 +129,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         {
             if (_reading == Reading.No)
             {
-                ThrowHelper.NotReading();
+                throw Misuse.NotReading();
             }
 
             _buffer.Advance(consumed, examined);
@@ -252,7 +252,12 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         ReadResult result = default;
         try
         {
-            BeginRead(minimum);
+            if (_reading == Reading.Yes)
+            {
+                throw Misuse.AlreadyReading();
+            }
+
+            _minimum = minimum;
             if (!_connection.Dispatch.IsMine)
             {
                 _budget = BytesPerTurn;
@@ -302,7 +307,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private Continuation CompletePendingRead(bool isTold)
     {
         ReadResult result = default;
-        ExceptionDispatchInfo? error = _failed == _operation.Number ? ExceptionDispatchInfo.Capture(ThrowHelper.BlocksItsLoop()) : null;
+        ExceptionDispatchInfo? error = _failed == _operation.Number ? ExceptionDispatchInfo.Capture(Misuse.BlocksItsLoop()) : null;
         while (error is null && !_state.IsCompleted && !TryProduce(out result, out error))
         {
             if (_state.IsTokenFired)
@@ -318,8 +323,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
                 return default;
             }
 
-            Log(_news);
-            _news = News.None;
+            LogNews();
             if (_state.TryWait())
             {
                 return default;
@@ -335,14 +339,14 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         _operation.Unregister();
         _state.TakeTokenFired();
         _served = 1;
-        if (Leave(out News news))
+        if (Leave())
         {
             // Completed meanwhile: what was produced is freed.
-            error = ExceptionDispatchInfo.Capture(ThrowHelper.ReadingCompletedException());
+            error = ExceptionDispatchInfo.Capture(Misuse.ReadingCompleted());
         }
 
         Continuation continuation = _operation.Complete(result, error, isTold);
-        Log(news);
+        LogNews();
         return continuation;
     }
 
@@ -350,9 +354,10 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private bool TryProduce(out ReadResult result, out ExceptionDispatchInfo? error)
     {
         result = default;
+        error = null;
         _isBehind = false;
         bool isCanceled = _end is not { AtOnce: true } && _state.TakeCanceled();
-        if (!isCanceled && !_buffer.HasEnough(_minimum) && !TryReceive(ahead: false, out error))
+        if (!isCanceled && !_buffer.HasEnough(_minimum) && (error = Receive(_minimum, ahead: false)) is not null)
         {
             return true;
         }
@@ -415,37 +420,22 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         }
     }
 
-    private void BeginRead(int minimum)
-    {
-        if (_reading == Reading.Yes)
-        {
-            ThrowHelper.AlreadyReading();
-        }
-
-        _minimum = minimum;
-    }
-
     private static void Check(EnterRead entered)
     {
-        if (entered == EnterRead.Completed)
+        if (entered != EnterRead.Entered)
         {
-            ThrowHelper.ReadingCompleted();
-        }
-
-        if (entered == EnterRead.InUse)
-        {
-            ThrowHelper.AlreadyReading();
+            throw entered == EnterRead.Completed ? Misuse.ReadingCompleted() : Misuse.AlreadyReading();
         }
     }
 
     private void LeaveCall()
     {
-        bool wasCompleted = Leave(out News news);
-        Log(news);
+        bool wasCompleted = Leave();
+        LogNews();
         if (wasCompleted)
         {
             // What this call was about to return is in blocks that were just given back.
-            ThrowHelper.ReadingCompleted();
+            throw Misuse.ReadingCompleted();
         }
     }
 }

@@ -28,13 +28,13 @@ namespace KestrelEpollTransport.Connections;
 /// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
 /// thread.</para>
 /// </remarks>
-internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResult>, IConnectionEnd, IWatchedFlush
+internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter, IValueTaskSource<FlushResult>, IConnectionEnd, IWatchedFlush
 {
     /// <summary>The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
     private const long BytesPerTurn = 512 * 1024;
 
     // Immutable.
-    private readonly EpollConnection _connection;
+    private readonly EpollConnection _connection = connection;
     private readonly Lock _lock = new();
 
     // Under the lock; what is volatile is looked at without it too.
@@ -57,8 +57,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
     // The caller of a flush, or the resume that its wait led to.
     private PendingOperation<FlushResult> _operation;
     private PostedDrain? _drain;
-
-    public ConnectionWriter(EpollConnection connection) => _connection = connection;
 
     private enum FlushWait
     {
@@ -83,7 +81,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         ArgumentOutOfRangeException.ThrowIfNegative(sizeHint);
         if (_isCompleted)
         {
-            ThrowHelper.WritingCompleted();
+            throw Misuse.WritingCompleted();
         }
 
         // Between the first GetMemory and the flush the tail is the caller's alone.
@@ -103,8 +101,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
 
         segment.Release();
-        ThrowHelper.WritingCompleted();
-        return default;
+        throw Misuse.WritingCompleted();
     }
 
     public override Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
@@ -294,7 +291,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         _operation.Unregister();
         using (_lock.Hold())
         {
-            Exception? error = _isRefused ? ThrowHelper.BlocksItsLoop()
+            Exception? error = _isRefused ? Misuse.BlocksItsLoop()
                 : _tokenFired && !_isCanceled && !_isClosed && !HasRoom ? _operation.Canceled()
                 : null;
             FlushResult result = Result(_isCanceled);
@@ -367,7 +364,11 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         }
 
         after.Spent = _queue.TakeSpent(allSent && !_isHeld, out after.SpentEnd);
-        EndWait(ref after);
+        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
+        {
+            _wait = FlushWait.Ending;
+            after.ResumesFlush = true;
+        }
     }
 
     // False: the kernel is full, and the loop is told when it no longer is.
@@ -407,8 +408,8 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
 
         if (sent.IsError && !sent.WouldBlock)
         {
-            after.Added = _connection.NoteSendError(sent.Errno);
-            _isClosed = after.SendFailed = true;
+            after.SendFailed = _connection.NoteSendError(sent.Errno);
+            _isClosed = true;
             return true;
         }
 
@@ -429,15 +430,6 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             // Asking tells at once if there is room already.
             _connection.AskForWritable(isBlocked);
             _isBlocked = isBlocked;
-        }
-    }
-
-    private void EndWait(ref AfterSend after)
-    {
-        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
-        {
-            _wait = FlushWait.Ending;
-            after.ResumesFlush = true;
         }
     }
 
@@ -466,9 +458,9 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
             (_drain ?? Interlocked.CompareExchange(ref _drain, new PostedDrain(this), null) ?? _drain).Post();
         }
 
-        if (after.SendFailed)
+        if (after.SendFailed is { } added)
         {
-            _connection.OnSendFailed(after.Added);
+            _connection.OnSendFailed(added);
         }
 
         if (after.Fault is not null)
@@ -488,8 +480,7 @@ internal sealed class ConnectionWriter : PipeWriter, IValueTaskSource<FlushResul
         public BufferSegment? Spent;
         public BufferSegment? SpentEnd;
         public Exception? Fault;
-        public LifetimeState Added;
-        public bool SendFailed;
+        public LifetimeState? SendFailed;
         public bool Watches;
         public bool PostsDrain;
         public bool TellsAllSent;

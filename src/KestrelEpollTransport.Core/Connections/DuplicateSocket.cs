@@ -6,16 +6,12 @@ namespace KestrelEpollTransport.Connections;
 /// <summary>
 /// The <see cref="Socket"/> that a connection shows on demand: over a duplicate of its descriptor, and disposed with it.
 /// Over the descriptor itself it would, after close and reuse of the number, talk to somebody else's client.
-/// Thread-safe.
+/// Made and given up under the connection's send lock.
 /// </summary>
-/// <remarks>
-/// <see cref="Dispose"/> writes the flag, fences, reads the socket; <see cref="Get"/> publishes the socket (a fence) and then reads
-/// the flag: one of them disposes it.
-/// </remarks>
 internal struct DuplicateSocket
 {
     private Socket? _socket;
-    private volatile bool _isOver;
+    private bool _isOver;
 
     /// <summary>Whether somebody has asked. Certain once no more descriptor can be entered.</summary>
     public readonly bool WasMade => Volatile.Read(in _socket) is not null;
@@ -24,42 +20,38 @@ internal struct DuplicateSocket
     /// <exception cref="SocketException">The process has no descriptor left.</exception>
     public Socket Get(EpollConnection connection)
     {
-        if (Volatile.Read(ref _socket) is { } existing)
+        using (connection.Writer.HoldSends())
         {
-            return existing;
-        }
+            if (_socket is null)
+            {
+                int descriptor = -1;
+                ObjectDisposedException.ThrowIf(_isOver || !connection.TryEnterDescriptor(out descriptor), connection);
+                try
+                {
+                    IoResult duplicate = SystemCalls.Duplicate(descriptor);
+                    _socket = duplicate.IsError
+                        ? throw Errno.ToException(duplicate.Errno)
+                        : new Shown(connection, new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
+                }
+                finally
+                {
+                    // After it shows: who closes the descriptor asks whether there was a duplicate.
+                    connection.LeaveDescriptor();
+                }
+            }
 
-        ObjectDisposedException.ThrowIf(!connection.TryEnterDescriptor(out int descriptor), connection);
-        Shown made;
-        Socket? other;
-        try
-        {
-            IoResult duplicate = SystemCalls.Duplicate(descriptor);
-            made = duplicate.IsError
-                ? throw Errno.ToException(duplicate.Errno)
-                : new Shown(connection, new SafeSocketHandle((nint)duplicate.Value, ownsHandle: true));
-            other = Interlocked.CompareExchange(ref _socket, made, null);
+            return _socket;
         }
-        finally
-        {
-            // After it shows: who closes the descriptor asks whether there was a duplicate.
-            connection.LeaveDescriptor();
-        }
-
-        if (other is not null || _isOver)
-        {
-            // Lost to another caller, or the connection ended meanwhile and will not look again.
-            made.DisposeUnseen();
-        }
-
-        return other ?? made;
     }
 
-    public void Dispose()
+    public void Dispose(EpollConnection connection)
     {
-        _isOver = true;
-        Interlocked.MemoryBarrier();
-        Volatile.Read(ref _socket)?.Dispose();
+        using (connection.Writer.HoldSends())
+        {
+            _isOver = true;
+        }
+
+        _socket?.Dispose();
     }
 
     /// <summary>What the application may close, as it may on the stock transport: that ends the connection.</summary>
@@ -75,13 +67,6 @@ internal struct DuplicateSocket
             Blocking = false;
             Blocking = true;
             _connection = connection;
-        }
-
-        /// <summary>Disposes a socket that nobody was shown.</summary>
-        public void DisposeUnseen()
-        {
-            _connection = null;
-            Dispose();
         }
 
         protected override void Dispose(bool disposing)

@@ -4,6 +4,7 @@ using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -221,8 +222,8 @@ internal sealed partial class EpollConnection
 
     private void OnEnded()
     {
-        _socket.Dispose();
-        _lifetime.SetEnded();
+        _socket.Dispose(this);
+        _lifetime.Set(LifetimeState.EndDone);
     }
 
     // The peer reads a reset, and what is queued in the kernel is dropped.
@@ -253,21 +254,18 @@ internal sealed partial class EpollConnection
             || (IsTcp && SystemCalls.GetUnacknowledgedBytes(descriptor).Value != 0));
         _ = SystemCalls.ShutdownWrite(descriptor);
         LeaveDescriptor();
-        if (!couldLose)
+        if (couldLose)
         {
-            if (mayLinger)
+            Unread.Linger();
+            if (_guard.IsClosing)
             {
-                Apply(LifetimeEvent.GivenUp);
+                // Abandoned meanwhile, by someone who may not have seen that it lingers.
+                Shared.Lingerers.Remove(Unread);
             }
-
-            return;
         }
-
-        Unread.Linger();
-        if (_guard.IsClosing)
+        else if (mayLinger)
         {
-            // Abandoned meanwhile, by someone who may not have seen that it lingers.
-            Shared.Lingerers.Remove(Unread);
+            Apply(LifetimeEvent.GivenUp);
         }
     }
 
@@ -275,28 +273,34 @@ internal sealed partial class EpollConnection
     public void LogLifetime()
     {
         LifetimeState news = _lifetime.TakeUnlogged();
+        ILogger logger = Shared.Logger;
+        if (news == LifetimeState.Open || !logger.IsEnabled(LogLevel.Debug))
+        {
+            return;
+        }
+
         if ((news & LifetimeState.Fin) != 0)
         {
-            ConnectionLog.ReadFin(Shared.Logger, this);
+            ConnectionLog.ReadFin(logger, ConnectionId);
         }
 
         if ((news & (LifetimeState.Failed | LifetimeState.SendFailed)) != 0)
         {
-            ConnectionLog.Failed(Shared.Logger, this, _lifetime.Failure?.SourceException ?? _lifetime.Reason!);
+            ConnectionLog.Failed(logger, ConnectionId, _lifetime.Failure?.SourceException ?? _lifetime.Reason!);
         }
 
         if ((news & LifetimeState.Reset) != 0 && _endsByError)
         {
-            ConnectionLog.Error(Shared.Logger, this, _lifetime.Reason!);
+            ConnectionLog.Error(logger, ConnectionId, _lifetime.Reason!);
         }
 
         if ((news & (LifetimeState.Reset | LifetimeState.SendFailed)) != 0)
         {
-            ConnectionLog.WriteRst(Shared.Logger, this, _lifetime.Reason!.Message);
+            ConnectionLog.WriteRst(logger, ConnectionId, _lifetime.Reason!.Message);
         }
         else if ((news & LifetimeState.Ended) != 0)
         {
-            ConnectionLog.WriteFin(Shared.Logger, this, _lifetime.Reason!.Message);
+            ConnectionLog.WriteFin(logger, ConnectionId, _lifetime.Reason!.Message);
         }
     }
 
@@ -326,15 +330,15 @@ internal sealed partial class EpollConnection
     {
         if (Shared.MayBeDuplicated || _socket.WasMade)
         {
-            _loop.Deregister(this, _descriptor);
+            Loop.Deregister(this, _descriptor);
         }
         else
         {
-            _loop.Retire(this);
+            Loop.Retire(this);
         }
 
         SystemCalls.Close(_descriptor);
-        _loop.AddLoad(-1);
+        Loop.AddLoad(-1);
         if (Volatile.Read(ref _unread) is { } unread)
         {
             Shared.Lingerers.Remove(unread);

@@ -30,7 +30,6 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     private const string GracefulReason = "The Epoll transport's send loop completed gracefully.";
 
     // Immutable.
-    private readonly EventLoop _loop;
     private readonly int _descriptor;
 
     // Any thread.
@@ -48,7 +47,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     {
         Shared = shared;
         Blocks = blocks;
-        _loop = loop;
+        Loop = loop;
         _descriptor = descriptor;
         IsTcp = isTcp;
         _dispatch = new OwnDispatch(shared.History);
@@ -59,7 +58,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
 
     public ConnectionShared Shared { get; }
 
-    public EventLoop Loop => _loop;
+    public EventLoop Loop { get; }
 
     public BlockSource Blocks { get; }
 
@@ -165,10 +164,10 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     }
 
     /// <summary>Has scheduling run <paramref name="work"/>, which is the reader or the writer of this connection. Any thread.</summary>
-    public void Resume(IResumable work) => Shared.Scheduler.Resume(work, _loop);
+    public void Resume(IResumable work) => Shared.Scheduler.Resume(work, Loop);
 
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
-    public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, _loop);
+    public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, Loop);
 
     /// <summary>The same for a continuation that came late, if one did.</summary>
     public void ResumeLate(Continuation continuation)
@@ -215,7 +214,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     {
         if (!IsTcp && TryEnterDescriptor(out int descriptor))
         {
-            _ = _loop.Modify(this, descriptor, ask ? Interest.Read | Interest.Write : Interest.Read);
+            _ = Loop.Modify(this, descriptor, ask ? Interest.Read | Interest.Write : Interest.Read);
             LeaveDescriptor();
         }
     }

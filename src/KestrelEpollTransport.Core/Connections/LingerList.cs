@@ -14,40 +14,31 @@ internal sealed class LingerList : IDisposable
     private const int LookEveryMs = 500;
 
     private readonly Lock _lock = new();
-
-    // Under the lock.
     private readonly LinkedList<UnreadInput> _list = [];
     private readonly Timer _timer;
-    private bool _ticking;
-    private bool _disposed;
 
     public LingerList()
     {
-        // The context of the request that happens to end first must not live on in the timer.
+        // The context of whoever makes the transport must not live on in the timer.
         using (ExecutionContext.SuppressFlow())
         {
-            _timer = new Timer(static list => ((LingerList)list!).Look(), this, Timeout.Infinite, Timeout.Infinite);
+            _timer = new Timer(static list => ((LingerList)list!).CloseDue(), this, LookEveryMs, LookEveryMs);
         }
     }
 
     public void Add(UnreadInput lingering)
     {
-        UnreadInput? surplus = null;
+        bool tooMany;
         using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
-            if (_list.Count > Limit)
-            {
-                surplus = TakeFirst();
-            }
-
-            if (!_ticking && !_disposed)
-            {
-                _ticking = SetTimer(LookEveryMs);
-            }
+            tooMany = _list.Count > Limit;
         }
 
-        surplus?.Close();
+        if (tooMany)
+        {
+            TryCloseOldest();
+        }
     }
 
     /// <summary>The connection is closed. Idempotent.</summary>
@@ -67,71 +58,39 @@ internal sealed class LingerList : IDisposable
     /// Closes the one that has lingered longest, for whoever needs its descriptor more. False: there is none. It is free at once, unless a
     /// receive is in progress on it.
     /// </summary>
-    public bool TryCloseOldest()
+    public bool TryCloseOldest() => TryCloseOldest(dueBy: long.MaxValue);
+
+    public void Dispose() => Uninterrupted.Call(_timer, static timer =>
     {
-        UnreadInput? oldest;
-        using (_lock.Hold())
-        {
-            oldest = _list.Count > 0 ? TakeFirst() : null;
-        }
+        timer.Dispose();
+        return true;
+    });
 
-        oldest?.Close();
-        return oldest is not null;
-    }
-
-    public void Dispose()
-    {
-        using (_lock.Hold())
-        {
-            _disposed = true;
-            Uninterrupted.Call(_timer, static timer =>
-            {
-                timer.Dispose();
-                return true;
-            });
-        }
-    }
-
-    private void Look()
+    private void CloseDue()
     {
         long nowMs = Environment.TickCount64;
-        while (true)
+        while (TryCloseOldest(nowMs))
         {
-            UnreadInput due;
-            using (_lock.Hold())
-            {
-                if (_list.First is not { } first)
-                {
-                    if (!_disposed)
-                    {
-                        SetTimer(Timeout.Infinite);
-                    }
-
-                    _ticking = false;
-                    return;
-                }
-
-                if (first.Value.DeadlineMs > nowMs)
-                {
-                    return;
-                }
-
-                due = TakeFirst();
-            }
-
-            // Outside the lock: closing comes back to Remove, and to the application's memory pool.
-            due.Close();
         }
     }
 
-    private bool SetTimer(int periodMs) =>
-        Uninterrupted.Call((_timer, periodMs), static on => on._timer.Change(on.periodMs, on.periodMs));
-
-    private UnreadInput TakeFirst()
+    private bool TryCloseOldest(long dueBy)
     {
-        UnreadInput first = _list.First!.Value;
-        _list.RemoveFirst();
-        first.Node = null;
-        return first;
+        UnreadInput oldest;
+        using (_lock.Hold())
+        {
+            if (_list.First is not { } first || first.Value.DeadlineMs > dueBy)
+            {
+                return false;
+            }
+
+            oldest = first.Value;
+            oldest.Node = null;
+            _list.RemoveFirst();
+        }
+
+        // Outside the lock: closing comes back to Remove.
+        oldest.Close();
+        return true;
     }
 }

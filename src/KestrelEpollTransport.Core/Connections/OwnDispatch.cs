@@ -10,17 +10,15 @@ namespace KestrelEpollTransport.Connections;
 /// It ends once: at the wait if that is made on the dispatch's thread, else when the completion returns and no other thread has
 /// begun the next one meanwhile, which is a compare-exchange on the thread's id.
 /// </remarks>
-internal struct OwnDispatch
+/// <param name="history">Of the connection's endpoint; null: costs are not measured.</param>
+internal struct OwnDispatch(DispatchHistory? history)
 {
     private int _thread;
 
     // The thread of the present dispatch.
     private long _began;
 
-    private DispatchProfile _profile;
-
-    /// <param name="history">Of the connection's endpoint; null: costs are not measured.</param>
-    public OwnDispatch(DispatchHistory? history) => _profile = new DispatchProfile(history);
+    private DispatchProfile _profile = new(history);
 
     /// <summary>Where this connection's dispatches run. A hint, and so for any thread.</summary>
     [System.Diagnostics.CodeAnalysis.UnscopedRef]
@@ -29,31 +27,17 @@ internal struct OwnDispatch
     /// <summary>Whether the calling thread runs the dispatch.</summary>
     public readonly bool IsMine => Volatile.Read(in _thread) == Environment.CurrentManagedThreadId;
 
-    /// <summary>Runs what a completed read, or a late continuation, continues with.</summary>
+    /// <summary>
+    /// Runs what a completed read, or a late continuation, continues with. <see cref="DispatchProfile.Begin"/> returned <paramref name="began"/>.
+    /// </summary>
     public void Run(EpollConnection connection, Continuation continuation, long began)
     {
-        Begin(began);
-        continuation.Run();
-        End(connection);
-    }
-
-    /// <summary>A read is about to be completed.</summary>
-    /// <param name="began">What <see cref="DispatchProfile.Begin"/> returned.</param>
-    private void Begin(long began)
-    {
-        _began = began;
-        Volatile.Write(ref _thread, Environment.CurrentManagedThreadId);
-    }
-
-    /// <summary>
-    /// The completion returned. The application may have gone on to its next wait, and another thread to the
-    /// next dispatch: then there is nothing for this one to end.
-    /// </summary>
-    private void End(EpollConnection connection)
-    {
-        long began = _began;
-        int served = connection.Reader.Served;
         int me = Environment.CurrentManagedThreadId;
+        _began = began;
+        Volatile.Write(ref _thread, me);
+        continuation.Run();
+
+        int served = connection.Reader.Served;
         if (Interlocked.CompareExchange(ref _thread, 0, me) == me)
         {
             connection.Writer.SendMarked();

@@ -118,7 +118,7 @@ internal struct PendingOperation<TResult>
         Check(token);
         if (!_isOpen || !IsCompleted)
         {
-            ThrowHelper.NoResult();
+            throw Misuse.NoResult();
         }
 
         TResult? result = _result;
@@ -160,7 +160,7 @@ internal struct PendingOperation<TResult>
 
         if (attached is not null && attached != s_completed)
         {
-            ThrowHelper.AwaitedTwice();
+            throw Misuse.AwaitedTwice();
         }
 
         return new Continuation(attached is null ? null : continuation, state, context);
@@ -170,7 +170,7 @@ internal struct PendingOperation<TResult>
     {
         if (token != Version)
         {
-            ThrowHelper.AwaitedTwice();
+            throw Misuse.AwaitedTwice();
         }
     }
 }

@@ -77,9 +77,6 @@ internal struct ReadState
 
     public readonly bool HasHungUp => Has(HangUp);
 
-    /// <summary>Whether the application waits in a read. A hint.</summary>
-    public readonly bool IsWaiting => Has(Waiting);
-
     /// <summary>Whether a short count proves that nothing is left.</summary>
     public readonly bool TrustsShortCounts => (Volatile.Read(in _state) & (HangUp | Urgent)) == 0;
 

@@ -85,38 +85,41 @@ internal unsafe struct SendQueue
     public IoResult SendOnce(int descriptor, out bool tookAll)
     {
         SkipSent();
-        BufferSegment head = _head!;
-        int offset = (int)(_sent - head.RunningIndex);
-        BufferSegment? following = head.Following;
-        long offered = _committed - _sent;
-        IoResult result = following is null || following.RunningIndex >= _committed
-            ? SendOneSegment(descriptor, head, offset, (int)offered)
-            : SendManySegments(descriptor, head, offset, out offered);
-        if (result.Value > 0)
+        long position = _sent;
+        IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
+        PinnedVectors pinned = new(vectors);
+        try
         {
-            _sent += result.Value;
-        }
+            for (BufferSegment? segment = _head; position < _committed && pinned.Count < IoVector.MaxCount; segment = segment.Following)
+            {
+                // Within the committed bytes a following segment says where this one ends.
+                long end = Math.Min(segment!.Following?.RunningIndex ?? _committed, _committed);
+                if (end > position)
+                {
+                    pinned.Add(segment.Block[(int)(position - segment.RunningIndex)..(int)(end - segment.RunningIndex)]);
+                    position = end;
+                }
+            }
 
-        tookAll = result.Value == offered;
-        return result;
+            IoResult result = SystemCalls.Send(descriptor, vectors, pinned.Count);
+            tookAll = result.Value == position - _sent;
+            _sent += Math.Max(result.Value, 0);
+            return result;
+        }
+        finally
+        {
+            pinned.Dispose();
+        }
     }
 
     /// <summary>Gives up what is committed.</summary>
     public void Discard() => _sent = _committed;
 
-    /// <summary>
-    /// What is sent, for <see cref="Release"/> outside of the lock; null if there is nothing.
-    /// </summary>
+    /// <summary>What is sent, for <see cref="Release"/> outside of the lock.</summary>
     /// <param name="all">Everything committed is sent and the producer has no memory: the tail too.</param>
-    /// <param name="end">The segment that follows the last one of them.</param>
+    /// <param name="end">The segment that follows the last one of them, which is what is returned if there is none.</param>
     public BufferSegment? TakeSpent(bool all, out BufferSegment? end)
     {
-        if (_head is null)
-        {
-            end = null;
-            return null;
-        }
-
         if (all)
         {
             _head = _tail = null;
@@ -129,7 +132,7 @@ internal unsafe struct SendQueue
 
         BufferSegment? spent = _spent;
         end = _spent = _head;
-        return spent == end ? null : spent;
+        return spent;
     }
 
     /// <summary>Returns blocks that <see cref="TakeSpent"/> took.</summary>
@@ -143,49 +146,9 @@ internal unsafe struct SendQueue
 
     private void SkipSent()
     {
-        while (_head!.Following is { } following && following.RunningIndex <= _sent)
+        while (_head?.Following is { } following && following.RunningIndex <= _sent)
         {
             _head = following;
-        }
-    }
-
-    private static IoResult SendOneSegment(int descriptor, BufferSegment segment, int offset, int length)
-    {
-        fixed (byte* pointer = segment.Block.Span.Slice(offset, length))
-        {
-            return SystemCalls.Send(descriptor, pointer, length);
-        }
-    }
-
-    private readonly IoResult SendManySegments(int descriptor, BufferSegment head, int offset, out long offered)
-    {
-        IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
-        PinnedVectors pinned = new(vectors);
-        long position = _sent;
-        try
-        {
-            BufferSegment? segment = head;
-            while (pinned.Count < IoVector.MaxCount && position < _committed)
-            {
-                // Within the committed bytes a following segment says where this one ends.
-                BufferSegment? following = segment!.Following;
-                long end = following is null ? _committed : Math.Min(following.RunningIndex, _committed);
-                if (end > position)
-                {
-                    pinned.Add(segment.Block.Slice(offset, (int)(end - position)));
-                }
-
-                position = end;
-                offset = 0;
-                segment = following;
-            }
-
-            offered = position - _sent;
-            return SystemCalls.Send(descriptor, vectors, pinned.Count);
-        }
-        finally
-        {
-            pinned.Dispose();
         }
     }
 }

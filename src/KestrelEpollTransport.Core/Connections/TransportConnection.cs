@@ -11,7 +11,7 @@ namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// What an application sees of a connection besides its bytes: identity, items, end points and features. The
-/// object is its own feature collection, so that a connection costs no dictionary.
+/// object is its own feature collection and its own six features, so that a connection costs no dictionary.
 /// </summary>
 /// <remarks>
 /// As with the stock transport's connections: all of it settable, and for one thread at a time.
@@ -20,7 +20,19 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionLifetimeFeature,
     IMemoryPoolFeature, IConnectionSocketFeature
 {
-    private FeatureTable _features;
+    /// <summary>What Kestrel adds to a connection.</summary>
+    private const int UsualCount = 4;
+
+    private static readonly Type[] s_builtIn =
+    [
+        typeof(IConnectionIdFeature), typeof(IConnectionTransportFeature), typeof(IConnectionItemsFeature),
+        typeof(IMemoryPoolFeature), typeof(IConnectionLifetimeFeature), typeof(IConnectionSocketFeature),
+    ];
+
+    // What was set, replaced or, with a null value, removed. An array, because there are few.
+    private KeyValuePair<Type, object?>[] _set = [];
+    private int _count;
+    private int _revision;
     private string? _connectionId;
     private IDictionary<object, object?>? _items;
 
@@ -49,12 +61,12 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     bool IFeatureCollection.IsReadOnly => false;
 
-    int IFeatureCollection.Revision => _features.Revision;
+    int IFeatureCollection.Revision => _revision;
 
     object? IFeatureCollection.this[Type key]
     {
-        get => _features.Get(key, this);
-        set => _features.Set(key, value);
+        get => Get(key);
+        set => Set(key, value);
     }
 
     public override void Abort() =>
@@ -65,13 +77,52 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     TFeature? IFeatureCollection.Get<TFeature>()
         where TFeature : default =>
-        (TFeature?)_features.Get(typeof(TFeature), this);
+        (TFeature?)Get(typeof(TFeature));
 
     void IFeatureCollection.Set<TFeature>(TFeature? instance)
         where TFeature : default =>
-        _features.Set(typeof(TFeature), instance);
+        Set(typeof(TFeature), instance);
 
-    IEnumerator<KeyValuePair<Type, object>> IEnumerable<KeyValuePair<Type, object>>.GetEnumerator() => _features.All(this).GetEnumerator();
+    IEnumerator<KeyValuePair<Type, object>> IEnumerable<KeyValuePair<Type, object>>.GetEnumerator() =>
+        s_builtIn.Union(_set.Take(_count).Select(static entry => entry.Key))
+            .Select(key => KeyValuePair.Create(key, Get(key)!))
+            .Where(static entry => entry.Value is not null)
+            .ToList()
+            .GetEnumerator();
 
-    IEnumerator IEnumerable.GetEnumerator() => _features.All(this).GetEnumerator();
+    IEnumerator IEnumerable.GetEnumerator() => ((IEnumerable<KeyValuePair<Type, object>>)this).GetEnumerator();
+
+    private object? Get(Type key)
+    {
+        int index = IndexOf(key);
+        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : null;
+    }
+
+    private void Set(Type key, object? value)
+    {
+        ArgumentNullException.ThrowIfNull(key);
+        _revision++;
+        int index = IndexOf(key);
+        if (index < 0)
+        {
+            index = _count++;
+            if (index == _set.Length)
+            {
+                Array.Resize(ref _set, index + UsualCount);
+            }
+        }
+
+        _set[index] = new KeyValuePair<Type, object?>(key, value);
+    }
+
+    private int IndexOf(Type key)
+    {
+        int index = _count - 1;
+        while (index >= 0 && _set[index].Key != key)
+        {
+            index--;
+        }
+
+        return index;
+    }
 }

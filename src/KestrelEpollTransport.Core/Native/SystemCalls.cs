@@ -23,17 +23,21 @@ internal static unsafe class SystemCalls
     public static IoResult Receive(int descriptor, byte* buffer, int length) =>
         LinuxBinding.IsLoaded ? LinuxCalls.Receive(descriptor, buffer, length) : PosixCalls.Receive(descriptor, buffer, length);
 
+    /// <summary>One vector costs no more than a plain buffer.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult Receive(int descriptor, IoVector* vectors, int count) =>
-        LinuxBinding.IsLoaded ? LinuxCalls.Receive(descriptor, vectors, count) : PosixCalls.Receive(descriptor, vectors, count);
+        count == 1 ? Receive(descriptor, vectors->Base, (int)vectors->Length)
+        : LinuxBinding.IsLoaded ? LinuxCalls.Receive(descriptor, vectors, count) : PosixCalls.Receive(descriptor, vectors, count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult Send(int descriptor, byte* buffer, int length) =>
         LinuxBinding.IsLoaded ? LinuxCalls.Send(descriptor, buffer, length) : PosixCalls.Send(descriptor, buffer, length);
 
+    /// <summary>One vector costs no more than a plain buffer.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult Send(int descriptor, IoVector* vectors, int count) =>
-        LinuxBinding.IsLoaded ? LinuxCalls.Send(descriptor, vectors, count) : PosixCalls.Send(descriptor, vectors, count);
+        count == 1 ? Send(descriptor, vectors->Base, (int)vectors->Length)
+        : LinuxBinding.IsLoaded ? LinuxCalls.Send(descriptor, vectors, count) : PosixCalls.Send(descriptor, vectors, count);
 
     /// <summary>Takes one established connection; its descriptor is non-blocking and close-on-exec, accept(2).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -261,7 +261,7 @@ public class ConnectionLifetimeTests
         CancellationToken token = tokenIsAskedFor ? holder.Lifetime.Token : default;
         Task wait = holder.Lifetime.WaitAsync().AsTask();
 
-        holder.Lifetime.SetEnded();
+        holder.Lifetime.Set(LifetimeState.EndDone);
         Assert.False(wait.IsCompleted);
         bool hasCallbacks = holder.Lifetime.HasCallbacks();
         Assert.Equal(tokenIsAskedFor, hasCallbacks);
@@ -284,7 +284,7 @@ public class ConnectionLifetimeTests
         bool ranOther = false;
         using CancellationTokenRegistration first = holder.Lifetime.Token.Register(() => ranOther = true);
         using CancellationTokenRegistration second = holder.Lifetime.Token.Register(() => throw error);
-        holder.Lifetime.SetEnded();
+        holder.Lifetime.Set(LifetimeState.EndDone);
         Assert.True(holder.Lifetime.HasCallbacks());
 
         holder.Lifetime.RunCallbacks(holder.Log);

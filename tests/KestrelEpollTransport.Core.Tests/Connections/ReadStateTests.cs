@@ -104,10 +104,8 @@ public class ReadStateTests
         Assert.Equal(EnterRead.Entered, word.TryEnter());
         Assert.Equal(EnterRead.InUse, word.TryEnter());
         Assert.True(word.TryWait());
-        Assert.True(word.IsWaiting);
         Assert.Equal(EnterRead.InUse, word.TryEnter());
         Assert.True(word.SetReady(), "Ends the wait.");
-        Assert.False(word.IsWaiting);
         Assert.Equal(EnterRead.InUse, word.TryEnter());
         Assert.False(word.SetReady(), "It is ended already.");
         Assert.Equal(LeaveRead.Done, word.Leave());
