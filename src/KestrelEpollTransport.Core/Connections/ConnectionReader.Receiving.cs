@@ -1,7 +1,5 @@
 using System.Runtime.ExceptionServices;
-using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
-using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -14,16 +12,6 @@ internal sealed partial class ConnectionReader
     private const long BytesPerReceive = BytesPerTurn / 16;
 
     private const int LatelyMs = 500;
-
-    /// <summary>What is to be logged when the owner has left.</summary>
-    [Flags]
-    private enum News
-    {
-        None = 0,
-        Paused = 1,
-        Resumed = 2,
-        Lifetime = 4,
-    }
 
     /// <summary>Receives what the application does not read, or leaves it to the owner of the reading side. Any thread that may receive.</summary>
     /// <param name="wasLeft">It was left for too long: from now on it is received at once, until the application reads again.</param>
@@ -70,7 +58,7 @@ internal sealed partial class ConnectionReader
 
         bool leaves = _state.IsReady && _end is null;
         bool isUrgent = ahead || _state.HasHungUp;
-        SetPaused(leaves && Room <= 0);
+        _isPaused = leaves && Room <= 0;
         if (leaves && !_isPaused && (filled || isUrgent))
         {
             // Nobody will be told of it again. After a hang-up, or in a turn ahead, somebody has to go on.
@@ -80,33 +68,18 @@ internal sealed partial class ConnectionReader
         return null;
     }
 
-    private void SetPaused(bool isPaused)
-    {
-        if (isPaused != _isPaused)
-        {
-            _isPaused = isPaused;
-            Interlocked.Or(ref _news, (int)(isPaused ? News.Paused : News.Resumed));
-        }
-    }
-
-    // Not while the reading side is owned: a logger may be slow, and others wait for it.
+    // Not while the reading side is owned: a logger may be slow, and others wait for it. Any thread: what one has done another may log.
     private void LogNews()
     {
-        News news = _news == 0 ? News.None : (News)Interlocked.Exchange(ref _news, 0);
-        ILogger logger = _connection.Shared.Logger;
-        if ((news & News.Resumed) != 0 && logger.IsEnabled(LogLevel.Debug))
-        {
-            ConnectionLog.Resume(logger, _connection.ConnectionId);
-        }
-
-        if ((news & News.Paused) != 0 && logger.IsEnabled(LogLevel.Debug))
-        {
-            ConnectionLog.Pause(logger, _connection.ConnectionId);
-        }
-
-        if ((news & News.Lifetime) != 0)
+        if (_endIsNews && Interlocked.Exchange(ref _endIsNews, false))
         {
             _connection.OnEndNoted();
+        }
+
+        bool isPaused = _isPaused;
+        if (_pauseIsLogged != isPaused && Interlocked.Exchange(ref _pauseIsLogged, isPaused) != isPaused)
+        {
+            _connection.LogPause(isPaused);
         }
     }
 
@@ -160,13 +133,13 @@ internal sealed partial class ConnectionReader
         if (received.Value == 0)
         {
             _connection.OnEndReceived();
-            Interlocked.Or(ref _news, (int)News.Lifetime);
+            Volatile.Write(ref _endIsNews, true);
         }
         else if (!received.WouldBlock || (_state.HasHungUp && _connection.HasSendFailed))
         {
             // After a send that failed nothing more is waited for, also if the peer has not ended.
             _connection.OnReceiveFailed(received.WouldBlock ? Errno.EPIPE : received.Errno);
-            Interlocked.Or(ref _news, (int)News.Lifetime);
+            Volatile.Write(ref _endIsNews, true);
         }
 
         return false;

@@ -38,7 +38,8 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private PendingOperation<ReadResult> _operation;
     private volatile bool _isBehind;
     private volatile int _failed = -1;
-    private int _news;
+    private bool _endIsNews;
+    private bool _pauseIsLogged;
 
     /// <summary>Null while open. Written once.</summary>
     private volatile ReaderEnd? _end;
@@ -50,7 +51,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private long _budget;
     private long _lastInputMs = -LatelyMs;
     private bool _started;
-    private bool _isPaused;
+    private volatile bool _isPaused;
     private int _served;
 
     public ConnectionReader(EpollConnection connection)
@@ -300,6 +301,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
             _connection.Resume(this);
         }
 
+        LogNews();
         return pending;
     }
 
@@ -323,9 +325,9 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
                 return default;
             }
 
-            LogNews();
             if (_state.TryWait())
             {
+                LogNews();
                 return default;
             }
         }

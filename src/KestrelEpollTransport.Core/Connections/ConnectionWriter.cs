@@ -310,7 +310,15 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
             _isCanceled |= isCanceled;
             _tokenFired |= tokenFired;
             _isClosed |= isClosed;
-            Send(ref after, hasRoom);
+            if (isCanceled || tokenFired)
+            {
+                // No more than that: what a send has to tell may take a while, and who disposes of the token's registration waits for this.
+                EndWait(ref after);
+            }
+            else
+            {
+                Send(ref after, hasRoom);
+            }
         }
 
         Finish(after);
@@ -364,11 +372,7 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
         }
 
         after.Spent = _queue.TakeSpent(allSent && !_isHeld, out after.SpentEnd);
-        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
-        {
-            _wait = FlushWait.Ending;
-            after.ResumesFlush = true;
-        }
+        EndWait(ref after);
     }
 
     // False: the kernel is full, and the loop is told when it no longer is.
@@ -430,6 +434,15 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
             // Asking tells at once if there is room already.
             _connection.AskForWritable(isBlocked);
             _isBlocked = isBlocked;
+        }
+    }
+
+    private void EndWait(ref AfterSend after)
+    {
+        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
+        {
+            _wait = FlushWait.Ending;
+            after.ResumesFlush = true;
         }
     }
 

@@ -93,7 +93,8 @@ internal sealed partial class EpollConnection
                 LeaveDescriptor();
             }
 
-            OnEnded();
+            _socket.Dispose(this);
+            _lifetime.Set(LifetimeState.EndDone);
 
             // What the kernel still has is read, and then the descriptor is needed no more.
             if (Reader.SetReady(ReadState.HangUp))
@@ -216,14 +217,16 @@ internal sealed partial class EpollConnection
         }
 
         Settle(added);
-        LogLifetime();
-        OnEnded();
-    }
-
-    private void OnEnded()
-    {
         _socket.Dispose(this);
-        _lifetime.Set(LifetimeState.EndDone);
+        try
+        {
+            LogLifetime();
+        }
+        finally
+        {
+            // Whatever the application's exception says of itself.
+            _lifetime.Set(LifetimeState.EndDone);
+        }
     }
 
     // The peer reads a reset, and what is queued in the kernel is dropped.
@@ -301,6 +304,15 @@ internal sealed partial class EpollConnection
         else if ((news & LifetimeState.Ended) != 0)
         {
             ConnectionLog.WriteFin(logger, ConnectionId, _lifetime.Reason!.Message);
+        }
+    }
+
+    /// <summary>The reader receives no more until the application has read, or goes on.</summary>
+    public void LogPause(bool isPaused)
+    {
+        if (Shared.Logger.IsEnabled(LogLevel.Debug))
+        {
+            ConnectionLog.Pause(Shared.Logger, ConnectionId, isPaused);
         }
     }
 

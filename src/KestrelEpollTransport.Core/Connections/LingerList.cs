@@ -15,30 +15,18 @@ internal sealed class LingerList : IDisposable
 
     private readonly Lock _lock = new();
     private readonly LinkedList<UnreadInput> _list = [];
-    private readonly Timer _timer;
-
-    public LingerList()
-    {
-        // The context of whoever makes the transport must not live on in the timer.
-        using (ExecutionContext.SuppressFlow())
-        {
-            _timer = new Timer(static list => ((LingerList)list!).CloseDue(), this, LookEveryMs, LookEveryMs);
-        }
-    }
+    private Timer? _timer;
+    private bool _disposed;
 
     public void Add(UnreadInput lingering)
     {
-        bool tooMany;
         using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
-            tooMany = _list.Count > Limit;
+            _timer ??= _disposed ? null : Uninterrupted.Call(this, CreateTimer);
         }
 
-        if (tooMany)
-        {
-            TryCloseOldest();
-        }
+        TryCloseOldest(dueBy: long.MaxValue, above: Limit);
     }
 
     /// <summary>The connection is closed. Idempotent.</summary>
@@ -60,11 +48,27 @@ internal sealed class LingerList : IDisposable
     /// </summary>
     public bool TryCloseOldest() => TryCloseOldest(dueBy: long.MaxValue);
 
-    public void Dispose() => Uninterrupted.Call(_timer, static timer =>
+    public void Dispose()
     {
-        timer.Dispose();
-        return true;
-    });
+        using (_lock.Hold())
+        {
+            _disposed = true;
+            Uninterrupted.Call(_timer, static timer =>
+            {
+                timer?.Dispose();
+                return true;
+            });
+        }
+    }
+
+    private static Timer CreateTimer(LingerList list)
+    {
+        // The context of the request that happens to end first must not live on in it.
+        using (ExecutionContext.SuppressFlow())
+        {
+            return new Timer(static list => ((LingerList)list!).CloseDue(), list, LookEveryMs, LookEveryMs);
+        }
+    }
 
     private void CloseDue()
     {
@@ -74,12 +78,12 @@ internal sealed class LingerList : IDisposable
         }
     }
 
-    private bool TryCloseOldest(long dueBy)
+    private bool TryCloseOldest(long dueBy, int above = 0)
     {
         UnreadInput oldest;
         using (_lock.Hold())
         {
-            if (_list.First is not { } first || first.Value.DeadlineMs > dueBy)
+            if (_list.Count <= above || _list.First is not { } first || first.Value.DeadlineMs > dueBy)
             {
                 return false;
             }

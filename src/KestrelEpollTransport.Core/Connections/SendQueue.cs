@@ -85,15 +85,17 @@ internal unsafe struct SendQueue
     public IoResult SendOnce(int descriptor, out bool tookAll)
     {
         SkipSent();
+        // Once: pinning is the application's code, which may call back and commit more.
+        long committed = _committed;
         long position = _sent;
         IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
         PinnedVectors pinned = new(vectors);
         try
         {
-            for (BufferSegment? segment = _head; position < _committed && pinned.Count < IoVector.MaxCount; segment = segment.Following)
+            for (BufferSegment? segment = _head; position < committed && pinned.Count < IoVector.MaxCount; segment = segment.Following)
             {
                 // Within the committed bytes a following segment says where this one ends.
-                long end = Math.Min(segment!.Following?.RunningIndex ?? _committed, _committed);
+                long end = Math.Min(segment!.Following?.RunningIndex ?? committed, committed);
                 if (end > position)
                 {
                     pinned.Add(segment.Block[(int)(position - segment.RunningIndex)..(int)(end - segment.RunningIndex)]);

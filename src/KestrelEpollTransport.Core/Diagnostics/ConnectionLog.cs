@@ -11,10 +11,10 @@ namespace KestrelEpollTransport.Diagnostics;
 internal static partial class ConnectionLog
 {
     [LoggerMessage(4, LogLevel.Debug, @"Connection id ""{ConnectionId}"" paused.", EventName = "ConnectionPause", SkipEnabledCheck = true)]
-    public static partial void Pause(ILogger logger, string connectionId);
+    private static partial void Paused(ILogger logger, string connectionId);
 
     [LoggerMessage(5, LogLevel.Debug, @"Connection id ""{ConnectionId}"" resumed.", EventName = "ConnectionResume", SkipEnabledCheck = true)]
-    public static partial void Resume(ILogger logger, string connectionId);
+    private static partial void Resumed(ILogger logger, string connectionId);
 
     [LoggerMessage(6, LogLevel.Debug, @"Connection id ""{ConnectionId}"" received FIN.", EventName = "ConnectionReadFin", SkipEnabledCheck = true)]
     public static partial void ReadFin(ILogger logger, string connectionId);
@@ -36,6 +36,19 @@ internal static partial class ConnectionLog
 
     [LoggerMessage(10, LogLevel.Critical, @"Connection id ""{ConnectionId}"": an unexpected exception ended it. Please report it.", EventName = "ConnectionFaulted")]
     public static partial void Faulted(ILogger logger, string connectionId, Exception exception);
+
+    /// <summary>The reader receives no more until the application has read, or goes on.</summary>
+    public static void Pause(ILogger logger, string connectionId, bool isPaused)
+    {
+        if (isPaused)
+        {
+            Paused(logger, connectionId);
+        }
+        else
+        {
+            Resumed(logger, connectionId);
+        }
+    }
 
     /// <summary>The peer's or the network's end of a connection: a reset is an event of its own.</summary>
     public static void Failed(ILogger logger, string connectionId, Exception exception)

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Native;
 
@@ -19,7 +20,7 @@ internal unsafe ref struct PinnedVectors
 
     public void Add(Memory<byte> memory)
     {
-        _handles[Count] = memory.Pin();
+        _handles[Count] = Uninterrupted.Call(memory, static memory => memory.Pin());
         _vectors[Count].Base = (byte*)_handles[Count].Pointer;
         _vectors[Count].Length = (nuint)memory.Length;
         Count++;
@@ -29,7 +30,16 @@ internal unsafe ref struct PinnedVectors
     {
         for (int i = 0; i < Count; i++)
         {
-            _handles[i].Dispose();
+            try
+            {
+                _handles[i].Dispose();
+            }
+#pragma warning disable CA1031 // A pool of the application that does not unpin: what the call has returned must not be lost with it.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+            }
         }
     }
 
