@@ -34,7 +34,13 @@ TaskScheduler.UnobservedTaskException += (_, e) =>
 
 long start = Stopwatch.GetTimestamp();
 var campaign = new Campaign(options);
-await campaign.RunAsync();
+Task running = campaign.RunAsync();
+while (await Task.WhenAny(running, Task.Delay(TimeSpan.FromMinutes(1))) != running)
+{
+    Console.WriteLine($"  {campaign.Ran} cases, {campaign.Failed.Count} of them failed");
+}
+
+await running;
 double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 
 // Tasks that failed unseen report when they are collected.

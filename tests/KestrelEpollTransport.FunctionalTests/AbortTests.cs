@@ -34,6 +34,18 @@ public class AbortTests
         Assert.Equal(LogLevel.Debug, pair.Logs.Of(kind)[0].Level);
     }
 
+    [Theory, EpollTransports("It logs the message before it ends the connection, and so never does.")]
+    public async Task Abort_WithAReasonWhoseMessageThrows_StillEndsTheConnection(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+
+        _ = Record.Exception(() => pair.Server.Abort(new SilentException()));
+
+        await pair.Closed.OrTimeout();
+        await pair.Server.DisposeAsync().AsTask().OrTimeout();
+        await pair.Client.AssertResetAsync();
+    }
+
     [Theory, AllTransports]
     public async Task Abort_DuringPendingRead_FailsThatRead(TransportKind kind)
     {
@@ -193,5 +205,10 @@ public class AbortTests
 
         Assert.Empty(await pair.Client.ReceiveToEndAsync());
         await pair.AssertServerLoggedAsync(8);
+    }
+
+    private sealed class SilentException() : ConnectionAbortedException("unseen")
+    {
+        public override string Message => throw new NotSupportedException("has no words");
     }
 }

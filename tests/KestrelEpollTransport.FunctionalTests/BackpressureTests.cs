@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 
 namespace KestrelEpollTransport.FunctionalTests;
@@ -51,6 +52,23 @@ public class BackpressureTests
         await send.OrTimeout();
         LogEntry resumed = await pair.Logs.WaitForAsync(kind, Resume);
         Assert.Equal($"Connection id \"{pair.Server.ConnectionId}\" resumed.", resumed.Message);
+    }
+
+    [Theory, AllTransports]
+    public async Task ReadBound_ExceededByOneRead_LogsEachPauseBeforeItsEnd(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, s => s.MaxReadBufferSize = 16 * 1024);
+        byte[] data = Net.Pattern(3 * 1024 * 1024);
+        Task send = pair.Client.SendAllAsync(data);
+
+        ReadResult read = await pair.Input.ReadAtLeastAsync(data.Length).OrTimeout();
+        Net.AssertSame(data, read.Buffer.ToArray());
+        pair.Input.AdvanceTo(read.Buffer.End);
+
+        await send.OrTimeout();
+        int[] ids = await pair.DisposeServerAsync();
+        int[] lines = [.. ids.Where(id => id is Pause or Resume)];
+        Assert.Equal(Enumerable.Range(0, lines.Length).Select(i => i % 2 == 0 ? Pause : Resume), lines);
     }
 
     [Theory, AllTransports]

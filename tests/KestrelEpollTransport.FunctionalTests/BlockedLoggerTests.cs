@@ -132,38 +132,17 @@ public class BlockedLoggerTests
     [Theory]
     [InlineData(TransportKind.EpollThreadPool, Wire.Tcp), InlineData(TransportKind.EpollThreadPool, Wire.Unix)]
     [InlineData(TransportKind.EpollAdaptive, Wire.Tcp), InlineData(TransportKind.EpollAdaptive, Wire.Unix)]
+    [InlineData(TransportKind.EpollInline, Wire.Tcp), InlineData(TransportKind.EpollInline, Wire.Unix)]
     public async Task AwaitedFlush_LineOfTheClientsFinIsSlow_GoesOn(TransportKind kind, Wire wire) =>
         await AssertFlushOutlivesSlowLineAsync(kind, wire);
-
-    [Theory(Skip = "The loop's thread that sleeps in the logger is taken for one that waits for the flush, which then fails.")]
-    [InlineData(Wire.Tcp), InlineData(Wire.Unix)]
-    public async Task AwaitedFlush_LineOfTheClientsFinIsSlowOnTheLoopsThread_GoesOn(Wire wire) =>
-        await AssertFlushOutlivesSlowLineAsync(TransportKind.EpollInline, wire);
 
     [Theory, EpollTransports(LogsFirstThere, Wire.Tcp), EpollTransports(LogsFirstThere, Wire.Unix)]
     public async Task Dispose_LineOfOurFinBlocks_WaitsForIt(TransportKind kind, Wire wire) =>
         await AssertDisposalWaitsForLineAsync(kind, wire, WriteFin);
 
-    [Theory(Skip = "On TCP the loop, which is told of the reset too, may be the one that writes the line, and nobody waits for that.")]
-    [EpollTransports(LogsFirstThere, Wire.Tcp), EpollTransports(LogsFirstThere, Wire.Unix)]
+    [Theory, EpollTransports(LogsFirstThere, Wire.Tcp), EpollTransports(LogsFirstThere, Wire.Unix)]
     public async Task Dispose_LineOfOurResetBlocks_WaitsForIt(TransportKind kind, Wire wire) =>
         await AssertDisposalWaitsForLineAsync(kind, wire, WriteRst);
-
-    /// <remarks>Not under UnsafeInline, where it runs on the loop's thread.</remarks>
-    [Theory(Skip = "What continues with the read runs on the thread that writes the line, and after it.")]
-    [InlineData(TransportKind.EpollThreadPool, Wire.Tcp), InlineData(TransportKind.EpollThreadPool, Wire.Unix)]
-    [InlineData(TransportKind.EpollAdaptive, Wire.Tcp), InlineData(TransportKind.EpollAdaptive, Wire.Unix)]
-    public async Task AwaitedRead_LineOfTheClientsEndBlocks_GoesOn(TransportKind kind, Wire wire)
-    {
-        await using ConnectionPair pair = await CreateAsync(kind, wire);
-        using var held = new HeldLine(pair.Logs, ReadFin);
-        Task<ReadResult> read = pair.Input.ReadAsync().AsTask();
-
-        pair.Client.Shutdown(SocketShutdown.Send);
-
-        await held.Reached.OrTimeout();
-        Assert.True((await read.OrTimeout()).IsCompleted);
-    }
 
     [Theory]
     [EpollTransports(LogsFirstThere, Wire.Tcp, ReadFin), EpollTransports(LogsFirstThere, Wire.Unix, ReadFin)]

@@ -180,15 +180,13 @@ internal struct ConnectionLifetime
     }
 
     /// <summary>
-    /// What has happened and was not logged; from now on it was. What comes after our own end is no news. A send that failed is told by
-    /// what made it fail, if that is known already.
+    /// What has happened and was not logged; from now on it was. After our own end that is for who ended it: what comes later is no news. A
+    /// send that failed is told by what made it fail, if that is known already.
     /// </summary>
-    public LifetimeState TakeUnlogged()
+    public LifetimeState TakeUnlogged(bool ends)
     {
         LifetimeState state = State;
-        LifetimeState logged = (LifetimeState)Interlocked.Or(ref _logged, (int)state);
-        LifetimeState news = state & ~logged;
-        return Has(logged, LifetimeState.Ended) ? LifetimeState.Open : news;
+        return !ends && Has(state, LifetimeState.Ended) ? LifetimeState.Open : state & ~(LifetimeState)Interlocked.Or(ref _logged, (int)state);
     }
 
     /// <summary>Whether our own end leaves to the application what is still to be read.</summary>

@@ -107,14 +107,14 @@ internal sealed partial class EpollConnection
             }
         }
 
-        LogLifetime();
+        LogLifetime(ends: (added & LifetimeState.Ended) != 0);
     }
 
     /// <summary>An end or an error was noted, and whoever noted it has left what it held: a flush that waits meets it too, and it is logged.</summary>
     public void OnEndNoted()
     {
         Writer.OnWritable();
-        LogLifetime();
+        LogLifetime(ends: false);
     }
 
     /// <summary>The writer was completed with an exception.</summary>
@@ -220,7 +220,7 @@ internal sealed partial class EpollConnection
         _socket.Dispose(this);
         try
         {
-            LogLifetime();
+            LogLifetime(ends: true);
         }
         finally
         {
@@ -272,16 +272,17 @@ internal sealed partial class EpollConnection
         }
     }
 
-    /// <summary>Logs what has happened since it was called last: after the states that others wait for, but for the end of a disposal.</summary>
-    public void LogLifetime()
+    // Logs what has happened since it was called last: after the states that others wait for, but for the end of a disposal.
+    private void LogLifetime(bool ends)
     {
-        LifetimeState news = _lifetime.TakeUnlogged();
+        LifetimeState news = _lifetime.TakeUnlogged(ends);
         ILogger logger = Shared.Logger;
         if (news == LifetimeState.Open || !logger.IsEnabled(LogLevel.Debug))
         {
             return;
         }
 
+        _isLogging = true;
         if ((news & LifetimeState.Fin) != 0)
         {
             ConnectionLog.ReadFin(logger, ConnectionId);
@@ -305,6 +306,8 @@ internal sealed partial class EpollConnection
         {
             ConnectionLog.WriteFin(logger, ConnectionId, _lifetime.Reason!.Message);
         }
+
+        _isLogging = false;
     }
 
     /// <summary>The reader receives no more until the application has read, or goes on.</summary>
@@ -312,7 +315,9 @@ internal sealed partial class EpollConnection
     {
         if (Shared.Logger.IsEnabled(LogLevel.Debug))
         {
+            _isLogging = true;
             ConnectionLog.Pause(Shared.Logger, ConnectionId, isPaused);
+            _isLogging = false;
         }
     }
 

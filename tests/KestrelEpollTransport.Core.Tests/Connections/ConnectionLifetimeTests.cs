@@ -173,16 +173,17 @@ public class ConnectionLifetimeTests
     public void TakeUnlogged_AfterEachEvent_TellsItOnceAndNothingAfterOurOwnEnd()
     {
         ConnectionLifetime lifetime = default;
-        Assert.Equal(Open, lifetime.TakeUnlogged());
+        Assert.Equal(Open, lifetime.TakeUnlogged(ends: false));
         lifetime.NoteError(new IOException(), LifetimeEvent.ErrorTaken, out LifetimeState _);
-        Assert.Equal(Failed | Told, lifetime.TakeUnlogged());
-        Assert.Equal(Open, lifetime.TakeUnlogged());
+        Assert.Equal(Failed | Told, lifetime.TakeUnlogged(ends: false));
+        Assert.Equal(Open, lifetime.TakeUnlogged(ends: false));
         lifetime.Apply(LifetimeEvent.InputCompleted, out LifetimeState _);
         lifetime.Apply(LifetimeEvent.EndedByReset, out LifetimeState _);
-        Assert.Equal(InputCompleted | Ended | Reset | Closed, lifetime.TakeUnlogged());
+        Assert.Equal(Open, lifetime.TakeUnlogged(ends: false));
+        Assert.Equal(InputCompleted | Ended | Reset | Closed, lifetime.TakeUnlogged(ends: true));
         lifetime.Apply(LifetimeEvent.EndReceived, out LifetimeState added);
         Assert.Equal(ReadOut, added);
-        Assert.Equal(Open, lifetime.TakeUnlogged());
+        Assert.Equal(Open, lifetime.TakeUnlogged(ends: false));
     }
 
     [Fact]
@@ -192,7 +193,7 @@ public class ConnectionLifetimeTests
         lifetime.Apply(LifetimeEvent.EndedByFin, out LifetimeState _);
         lifetime.NoteError(new IOException(), LifetimeEvent.ReceiveFailed, out LifetimeState _);
 
-        Assert.Equal(Failed | ReadOut | Ended | Told | Closed, lifetime.TakeUnlogged());
+        Assert.Equal(Failed | ReadOut | Ended | Told | Closed, lifetime.TakeUnlogged(ends: true));
     }
 
     [Fact]
@@ -211,7 +212,7 @@ public class ConnectionLifetimeTests
                     foreach (LifetimeEvent happened in events)
                     {
                         holder.Lifetime.Apply(happened, out LifetimeState _);
-                        told.Add(holder.Lifetime.TakeUnlogged());
+                        told.Add(holder.Lifetime.TakeUnlogged(ends: false));
                     }
 
                     return told;
