@@ -313,12 +313,9 @@ internal sealed partial class EpollConnection
     /// <summary>The reader receives no more until the application has read, or goes on.</summary>
     public void LogPause(bool isPaused)
     {
-        if (Shared.Logger.IsEnabled(LogLevel.Debug))
-        {
-            _isLogging = true;
-            ConnectionLog.Pause(Shared.Logger, ConnectionId, isPaused);
-            _isLogging = false;
-        }
+        _isLogging = true;
+        ConnectionLog.Pause(Shared.Logger, this, isPaused);
+        _isLogging = false;
     }
 
     // What follows from what an event added.

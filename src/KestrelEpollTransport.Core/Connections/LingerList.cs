@@ -23,7 +23,12 @@ internal sealed class LingerList : IDisposable
         using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
-            _timer ??= _disposed ? null : Uninterrupted.Call(this, CreateTimer);
+            _timer ??= _disposed ? null : Uninterrupted.Call(this, static list =>
+            {
+                // The context of the request that happens to end first must not live on in it.
+                using AsyncFlowControl _ = ExecutionContext.SuppressFlow();
+                return new Timer(static list => ((LingerList)list!).CloseDue(), list, LookEveryMs, LookEveryMs);
+            });
         }
 
         TryCloseOldest(dueBy: long.MaxValue, above: Limit);
@@ -58,15 +63,6 @@ internal sealed class LingerList : IDisposable
                 timer?.Dispose();
                 return true;
             });
-        }
-    }
-
-    private static Timer CreateTimer(LingerList list)
-    {
-        // The context of the request that happens to end first must not live on in it.
-        using (ExecutionContext.SuppressFlow())
-        {
-            return new Timer(static list => ((LingerList)list!).CloseDue(), list, LookEveryMs, LookEveryMs);
         }
     }
 

@@ -38,15 +38,15 @@ internal static partial class ConnectionLog
     public static partial void Faulted(ILogger logger, string connectionId, Exception exception);
 
     /// <summary>The reader receives no more until the application has read, or goes on.</summary>
-    public static void Pause(ILogger logger, string connectionId, bool isPaused)
+    public static void Pause(ILogger logger, ConnectionContext connection, bool isPaused)
     {
-        if (isPaused)
+        if (isPaused && logger.IsEnabled(LogLevel.Debug))
         {
-            Paused(logger, connectionId);
+            Paused(logger, connection.ConnectionId);
         }
-        else
+        else if (logger.IsEnabled(LogLevel.Debug))
         {
-            Resumed(logger, connectionId);
+            Resumed(logger, connection.ConnectionId);
         }
     }
 
