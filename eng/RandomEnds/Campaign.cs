@@ -75,6 +75,7 @@ internal sealed class Campaign(CampaignOptions options)
         if (findings.Count > 0)
         {
             _failed.Enqueue(ran);
+            Console.WriteLine($"  failed: case {plan.Number}, {plan.End}; {string.Join("; ", findings.Select(static f => $"{f.Subject}, rule {f.Rule}: {f.What}"))}");
         }
         else if (options.IsVerbose)
         {
