@@ -6,6 +6,9 @@ namespace TransportBench.Client;
 /// <summary>A group while the load runs: opens its connections when they are due.</summary>
 internal sealed class GroupRun
 {
+    // The same arrivals in each turn, so that turns differ by their servers only.
+    private const int Seed = 20;
+
     private readonly LoadLoop _loop;
     private readonly Stack<LoadConnection> _idle = new();
     private readonly long _start;
@@ -18,6 +21,9 @@ internal sealed class GroupRun
         Recorder = new Recorder(clock);
         Server = new IPEndPoint(IPAddress.Loopback, group.Port).Serialize();
         _start = clock.After(group.StartAfter);
+        OpenLoop = group.RequestsPerSecond > 0
+            ? new OpenLoop(new PoissonArrivals(group.RequestsPerSecond, _start, Seed), clock, Recorder)
+            : null;
     }
 
     public LoadGroup Group { get; }
@@ -26,7 +32,10 @@ internal sealed class GroupRun
 
     public SocketAddress Server { get; }
 
-    /// <summary>Opens what is due by now; returns when the next one is.</summary>
+    /// <summary>What asks; null: each connection asks again when it was answered.</summary>
+    public OpenLoop? OpenLoop { get; }
+
+    /// <summary>Opens and sends what is due by now; returns when the next one is.</summary>
     public long StartWhatIsDue(long now)
     {
         long due;
@@ -36,7 +45,7 @@ internal sealed class GroupRun
             Open(due);
         }
 
-        return due;
+        return OpenLoop is null ? due : Math.Min(due, OpenLoop.SendWhatIsDue(now));
     }
 
     /// <summary>A connection at a rate has had its answer.</summary>

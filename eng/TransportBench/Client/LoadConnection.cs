@@ -6,7 +6,7 @@ using KestrelEpollTransport.Polling;
 namespace TransportBench.Client;
 
 /// <summary>One connection of a group, again and again if its group reconnects. For the loop's thread.</summary>
-internal sealed unsafe class LoadConnection
+internal sealed unsafe class LoadConnection : IOpenConnection
 {
     private const int LongestAnswer = 2048;
     private const int None = -1;
@@ -20,6 +20,9 @@ internal sealed unsafe class LoadConnection
     private uint _generation;
     private bool _isConnected;
     private bool _isOpened;
+
+    // Nothing is asked: only in an open loop.
+    private bool _isFree;
     private int _next;
     private int _received;
     private long _since;
@@ -33,7 +36,7 @@ internal sealed unsafe class LoadConnection
 
     private Exchange Current => _isOpened ? _group.Group.Exchanges[_next] : _group.Group.Opening!;
 
-    /// <summary>Connects, and sends the first request when that has succeeded.</summary>
+    /// <summary>Connects, and sends the first request when that has succeeded, or is free for one then.</summary>
     /// <param name="since">When it was due: from here on its request takes time.</param>
     public void Open(long since)
     {
@@ -82,7 +85,7 @@ internal sealed unsafe class LoadConnection
             else if ((happened.Readiness & Readiness.Writable) != 0)
             {
                 _isConnected = true;
-                Send();
+                GoOn();
             }
         }
         else if ((happened.Readiness & ~Readiness.Writable) != 0)
@@ -91,9 +94,18 @@ internal sealed unsafe class LoadConnection
         }
     }
 
+    public long Ask(long due)
+    {
+        _isFree = false;
+        _since = due;
+        long now = Stopwatch.GetTimestamp();
+        Send();
+        return now;
+    }
+
     public void OnPhaseEnd(int phase)
     {
-        if (_descriptor != None)
+        if (_descriptor != None && !_isFree)
         {
             _group.Recorder.OnStillWaiting(_since, phase);
         }
@@ -199,6 +211,19 @@ internal sealed unsafe class LoadConnection
         else
         {
             _since = now;
+            GoOn();
+        }
+    }
+
+    private void GoOn()
+    {
+        if (_group.OpenLoop is { } openLoop && _isOpened)
+        {
+            _isFree = true;
+            openLoop.OnFree(this, Stopwatch.GetTimestamp());
+        }
+        else
+        {
             Send();
         }
     }

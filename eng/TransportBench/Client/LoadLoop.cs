@@ -15,6 +15,9 @@ internal sealed class LoadLoop : IDisposable
     private readonly PhaseClock _clock;
     private readonly List<GroupRun> _groups;
     private readonly List<TlsLoad> _tlsGroups;
+    private readonly PreciseTimer? _timer;
+    private readonly double[] _threadSeconds;
+    private double _threadSecondsBefore;
     private int _phase;
 
     public LoadLoop(LoadPlan plan)
@@ -24,6 +27,8 @@ internal sealed class LoadLoop : IDisposable
         _clock = new PhaseClock(plan.PhaseEnds);
         _groups = [.. plan.Groups.Where(static g => !g.UsesTls).Select(g => new GroupRun(this, g, _clock))];
         _tlsGroups = [.. plan.Groups.Where(static g => g.UsesTls).Select(g => new TlsLoad(g, _clock))];
+        _timer = _groups.Any(static g => g.OpenLoop is not null) ? new PreciseTimer(Poller) : null;
+        _threadSeconds = new double[_clock.PhaseCount];
     }
 
     public Poller Poller { get; }
@@ -35,6 +40,12 @@ internal sealed class LoadLoop : IDisposable
             group.Start();
         }
 
+        if (_plan.HasPriority)
+        {
+            RealTime.TryEnter();
+        }
+
+        _threadSecondsBefore = ThreadTime.GetSeconds();
         long now = Stopwatch.GetTimestamp();
         while (now < _clock.End)
         {
@@ -44,12 +55,17 @@ internal sealed class LoadLoop : IDisposable
                 due = Math.Min(due, group.StartWhatIsDue(now));
             }
 
-            int count = Poller.Wait(_events, MillisecondsUntil(due));
+            int count = WaitUntil(due);
             now = Stopwatch.GetTimestamp();
             EndPhases(now);
-            for (int i = 0; i < count; i++)
+
+            // What comes after the end is not counted: it has been, as still waiting.
+            for (int i = 0; i < count && now < _clock.End; i++)
             {
-                _connections[_events[i].Token.Slot].OnReady(_events[i]);
+                if (_events[i].Token != PreciseTimer.Token)
+                {
+                    _connections[_events[i].Token.Slot].OnReady(_events[i]);
+                }
             }
         }
 
@@ -70,13 +86,25 @@ internal sealed class LoadLoop : IDisposable
             connection.Close();
         }
 
+        _timer?.Dispose();
         Poller.Dispose();
     }
 
-    private static int MillisecondsUntil(long due)
+    private int WaitUntil(long due)
     {
         long now = Stopwatch.GetTimestamp();
-        return due <= now ? 0 : (int)Math.Ceiling(Stopwatch.GetElapsedTime(now, due).TotalMilliseconds);
+        if (due <= now)
+        {
+            return Poller.Wait(_events, timeoutMs: 0);
+        }
+
+        if (_timer is null)
+        {
+            return Poller.Wait(_events, (int)Math.Ceiling(Stopwatch.GetElapsedTime(now, due).TotalMilliseconds));
+        }
+
+        _timer.Arm(due);
+        return Poller.Wait(_events, timeoutMs: -1);
     }
 
     private void EndPhases(long now)
@@ -88,6 +116,9 @@ internal sealed class LoadLoop : IDisposable
                 connection.OnPhaseEnd(_phase);
             }
 
+            _groups.ForEach(group => group.OpenLoop?.OnPhaseEnd(_phase));
+            _threadSeconds[_phase] = ThreadTime.GetSeconds() - _threadSecondsBefore;
+            _threadSecondsBefore += _threadSeconds[_phase];
             _phase++;
         }
     }
@@ -97,7 +128,6 @@ internal sealed class LoadLoop : IDisposable
         Dictionary<string, GroupReport> reports = _groups.Select(static g => g.ToReport())
             .Concat(_tlsGroups.Select(static g => g.ToReport()))
             .ToDictionary(static r => r.Name);
-        return new LoadReport(
-            [.. _plan.Groups.Select(g => reports[g.Name])], Environment.CpuUsage.TotalTime.TotalSeconds, _clock.Seconds.Sum());
+        return new LoadReport([.. _plan.Groups.Select(g => reports[g.Name])], _threadSeconds);
     }
 }

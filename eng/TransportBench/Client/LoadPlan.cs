@@ -8,7 +8,14 @@ namespace TransportBench.Client;
 /// <param name="PhaseEnds">
 /// Seconds after the beginning, ascending: the figures of each phase are told apart. The last one ends the load.
 /// </param>
-internal sealed record LoadPlan(IReadOnlyList<LoadGroup> Groups, IReadOnlyList<double> PhaseEnds);
+internal sealed record LoadPlan(IReadOnlyList<LoadGroup> Groups, IReadOnlyList<double> PhaseEnds)
+{
+    /// <summary>
+    /// Whether the client goes before servers on the same processors, where it may: <see cref="RealTime"/>. It is punctual then as it
+    /// would be on a machine of its own.
+    /// </summary>
+    public bool HasPriority { get; init; }
+}
 
 /// <summary>Connections that do the same: each sends a request, waits for the answer, and sends the next one.</summary>
 /// <param name="Name">What its figures are called.</param>
@@ -30,6 +37,12 @@ internal sealed record LoadGroup(string Name, int Port, IReadOnlyList<Exchange> 
     /// request. The time of a request then begins when it was due, and includes connecting.
     /// </summary>
     public double ConnectionsPerSecond { get; init; }
+
+    /// <summary>
+    /// If not 0: an <see cref="OpenLoop"/> over the <see cref="Connections"/>, and this is its mean rate. The time of a request
+    /// then begins when it was due. Not with <see cref="Reconnects"/> or <see cref="ConnectionsPerSecond"/>.
+    /// </summary>
+    public double RequestsPerSecond { get; init; }
 
     /// <summary>Whether connections speak TLS. Only with <see cref="ConnectionsPerSecond"/>.</summary>
     public bool UsesTls { get; init; }
@@ -53,9 +66,8 @@ internal sealed record Exchange(byte[] Request, byte[] AnswerStart, byte[] Answe
 
 /// <summary>What the client found.</summary>
 /// <param name="Groups">In the order of the plan.</param>
-/// <param name="ProcessorSeconds">Of the client itself, user and system.</param>
-/// <param name="Seconds">That it took.</param>
-internal sealed record LoadReport(IReadOnlyList<GroupReport> Groups, double ProcessorSeconds, double Seconds);
+/// <param name="ThreadSeconds">Processor time of the client's thread in each phase, user and system.</param>
+internal sealed record LoadReport(IReadOnlyList<GroupReport> Groups, IReadOnlyList<double> ThreadSeconds);
 
 /// <summary>The figures of one group.</summary>
 /// <param name="Name">The group's.</param>
@@ -75,7 +87,22 @@ internal sealed record PhaseReport(
     double Seconds, long Requests, long Errors, long Waiting, double P50, double P90, double P99, double P999, double Max)
 {
     public double RequestsPerSecond => Requests / Seconds;
+
+    /// <summary>How punctual the client was; null: not an open loop.</summary>
+    public SendingReport? Sending { get; init; }
 }
+
+/// <summary>What an open loop sent in a phase. Times are in milliseconds.</summary>
+/// <param name="Due">Requests that were due.</param>
+/// <param name="Unsent">
+/// Requests that had not left when the phase ended, although a connection was free: what the client did not manage to send.
+/// </param>
+/// <param name="LagP99">
+/// From when a request was due until it left, where a connection was free all the time: how late the client was. Arrivals of a
+/// Poisson process see what anybody would see at any moment, so it tells as well how late the client was to see answers.
+/// </param>
+/// <param name="LagMax">The greatest.</param>
+internal sealed record SendingReport(long Due, long Unsent, double LagP99, double LagMax);
 
 [JsonSerializable(typeof(LoadPlan))]
 [JsonSerializable(typeof(LoadReport))]

@@ -23,7 +23,7 @@ internal sealed class Recorder
     {
         Phase phase = _phases[_clock.PhaseOf(now)];
         phase.Requests++;
-        phase.Record(since, now);
+        phase.Times.Record(since, now);
     }
 
     /// <summary>
@@ -31,9 +31,22 @@ internal sealed class Recorder
     /// </summary>
     public void OnStillWaiting(long since, int phase)
     {
-        _phases[phase].Waiting++;
-        _phases[phase].Record(since, _clock.EndOf(phase));
+        long end = _clock.EndOf(phase);
+        if (since < end)
+        {
+            _phases[phase].Waiting++;
+            _phases[phase].Times.Record(since, end);
+        }
     }
+
+    /// <summary>A request of an open loop should leave now.</summary>
+    public void OnDue(long due) => SendingOf(_clock.PhaseOf(due)).Due++;
+
+    /// <summary>A request of an open loop has left, and could have when it was due.</summary>
+    public void OnSent(long due, long now) => SendingOf(_clock.PhaseOf(now)).Lag.Record(due, now);
+
+    /// <summary>So many requests of an open loop have not left when a phase ends, and could have.</summary>
+    public void OnUnsent(int count, int phase) => SendingOf(phase).Unsent += count;
 
     public void OnError(string message, long now)
     {
@@ -44,9 +57,13 @@ internal sealed class Recorder
     public GroupReport ToReport(string name) => new(
         name, [.. _phases.Select((phase, i) => phase.ToReport(_clock.Seconds[i]))], _firstError);
 
+    private Sending SendingOf(int phase) => _phases[phase].Sending ??= new Sending();
+
     private sealed class Phase
     {
-        private readonly LongHistogram _times = new(LongestMicroseconds, SignificantDigits);
+        public Times Times { get; } = new();
+
+        public Sending? Sending { get; set; }
 
         public long Requests { get; set; }
 
@@ -54,13 +71,37 @@ internal sealed class Recorder
 
         public long Waiting { get; set; }
 
-        public void Record(long since, long until) =>
-            _times.RecordValue(Math.Clamp((long)Stopwatch.GetElapsedTime(since, until).TotalMicroseconds, 1, LongestMicroseconds));
-
         public PhaseReport ToReport(double seconds) => new(
-            seconds, Requests, Errors, Waiting, Percentile(50), Percentile(90), Percentile(99), Percentile(99.9), Percentile(100));
+            seconds, Requests, Errors, Waiting,
+            Times.Percentile(50), Times.Percentile(90), Times.Percentile(99), Times.Percentile(99.9), Times.Percentile(100))
+        {
+            Sending = Sending?.ToReport(),
+        };
+    }
 
-        private double Percentile(double percentile) =>
-            _times.TotalCount == 0 ? 0 : _times.GetValueAtPercentile(percentile) / 1000.0;
+    private sealed class Sending
+    {
+        public Times Lag { get; } = new();
+
+        public long Due { get; set; }
+
+        public long Unsent { get; set; }
+
+        public SendingReport ToReport() => new(Due, Unsent, Lag.Percentile(99), Lag.Percentile(100));
+    }
+
+    /// <summary>
+    /// Durations in an HdrHistogram (hdrhistogram.org): a microsecond apart up to 2 ms, and from there on to three digits.
+    /// </summary>
+    private sealed class Times
+    {
+        private readonly LongHistogram _histogram = new(LongestMicroseconds, SignificantDigits);
+
+        public void Record(long since, long until) =>
+            _histogram.RecordValue(Math.Clamp((long)Stopwatch.GetElapsedTime(since, until).TotalMicroseconds, 1, LongestMicroseconds));
+
+        /// <summary>In milliseconds; 0 if there are none.</summary>
+        public double Percentile(double percentile) =>
+            _histogram.TotalCount == 0 ? 0 : _histogram.GetValueAtPercentile(percentile) / 1000.0;
     }
 }

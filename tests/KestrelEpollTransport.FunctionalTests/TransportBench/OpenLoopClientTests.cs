@@ -1,0 +1,102 @@
+using System.Net;
+using System.Net.Sockets;
+using TransportBench.Client;
+
+namespace KestrelEpollTransport.FunctionalTests.TransportBench;
+
+/// <summary>The client as it is, against a server that stands still at times.</summary>
+public class OpenLoopClientTests
+{
+    private static readonly byte[] s_message = "thirty-two bytes that are echoed"u8.ToArray();
+
+    /// <summary>
+    /// Of some 500 requests 100 are due while the server stands still, and 4 have been sent: p90 knows of them if time begins when
+    /// they are due, and does not if it begins when they are sent.
+    /// </summary>
+    [Fact]
+    public void LoadLoop_ServerThatStandsStill_IsWaitedForByAllThatWereDueMeanwhile()
+    {
+        using var server = new StallingEcho(stallAt: 100, stallMs: 100);
+        var group = new LoadGroup("echo", server.Port, [new Exchange(s_message, s_message, s_message)])
+        {
+            Connections = 4,
+            RequestsPerSecond = 1000,
+        };
+        using var loop = new LoadLoop(new LoadPlan([group], [0.5]));
+
+        LoadReport report = loop.Run();
+
+        PhaseReport phase = report.Groups[0].Phases[0];
+        Assert.Null(report.Groups[0].FirstError);
+        Assert.InRange(phase.P90, 30, double.MaxValue);
+        Assert.InRange(phase.Max, 95, double.MaxValue);
+        Assert.Equal(phase.Sending!.Due, phase.Requests + phase.Waiting);
+        Assert.True(report.ThreadSeconds[0] > 0);
+    }
+
+    /// <summary>Answers with what it received, one connection at a time, and once holds all of them up.</summary>
+    private sealed class StallingEcho : IDisposable
+    {
+        private readonly Lock _answering = new();
+        private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+        private readonly int _stallAt;
+        private readonly int _stallMs;
+        private int _requests;
+
+        public StallingEcho(int stallAt, int stallMs)
+        {
+            (_stallAt, _stallMs) = (stallAt, stallMs);
+            _listener.Start();
+            Begin(Accept);
+        }
+
+        public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+        public void Dispose() => _listener.Dispose();
+
+        private static void Begin(ThreadStart run) => new Thread(run) { IsBackground = true }.Start();
+
+        private void Accept()
+        {
+            try
+            {
+                while (true)
+                {
+                    Socket socket = _listener.AcceptSocket();
+                    Begin(() => Serve(socket));
+                }
+            }
+            catch (SocketException)
+            {
+                // The test is over.
+            }
+        }
+
+        private void Serve(Socket socket)
+        {
+            using Socket connection = socket;
+            connection.NoDelay = true;
+            byte[] buffer = new byte[s_message.Length];
+            try
+            {
+                while (connection.Receive(buffer) is int received and > 0)
+                {
+                    lock (_answering)
+                    {
+                        if (++_requests == _stallAt)
+                        {
+                            // What is tested: a server that stands still.
+                            Thread.Sleep(_stallMs);
+                        }
+                    }
+
+                    connection.Send(buffer, 0, received, SocketFlags.None);
+                }
+            }
+            catch (SocketException)
+            {
+                // The client has gone.
+            }
+        }
+    }
+}
