@@ -9,4 +9,8 @@ internal readonly record struct Latency(double P50, double P90, double P99, doub
 /// <param name="Latency">Of one request; null if the generator can't tell.</param>
 /// <param name="Errors">Failed connections, wrong answers, HTTP errors and answers that didn't come.</param>
 /// <param name="Bytes">That were received, with headers; 0 if unknown.</param>
-internal sealed record LoadResult(long Requests, double Seconds, Latency? Latency, long Errors, long Bytes);
+internal sealed record LoadResult(long Requests, double Seconds, Latency? Latency, long Errors, long Bytes)
+{
+    /// <summary>Threads of the generator.</summary>
+    public int ClientThreads { get; init; } = 1;
+}

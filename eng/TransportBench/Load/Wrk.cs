@@ -39,12 +39,13 @@ internal static class Wrk
     /// <exception cref="LoadFailedException">wrk failed, or an answer was wrong.</exception>
     public static LoadResult Run(Servers.Endpoints endpoints, WrkRequest request, double seconds, Processors processors)
     {
+        int threads = Math.Min(Threads(processors), request.Connections);
         string script = WorkFolder.NewPath("lua");
         File.WriteAllText(script, WrkOutput.Script + RequestScript(request));
         string output = ChildProcess.Run(
             [
                 "wrk",
-                "--threads", Text(Math.Min(Threads(processors), request.Connections)),
+                "--threads", Text(threads),
                 "--connections", Text(request.Connections),
                 "--duration", $"{Math.Max(1, Math.Round(seconds)):0}s",
                 "--timeout", $"{TimeoutSeconds}s",
@@ -53,7 +54,7 @@ internal static class Wrk
             ],
             processors.Load,
             TimeSpan.FromSeconds(seconds + (2 * TimeoutSeconds)));
-        LoadResult result = Check(WrkOutput.Parse(output), request, output);
+        LoadResult result = Check(WrkOutput.Parse(output), request, output) with { ClientThreads = threads };
 
         // wrk corrects its latencies by how often a connection should have been asked, and counts each of a pipeline for that.
         return request.Depth > 1 ? result with { Latency = null } : result;

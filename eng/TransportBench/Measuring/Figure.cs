@@ -43,7 +43,7 @@ internal static class Figures
 
     public static readonly Figure ServerBusy = new("server-busy", "server CPU %", Better.Neither) { IsDetail = true };
 
-    /// <summary>Of the processors that it may use. Near 100, the generator is what is slow.</summary>
+    /// <summary>Of what its threads can use. From <see cref="ClientLimit.SaturatedPercent"/> on, the generator is what is slow.</summary>
     public static readonly Figure ClientBusy = new("client-busy", "client CPU %", Better.Neither);
 
     /// <summary>

@@ -11,5 +11,8 @@ internal sealed class Sample
         set => _values[figure.Key] = value;
     }
 
+    /// <summary>Why the turn doesn't count: the client was the limit; see <see cref="Measuring.ClientLimit"/>. Null if it was not.</summary>
+    public string? ClientLimit { get; init; }
+
     public bool Has(Figure figure) => _values.ContainsKey(figure.Key);
 }

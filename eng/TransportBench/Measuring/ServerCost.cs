@@ -31,7 +31,11 @@ internal sealed class ServerCost
     /// <summary>Begins to count. The load's processes have to begin and to end before <see cref="AddTo"/>.</summary>
     public static ServerCost Begin(ServerProcess server) => new(server);
 
-    public void AddTo(Sample sample, long requests, Processors processors)
+    /// <param name="sample">Is given the figures.</param>
+    /// <param name="requests">That were answered since <see cref="Begin"/>.</param>
+    /// <param name="processors">Where both ran.</param>
+    /// <param name="clientThreads">How many the generator has.</param>
+    public void AddTo(Sample sample, long requests, Processors processors, int clientThreads)
     {
         double seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
         CpuTime server = ProcessFiles.GetCpuTime(_server.Id) - _serverBefore;
@@ -46,7 +50,7 @@ internal sealed class ServerCost
         sample[Figures.SystemTime] = server.System * perRequest;
         sample[Figures.ContextSwitches] = switches / (double)Math.Max(1, requests);
         sample[Figures.ServerBusy] = 100 * server.Total / seconds / processors.Server.Count;
-        sample[Figures.ClientBusy] = 100 * client.Total / seconds / processors.Load.Count;
+        sample[Figures.ClientBusy] = 100 * client.Total / seconds / Math.Min(clientThreads, processors.Load.Count);
         sample[Figures.OthersBusy] = 100 * Math.Max(0, others) / seconds / Environment.ProcessorCount;
         sample[Figures.Resident] = ProcessFiles.GetResidentBytes(_server.Id) / Mebibyte;
         sample[Figures.Heap] = state.HeapBytes / Mebibyte;

@@ -56,7 +56,7 @@ internal static class MarkdownReport
         }
 
         text.AppendLine(TextTable.Markdown(ScenarioTable.Rows(scenario, withDetails: true)));
-        foreach (string line in ScenarioTable.SystemCallLines(scenario))
+        foreach (string line in ScenarioTable.Lines(scenario))
         {
             text.AppendLine($"* {line}");
         }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using TransportBench.Measuring;
 using TransportBench.Running;
 
@@ -7,21 +8,45 @@ namespace TransportBench.Reports;
 internal static class ScenarioTable
 {
     private const int MostCalls = 8;
+    private const string ClientLimitMark = "(limit)";
 
     public static IReadOnlyList<IReadOnlyList<string>> Rows(ScenarioResult result, bool withDetails)
     {
         Figure[] figures = [.. result.Figures.Where(f => withDetails || !f.IsDetail)];
-        var rows = new List<IReadOnlyList<string>> { (string[])["transport", .. figures.SelectMany(f => Titles(result, f))] };
+        bool discards = result.Contestants.Any(static c => c.Discarded is not null);
+        var rows = new List<IReadOnlyList<string>>
+        {
+            (string[])["transport", .. figures.SelectMany(f => Titles(result, f)), .. discards ? ["turns discarded"] : (string[])[]],
+        };
         foreach (ContestantResult contestant in result.Contestants)
         {
-            rows.Add((string[])[contestant.Title, .. figures.SelectMany(f => Cells(result, contestant, f))]);
+            string[] count = discards ? [(contestant.Discarded?.Count ?? 0).ToString(CultureInfo.InvariantCulture)] : [];
+            rows.Add((string[])[contestant.Title, .. figures.SelectMany(f => Cells(result, contestant, f)), .. count]);
         }
 
         return rows;
     }
 
-    /// <summary>A line for each transport whose system calls were counted.</summary>
-    public static IEnumerable<string> SystemCallLines(ScenarioResult result) =>
+    /// <summary>What has to be said about the figures, a line each.</summary>
+    public static IEnumerable<string> Lines(ScenarioResult result) =>
+        [.. result.Notes ?? [], .. DiscardLines(result), .. ClientLimitLines(result), .. SystemCallLines(result)];
+
+    // The same reason for several transports or turns is said each time, with its own figures.
+    private static IEnumerable<string> DiscardLines(ScenarioResult result) =>
+        from contestant in result.Contestants
+        let reasons = contestant.Discarded ?? []
+        where reasons.Count > 0
+        select $"{contestant.Title}: turns discarded because the client was the limit: {string.Join("; ", reasons)}";
+
+    private static IEnumerable<string> ClientLimitLines(ScenarioResult result) =>
+        result.Contestants.Any(IsClientLimit)
+            ? [$"{ClientLimitMark}: the client was the limit, and requests/s and latency are about it; CPU a request is not"]
+            : [];
+
+    private static bool IsClientLimit(ContestantResult contestant) =>
+        contestant.Figures.GetValueOrDefault(Figures.ClientBusy.Key)?.Spread.Median >= ClientLimit.SaturatedPercent;
+
+    private static IEnumerable<string> SystemCallLines(ScenarioResult result) =>
         from contestant in result.Contestants
         let calls = contestant.SystemCalls ?? new Dictionary<string, double>()
         where calls.Count > 0
@@ -34,7 +59,8 @@ internal static class ScenarioTable
     private static IEnumerable<string> Cells(ScenarioResult result, ContestantResult contestant, Figure figure)
     {
         contestant.Figures.TryGetValue(figure.Key, out FigureResult? value);
-        yield return value is null ? "" : Format.Number(value.Spread.Median);
+        string mark = figure.Key == Figures.ClientBusy.Key && IsClientLimit(contestant) ? $" {ClientLimitMark}" : "";
+        yield return value is null ? "" : Format.Number(value.Spread.Median) + mark;
         if (result.Headlines.Contains(figure.Key))
         {
             yield return contestant == result.Contestants[0] ? "1" : Format.Ratio(value?.Ratio);

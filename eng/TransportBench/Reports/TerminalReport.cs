@@ -16,7 +16,7 @@ internal static class TerminalReport
         }
 
         text.Append(TextTable.Aligned(ScenarioTable.Rows(result, withDetails: false)));
-        foreach (string line in ScenarioTable.SystemCallLines(result))
+        foreach (string line in ScenarioTable.Lines(result))
         {
             text.Append("  ").AppendLine(line);
         }

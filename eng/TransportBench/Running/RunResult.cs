@@ -21,11 +21,13 @@ internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, 
 /// <param name="Title">As in tables.</param>
 /// <param name="Figures">By key.</param>
 /// <param name="SystemCalls">Calls a request, by name; null if they were not counted.</param>
+/// <param name="Discarded">Why turns were discarded, one entry a turn; null where none can be.</param>
 internal sealed record ContestantResult(
     string Transport,
     string Title,
     IReadOnlyDictionary<string, FigureResult> Figures,
-    IReadOnlyDictionary<string, double>? SystemCalls);
+    IReadOnlyDictionary<string, double>? SystemCalls,
+    IReadOnlyList<string>? Discarded = null);
 
 /// <summary>A figure over all rounds.</summary>
 /// <param name="Values">By round.</param>

@@ -11,24 +11,28 @@ namespace TransportBench.Running;
 /// <param name="Headlines">Keys of the figures that have ratios.</param>
 /// <param name="Contestants">In the order of the table; Sockets first.</param>
 /// <param name="Failure">Why there are no figures; null if there are.</param>
+/// <param name="Notes">As <see cref="Scenario.Notes"/>; null in old files.</param>
 internal sealed record ScenarioResult(
     string Name,
     string Title,
     IReadOnlyList<Figure> Figures,
     IReadOnlyList<string> Headlines,
     IReadOnlyList<ContestantResult> Contestants,
-    string? Failure)
+    string? Failure,
+    IReadOnlyList<string>? Notes = null)
 {
     public static ScenarioResult Failed(Scenario scenario, string failure) => Of(scenario, [], failure);
 
     /// <param name="scenario">What was run.</param>
     /// <param name="transports">Sockets first.</param>
     /// <param name="samples">By transport and round.</param>
+    /// <param name="discarded">By transport, why turns were discarded.</param>
     /// <param name="systemCalls">Calls a request, of those transports for which they were counted.</param>
     public static ScenarioResult Of(
         Scenario scenario,
         IReadOnlyList<Transport> transports,
         Sample[][] samples,
+        IReadOnlyList<string>[] discarded,
         IReadOnlyDictionary<Transport, IReadOnlyDictionary<string, double>> systemCalls)
     {
         return Of(scenario, [.. transports.Select(Contestant)], failure: null);
@@ -39,11 +43,12 @@ internal sealed record ScenarioResult(
             scenario.Figures.Where(samples[index][0].Has).ToDictionary(
                 static figure => figure.Key,
                 figure => FigureOf(figure, samples[index], samples[0], scenario.Headlines.Contains(figure))),
-            systemCalls.GetValueOrDefault(transport));
+            systemCalls.GetValueOrDefault(transport),
+            scenario.DiscardsTurns ? discarded[index] : null);
     }
 
     private static ScenarioResult Of(Scenario scenario, IReadOnlyList<ContestantResult> contestants, string? failure) => new(
-        scenario.Name, scenario.Title, scenario.Figures, [.. scenario.Headlines.Select(static h => h.Key)], contestants, failure);
+        scenario.Name, scenario.Title, scenario.Figures, [.. scenario.Headlines.Select(static h => h.Key)], contestants, failure, scenario.Notes);
 
     private static FigureResult FigureOf(Figure figure, Sample[] samples, Sample[] reference, bool isCompared)
     {

@@ -13,14 +13,16 @@ internal sealed class ScenarioRun
 {
     private static readonly TimeSpan s_rest = TimeSpan.FromMilliseconds(200);
 
-    private readonly Scenario _scenario;
     private readonly Progress _progress;
     private readonly ScenarioTimes _times;
     private readonly Transport[] _transports;
     private readonly List<Sample>[] _samples;
+    private readonly List<string>[] _discarded;
     private readonly double _seconds;
     private readonly bool _isTraced;
     private readonly Dictionary<Transport, IReadOnlyDictionary<string, double>> _systemCalls = [];
+    private Scenario _scenario;
+    private int _rounds;
 
     public ScenarioRun(Scenario scenario, RunSettings settings, Progress progress)
     {
@@ -29,6 +31,7 @@ internal sealed class ScenarioRun
         _times = new ScenarioTimes(scenario, settings);
         _transports = [.. settings.Transports.Where(scenario.Includes)];
         _samples = [.. _transports.Select(static _ => new List<Sample>())];
+        _discarded = [.. _transports.Select(static _ => new List<string>())];
         _seconds = settings.Seconds;
         _isTraced = ScenarioTimes.IsTraced(scenario, settings);
     }
@@ -51,7 +54,9 @@ internal sealed class ScenarioRun
             }
 
             Sample[][] samples = [.. _samples.Select(static s => s.ToArray())];
-            return ScenarioResult.Of(_scenario, _transports, samples, _systemCalls);
+            return samples[0].Length > 0
+                ? ScenarioResult.Of(_scenario, _transports, samples, _discarded, _systemCalls)
+                : throw new LoadFailedException($"the client was the limit in every round: {_discarded.SelectMany(static d => d).Last()}");
         }
         catch (LoadFailedException e)
         {
@@ -79,7 +84,13 @@ internal sealed class ScenarioRun
                 _progress.Complete(_times.Ready);
             }
 
-            TakeTurns(contestant => WhileRunning(servers[contestant], RunTurn));
+            if (!_scenario.IsCalibrated)
+            {
+                Say("measuring what Sockets can serve");
+                _scenario = WhileRunning(servers[0], server => Ask(server, () => _scenario.Calibrate(server, _seconds)));
+            }
+
+            TakeTurns(contestant => WhileRunning(servers[contestant], server => RunTurn(server, contestant)));
             if (_isTraced && isLast)
             {
                 servers.ForEach(TraceTurn);
@@ -95,20 +106,36 @@ internal sealed class ScenarioRun
     {
         using ServerProcess server = ServerProcess.Start(_transports[contestant], _scenario.Settings);
         WarmUp(server);
-        return RunTurn(server);
+        return RunTurn(server, contestant);
     });
 
-    private void TakeTurns(Func<int, Sample> take)
+    private void TakeTurns(Func<int, Sample?> take)
     {
-        int begin = _samples[0].Count;
-        for (int round = begin; round < begin + _times.Rounds; round++)
+        for (int i = 0; i < _times.Rounds; i++)
         {
-            foreach (int contestant in TurnOrder.OfRound(round, _transports.Length))
+            TakeRound(_rounds++, take);
+        }
+    }
+
+    // A round counts as a whole or not at all: ratios are of one round.
+    private void TakeRound(int round, Func<int, Sample?> take)
+    {
+        var samples = new Sample[_transports.Length];
+        foreach (int contestant in TurnOrder.OfRound(round, _transports.Length))
+        {
+            Say($"round {round + 1} of {_times.Rounds * _times.Launches}, {_transports[contestant].Title}");
+            if (take(contestant) is not { } sample)
             {
-                Say($"round {round + 1} of {_times.Rounds * _times.Launches}, {_transports[contestant].Title}");
-                _samples[contestant].Add(take(contestant));
-                _progress.Complete(_times.Turn);
+                return;
             }
+
+            samples[contestant] = sample;
+            _progress.Complete(_times.Turn);
+        }
+
+        for (int i = 0; i < samples.Length; i++)
+        {
+            _samples[i].Add(samples[i]);
         }
     }
 
@@ -123,7 +150,8 @@ internal sealed class ScenarioRun
         return answer;
     }
 
-    private Sample RunTurn(ServerProcess server) => Ask(server, () => _scenario.Run(server, _seconds));
+    private Sample? RunTurn(ServerProcess server, int contestant) =>
+        Attempts.Take(() => Ask(server, () => _scenario.Run(server, _seconds)), _discarded[contestant]);
 
     private void TraceTurn(ServerProcess server)
     {

@@ -16,7 +16,7 @@ internal static class Catalog
     private static readonly WrkRequest s_sleep1 = new($"{Paths.Sleep}?n=1", 64, s_plaintext);
 
     public static IReadOnlyList<Scenario> All { get; } =
-        [.. Http(), .. Latency(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
+        [.. Http(), .. Latency(), .. OpenLoops(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
 
     private static IEnumerable<Scenario> Http()
     {
@@ -47,6 +47,16 @@ internal static class Catalog
                 IsAboutLatency = true,
             };
         }
+    }
+
+    private static IEnumerable<Scenario> OpenLoops()
+    {
+        yield return Open("open-10k", "10,000/s", static s => s with { RequestsPerSecond = 10_000 });
+        yield return Open("open-40pct", "40 % of what Sockets can serve", static s => s with { ShareOfSockets = 0.4 });
+        yield return Open("open-80pct", "80 % of what Sockets can serve", static s => s with { ShareOfSockets = 0.8 });
+
+        static OpenLoopScenario Open(string name, string rate, Func<OpenLoopScenario, OpenLoopScenario> set) =>
+            set(new OpenLoopScenario(name, $"JSON at {rate}, open loop, 256 connections, not pinned")) with { Settings = ServerSettings.Shared };
     }
 
     private static IEnumerable<Scenario> TlsAndHttp2()

@@ -25,7 +25,7 @@ internal abstract record LoadScenario(string Name, string Title) : Scenario(Name
         ServerCost cost = ServerCost.Begin(server);
         LoadResult result = RunLoad(server, seconds);
         var sample = new Sample();
-        cost.AddTo(sample, result.Requests, Settings.Processors);
+        cost.AddTo(sample, result.Requests, Settings.Processors, result.ClientThreads);
         sample[Requests] = result.Requests;
         sample[RequestsPerSecond] = result.Requests / result.Seconds;
         if (result.Latency is { } latency)

@@ -60,7 +60,7 @@ internal sealed record MixedScenario(string Name, string Title, Func<Endpoints, 
         double disturbed = (first.Requests + later.Requests) / (first.Seconds + later.Seconds);
 
         var sample = new Sample();
-        cost.AddTo(sample, cheap.Sum(static p => p.Requests), Settings.Processors);
+        cost.AddTo(sample, cheap.Sum(static p => p.Requests), Settings.Processors, ClientThreads(disturbers));
         sample[s_share] = 100 * disturbed / alone.RequestsPerSecond;
         sample[s_cheap] = disturbed;
         sample[s_alone] = alone.RequestsPerSecond;
@@ -84,7 +84,7 @@ internal sealed record MixedScenario(string Name, string Title, Func<Endpoints, 
         IReadOnlyList<LoadGroup> calm = [.. Disturbers(server.Endpoints).Select(static g => g with { Connections = 1 })];
         LoadReport report = OwnClient.Run(new LoadPlan([CheapGroup(server), .. calm], [seconds]), Settings.Processors);
         var sample = new Sample();
-        cost.AddTo(sample, report.Groups[0].Phases[0].Requests, Settings.Processors);
+        cost.AddTo(sample, report.Groups[0].Phases[0].Requests, Settings.Processors, ClientThreads(calm));
         return sample[ProcessorTime];
     }
 
@@ -95,6 +95,10 @@ internal sealed record MixedScenario(string Name, string Title, Func<Endpoints, 
             [CheapGroup(server), fresh, .. disturbers.Select(g => g with { StartAfter = seconds })],
             [seconds, seconds + FirstSecond, (2 * seconds) + FirstSecond]);
     }
+
+    // TLS is spoken by the thread pool.
+    private int ClientThreads(IEnumerable<LoadGroup> groups) =>
+        groups.Any(static g => g.UsesTls) ? Settings.Processors.Load.Count : 1;
 
     private LoadGroup CheapGroup(ServerProcess server) =>
         new(Cheap, server.Endpoints.Http, [Exchanges.Json]) { Connections = CheapConnections };

@@ -26,6 +26,15 @@ internal abstract record Scenario(string Name, string Title)
     /// <summary>Whether its servers are asked before turns count.</summary>
     public virtual bool WarmsUp => true;
 
+    /// <summary>Whether <see cref="Calibrate"/> has nothing to do.</summary>
+    public virtual bool IsCalibrated => true;
+
+    /// <summary>Whether a turn may have to be discarded: <see cref="Sample.ClientLimit"/>.</summary>
+    public virtual bool DiscardsTurns => false;
+
+    /// <summary>What a reader has to know of a run, besides the figures: sentences without the full stop.</summary>
+    public virtual IReadOnlyList<string> Notes => [];
+
     /// <summary>How many rounds there are where so many are asked for: what takes long and strays little has fewer.</summary>
     public virtual int RoundsOf(int asked) => asked;
 
@@ -34,6 +43,9 @@ internal abstract record Scenario(string Name, string Title)
 
     /// <summary>About how long a turn takes.</summary>
     public virtual double SecondsOfTurn(double seconds) => seconds;
+
+    /// <summary>This scenario as it has to be on this machine, found out with a server of Sockets that is warm.</summary>
+    public virtual Scenario Calibrate(ServerProcess sockets, double seconds) => this;
 
     /// <summary>Asks the server and returns the figures.</summary>
     /// <exception cref="Processes.LoadFailedException">The load failed, or an answer was wrong.</exception>

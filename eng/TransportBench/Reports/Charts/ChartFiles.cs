@@ -13,7 +13,7 @@ internal static class ChartFiles
     private const int HeightBesideRows = 150;
 
     // Where waiting tells transports apart; elsewhere it follows from the throughput.
-    private static readonly string[] s_latencies = ["latency-1", "latency-64", "latency-512", "json-10000", "beside-idle", "sleep-1ms"];
+    private static readonly string[] s_latencies = ["latency-1", "latency-64", "latency-512", "json-10000", "open-10k", "open-40pct", "open-80pct", "beside-idle", "sleep-1ms"];
 
     /// <summary>Returns the names of the SVG files.</summary>
     public static IReadOnlyList<string> Write(RunResult result, string folder)
