@@ -21,8 +21,8 @@ internal sealed unsafe class LoadConnection : IOpenConnection
     private bool _isConnected;
     private bool _isOpened;
 
-    // Nothing is asked: only in an open loop.
-    private bool _isFree;
+    // Where each connection asks again by itself, the first request is due when the connection is, and this is always so.
+    private bool _isAsking;
     private int _next;
     private int _received;
     private long _since;
@@ -41,6 +41,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
     public void Open(long since)
     {
         _since = since;
+        _isAsking = _group.OpenLoop is null;
         _isConnected = false;
         _isOpened = _group.Group.Opening is null;
         _generation++;
@@ -96,7 +97,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
 
     public long Ask(long due)
     {
-        _isFree = false;
+        _isAsking = true;
         _since = due;
         long now = Stopwatch.GetTimestamp();
         Send();
@@ -105,7 +106,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
 
     public void OnPhaseEnd(int phase)
     {
-        if (_descriptor != None && !_isFree)
+        if (_descriptor != None && _isAsking)
         {
             _group.Recorder.OnStillWaiting(_since, phase);
         }
@@ -219,7 +220,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
     {
         if (_group.OpenLoop is { } openLoop && _isOpened)
         {
-            _isFree = true;
+            _isAsking = false;
             openLoop.OnFree(this, Stopwatch.GetTimestamp());
         }
         else

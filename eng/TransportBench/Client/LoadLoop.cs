@@ -69,6 +69,8 @@ internal sealed class LoadLoop : IDisposable
             }
         }
 
+        // A thread that had no turn until the end has measured that.
+        EndPhases(now);
         return Report();
     }
 

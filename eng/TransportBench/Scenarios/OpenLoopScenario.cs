@@ -49,6 +49,9 @@ internal sealed record OpenLoopScenario(string Name, string Title) : Scenario(Na
             $"Asked for {RequestsPerSecond:#,0} requests/s: {100 * ShareOfSockets:0} % of the {_capacity:#,0} that Sockets served in a closed loop"),
     ];
 
+    // The floor answers JSON, too.
+    public override bool Includes(Transport transport) => true;
+
     public override double SecondsOfTurn(double seconds) => LeadIn + seconds;
 
     public override Scenario Calibrate(ServerProcess sockets, double seconds)
