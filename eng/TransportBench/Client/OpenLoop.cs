@@ -63,10 +63,8 @@ internal sealed class OpenLoop(PoissonArrivals arrivals, PhaseClock clock, Recor
             recorder.OnStillWaiting(due, phase);
         }
 
-        if (_free.Count > 0)
-        {
-            recorder.OnUnsent(_due.Count, phase);
-        }
+        // Where none is free it is the server that they wait for.
+        recorder.OnUnsent(_free.Count > 0 ? _due.Count : 0, phase);
     }
 
     // What is due after the end of the load is nobody's.

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using TransportBench.Client;
@@ -17,12 +18,7 @@ public class OpenLoopClientTests
     public void LoadLoop_ServerThatStandsStill_IsWaitedForByAllThatWereDueMeanwhile()
     {
         using var server = new StallingEcho(stallAt: 100, stallMs: 100);
-        var group = new LoadGroup("echo", server.Port, [new Exchange(s_message, s_message, s_message)])
-        {
-            Connections = 4,
-            RequestsPerSecond = 1000,
-        };
-        using var loop = new LoadLoop(new LoadPlan([group], [0.5]));
+        using var loop = new LoadLoop(new LoadPlan([Group(server.Port, connections: 4)], [0.5]));
 
         LoadReport report = loop.Run();
 
@@ -33,6 +29,39 @@ public class OpenLoopClientTests
         Assert.Equal(phase.Sending!.Due, phase.Requests + phase.Waiting);
         Assert.True(report.ThreadSeconds[0] > 0);
     }
+
+    /// <summary>A connection that waits in a full backlog was counted as a request without an answer.</summary>
+    [Fact]
+    public void LoadLoop_ConnectionsThatAreNotOpenYet_AreNoRequests()
+    {
+        using var listener = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen(backlog: 0);
+        using var loop = new LoadLoop(new LoadPlan([Group(((IPEndPoint)listener.LocalEndPoint!).Port, connections: 8)], [0.05]));
+
+        PhaseReport phase = loop.Run().Groups[0].Phases[0];
+
+        Assert.InRange(phase.Sending!.Due, 1, 200);
+        Assert.Equal((0, phase.Sending.Due), (phase.Requests, phase.Waiting));
+    }
+
+    /// <summary>A client whose thread had no turn until its load was over told nothing, not even that anything was due.</summary>
+    [Fact]
+    public void LoadLoop_ThreadThatComesAfterTheEnd_TellsWhatWasDue()
+    {
+        const double Seconds = 0.005;
+        using var loop = new LoadLoop(new LoadPlan([Group(port: 1, connections: 4)], [Seconds]));
+        long start = Stopwatch.GetTimestamp();
+        SpinWait.SpinUntil(() => Stopwatch.GetElapsedTime(start).TotalSeconds > Seconds);
+
+        PhaseReport phase = loop.Run().Groups[0].Phases[0];
+
+        Assert.InRange(phase.Sending!.Due, 1, 100);
+        Assert.Equal((0, phase.Sending.Due), (phase.Requests, phase.Waiting));
+    }
+
+    private static LoadGroup Group(int port, int connections) =>
+        new("echo", port, [new Exchange(s_message, s_message, s_message)]) { Connections = connections, RequestsPerSecond = 1000 };
 
     /// <summary>Answers with what it received, one connection at a time, and once holds all of them up.</summary>
     private sealed class StallingEcho : IDisposable
