@@ -72,8 +72,6 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
     /// <summary>Whether a flush waits for room. A hint.</summary>
     public bool IsWaiting => _wait == FlushWait.Waiting;
 
-    private bool MustWait => !_isClosed && _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
-
     private bool HasRoom => _queue.Unsent < _connection.Shared.ResumeFlushBelow;
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
@@ -150,7 +148,7 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
             }
 
             isPending = _wait != FlushWait.None;
-            result = _isCanceled || !MustWait ? Result(_isCanceled) : null;
+            result = _isCanceled || _isClosed || _queue.Unsent < _connection.Shared.MaxWriteBufferSize ? Result(_isCanceled) : null;
             _isCanceled &= isPending;
         }
 
