@@ -34,6 +34,37 @@ public class ResetBehindDataTests
         Assert.Equal($"[{nameof(ConnectionResetException)}, {connections}]", string.Join(' ', ends.CountBy(end => end)));
     }
 
+    /// <remarks>
+    /// A unix socket has no reset but this: the client closes with bytes that it has not read. The error that says so must not be lost in a
+    /// send that is in the middle of a large piece.
+    /// </remarks>
+    [Theory, EpollTransports(TornThere)]
+    public async Task UnixClientReset_InTheMiddleOfALargeSend_IsNeverACleanEnd(TransportKind kind)
+    {
+        const int Connections = 400;
+        await using ConnectionPair first = await ConnectionPair.CreateAsync(kind, endpoint: Net.NewEndPoint(unix: true));
+        byte[] piece = new byte[128 * 1024];
+        var ends = new List<string>();
+        for (int i = 0; i < Connections; i++)
+        {
+            await using ConnectionPair pair = await first.CreateAnotherAsync();
+            Task client = Task.Run(() =>
+            {
+                pair.Client.Receive(new byte[1]);
+                pair.Client.Dispose();
+            });
+            while (!(await pair.Output.WriteAsync(piece)).IsCompleted)
+            {
+            }
+
+            await client.OrTimeout();
+            Exception? end = await Record.ExceptionAsync(() => pair.Input.ReadAsync().OrTimeout());
+            ends.Add(end?.GetType().Name ?? "a clean end");
+        }
+
+        Assert.Equal($"[{nameof(ConnectionResetException)}, {Connections}]", string.Join(' ', ends.CountBy(end => end)));
+    }
+
     [Theory, EpollTransports(LostThere, false), EpollTransports(LostThere, true)]
     public async Task ClientReset_RightBehindData_IsToldAfterAllOfIt(TransportKind kind, bool unix) =>
         await AssertWholeAsync(kind, unix, size: 60_000, maxReadBufferSize: 1024 * 1024, connections: 200, abortOnClosed: false);

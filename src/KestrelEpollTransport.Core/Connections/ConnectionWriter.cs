@@ -386,7 +386,7 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
         bool tookAll = false;
         try
         {
-            sent = _queue.SendOnce(descriptor, out tookAll);
+            sent = _queue.SendOnce(descriptor, _connection.IsTcp, out tookAll);
         }
 #pragma warning disable CA1031 // The application's memory pool failed to pin.
         catch (Exception exception)

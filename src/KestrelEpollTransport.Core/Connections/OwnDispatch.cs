@@ -27,9 +27,7 @@ internal struct OwnDispatch(DispatchHistory? history)
     /// <summary>Whether the calling thread runs the dispatch.</summary>
     public readonly bool IsMine => Volatile.Read(in _thread) == Environment.CurrentManagedThreadId;
 
-    /// <summary>
-    /// Runs what a completed read, or a late continuation, continues with. <see cref="DispatchProfile.Begin"/> returned <paramref name="began"/>.
-    /// </summary>
+    /// <summary>Runs what a completed read, or a late continuation, continues with, as a dispatch that began at <paramref name="began"/>.</summary>
     public void Run(EpollConnection connection, Continuation continuation, long began)
     {
         int me = Environment.CurrentManagedThreadId;

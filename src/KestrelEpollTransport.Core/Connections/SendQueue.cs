@@ -14,6 +14,9 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal unsafe struct SendQueue
 {
+    /// <summary>On a unix socket Linux makes several messages of a larger send, and forgets a reset that comes between two of them.</summary>
+    private const long UnixMessage = 32 * 1024;
+
     // Producer.
     private BufferSegment? _tail;
     private int _tailLength;
@@ -81,12 +84,13 @@ internal unsafe struct SendQueue
 
     /// <summary>Sends what one call takes, with something unsent.</summary>
     /// <param name="descriptor">The socket.</param>
+    /// <param name="isTcp">Whether it is TCP's, and not a unix socket.</param>
     /// <param name="tookAll">Whether the kernel took all that was offered, and so may take more.</param>
-    public IoResult SendOnce(int descriptor, out bool tookAll)
+    public IoResult SendOnce(int descriptor, bool isTcp, out bool tookAll)
     {
         SkipSent();
         // Once: pinning is the application's code, which may call back and commit more.
-        long committed = _committed;
+        long committed = isTcp ? _committed : Math.Min(_committed, _sent + UnixMessage);
         long position = _sent;
         IoVector* vectors = stackalloc IoVector[IoVector.MaxCount];
         PinnedVectors pinned = new(vectors);
