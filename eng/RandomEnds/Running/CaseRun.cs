@@ -101,7 +101,7 @@ internal sealed class CaseRun(CasePlan plan, Application application, Client cli
                 await application.StartWritingOnAsync();
             }
 
-            client.Reset();
+            await client.ResetAsync();
         }
         else
         {

@@ -12,6 +12,7 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1);
 
     private readonly byte[] _buffer = new byte[32 * 1024];
+    private readonly CancellationTokenSource _reset = new();
     private Task _sending = Task.CompletedTask;
     private int _sent;
 
@@ -64,14 +65,21 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
         }
     }
 
-    public void Reset()
+    public async Task ResetAsync()
     {
+        // Who disposes a socket beside a pending send has .NET shut it down first, which on a unix socket is a FIN before the reset.
+        await _reset.CancelAsync();
+        await _sending;
         seen.Note("client: resets");
         socket.LingerState = new LingerOption(enable: true, seconds: 0);
         socket.Dispose();
     }
 
-    public void Dispose() => socket.Dispose();
+    public void Dispose()
+    {
+        socket.Dispose();
+        _reset.Dispose();
+    }
 
     private async Task SendAfterAsync(Task previous, ReadOnlyMemory<byte> bytes)
     {
@@ -80,10 +88,10 @@ internal sealed class Client(Socket socket, CasePlan plan, Observation seen) : I
         {
             while (!bytes.IsEmpty)
             {
-                bytes = bytes[await socket.SendAsync(bytes)..];
+                bytes = bytes[await socket.SendAsync(bytes, _reset.Token)..];
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
         {
             // The server ended the connection, or this side did. What the server makes of it is what counts.
             seen.Note($"client: a send failed with {e.Message}");
