@@ -59,8 +59,8 @@ internal static class Comparison
     {
         // Its pipe drops what it has not yet given to the application when the reset comes, and one loop may take the
         // error from the other.
-        Field.Read or Field.UnreadAtToken => plan.End == End.ClientReset,
-        Field.ReadEnd or Field.ReadAgain => plan.End is End.ClientReset or End.SocketClose,
+        Field.UnreadAtToken => plan.End == End.ClientReset,
+        Field.Read or Field.ReadEnd or Field.ReadAgain => plan.End is End.ClientReset or End.SocketClose,
         // An abort drops what its second loop has not yet sent.
         Field.Received => IsAbort(plan) && !(plan.Settles && !plan.IsEndOfClient),
         // A close of Sockets' socket is a reset while one of its calls is under way, and a FIN between two of them. So the application
