@@ -41,6 +41,12 @@ internal sealed class Transport : IAsyncDisposable
             {
                 options.Scheduling = scheduling;
                 options.LoopCount = random.Next(1, 5);
+                if (scheduling == ApplicationScheduling.Adaptive)
+                {
+                    options.DriversPerLoop = random.Next(1, 9);
+                    options.CallAfter = TimeSpan.FromMicroseconds(100 * random.Next(2));
+                }
+
                 options.MaxWorkers = 1 << random.Next(8);
                 options.HandOffLimit = TimeSpan.FromMilliseconds(random.Next(1, 4));
                 options.DemotionLimit = TimeSpan.FromMicroseconds(Math.Pow(10, random.Next(2, 6)));

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using KestrelEpollTransport.Loops;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport;
@@ -21,8 +22,12 @@ public sealed class EpollTransportOptions
     private static readonly TimeSpan s_minDemotionLimit = TimeSpan.FromMicroseconds(1);
     private static readonly TimeSpan s_maxLimit = TimeSpan.FromMinutes(1);
 
+    private int? _driversPerLoop;
+
     /// <summary>
-    /// How many event loops, each with a thread of its own, serve all connections of the transport.
+    /// How many event loops, each with a poller of its own, serve all connections of the transport. With
+    /// <see cref="ApplicationScheduling.Adaptive"/> and fewer loops than processors, a loop is driven by one thread as long as that keeps up, and by as
+    /// many as there are processors for each loop when it does not. In the other modes each loop has one thread.
     /// Default: the processors that the runtime may use (which honours container limits), at most
     /// <see cref="MaxLoopCount"/>. Limits: 1 to <see cref="MaxLoopCount"/>.
     /// </summary>
@@ -136,6 +141,16 @@ public sealed class EpollTransportOptions
             throw;
         }
     }
+
+    /// <summary>How many threads may drive a loop at a time. Settable for tests of more than the machine has.</summary>
+    internal int DriversPerLoop
+    {
+        get => _driversPerLoop ?? (Scheduling == ApplicationScheduling.Adaptive ? Math.Clamp(Environment.ProcessorCount / LoopCount, 1, Crew.Limit) : 1);
+        set => _driversPerLoop = value;
+    }
+
+    /// <summary>How long a pass of a loop takes before another thread is called. Settable for tests.</summary>
+    internal TimeSpan CallAfter { get; set; } = TimeSpan.FromMicroseconds(100);
 
     /// <summary>A copy with the values of this moment.</summary>
     internal EpollTransportOptions Snapshot() => (EpollTransportOptions)MemberwiseClone();

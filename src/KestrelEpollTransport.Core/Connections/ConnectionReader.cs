@@ -153,7 +153,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         if (endedWait && !_operation.IsAwaited)
         {
             // Nothing runs with it: as on a Pipe, who asks next is told.
-            _connection.ResumeLate(CompletePendingRead(isTold: true));
+            _connection.ResumeLate(CompletePendingRead(isTold: true), isRead: true);
         }
         else
         {
@@ -226,7 +226,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _operation.GetStatus(token);
 
     void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags));
+        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags), isRead: true);
 
     private ValueTask<ReadResult> ReadCoreAsync(int minimum, CancellationToken cancellationToken)
     {

@@ -259,7 +259,7 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
         token == _operation.Version && _operation.IsOpen ? _operation.GetStatus(token) : ValueTaskSourceStatus.Succeeded;
 
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags));
+        _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags), isRead: false);
 
     private bool TryHold(int sizeHint, out Memory<byte> room)
     {
@@ -455,7 +455,7 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
         else if (after.ResumesFlush)
         {
             // Nothing runs with it: as on a Pipe, who asks next is told.
-            _connection.ResumeLate(CompletePendingFlush());
+            _connection.ResumeLate(CompletePendingFlush(), isRead: false);
         }
 
         if (after.Watches)

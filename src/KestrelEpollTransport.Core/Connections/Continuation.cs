@@ -22,9 +22,21 @@ internal readonly struct Continuation(Action<object?>? action, object? state, Ex
 }
 
 /// <summary>A continuation that was attached after the completion, on its way to where scheduling wants it.</summary>
-internal sealed class LateContinuation(EpollConnection connection, Continuation continuation) : IConnectionEnd
+internal sealed class LateContinuation(EpollConnection connection, Continuation continuation, bool isRead) : IConnectionEnd
 {
     public EpollConnection Connection => connection;
 
-    public void Resume(long began) => connection.Dispatch.Run(connection, continuation, began);
+    public void Resume(long began)
+    {
+        if (isRead)
+        {
+            connection.Dispatch.Run(connection, continuation, began);
+        }
+        else
+        {
+            // Beside the reader's dispatch, perhaps.
+            continuation.Run();
+            connection.Dispatch.Profile.End(began, 1);
+        }
+    }
 }

@@ -171,11 +171,11 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, Loop);
 
     /// <summary>The same for a continuation that came late, if one did.</summary>
-    public void ResumeLate(Continuation continuation)
+    public void ResumeLate(Continuation continuation, bool isRead)
     {
         if (!continuation.IsNone)
         {
-            Resume(new LateContinuation(this, continuation));
+            Resume(new LateContinuation(this, continuation, isRead));
         }
     }
 

@@ -92,7 +92,11 @@ internal struct PendingOperation<TResult>
     {
         _result = result;
         _error = error;
-        _wasAsked |= isTold;
+        if (isTold)
+        {
+            _wasAsked = true;
+        }
+
         return new Continuation(Interlocked.Exchange(ref _continuation, s_completed), _state, _context);
     }
 

@@ -84,7 +84,7 @@ internal sealed class UnreadInput(EpollConnection connection) : ILoopWork
     /// <summary>It has lingered enough. Any thread.</summary>
     public void Close() => connection.Apply(LifetimeEvent.GivenUp);
 
-    /// <summary>There is something to throw away, or the peer ended. The loop, and that can be two threads while one is losing it.</summary>
+    /// <summary>There is something to throw away, or the peer ended. Threads that drive the loop, two perhaps at the same moment.</summary>
     public unsafe void Discard()
     {
         byte[] scratch = s_threadScratch ??= GC.AllocateUninitializedArray<byte>(ScratchSize);

@@ -6,8 +6,8 @@ using KestrelEpollTransport.Polling;
 namespace KestrelEpollTransport.Listening;
 
 /// <summary>
-/// A listener in one loop: its registration, and what accepting there needs again and again. For the loop's thread, and for one
-/// that lost the loop and has not come back.
+/// A listener in one loop: its registration, and what accepting there needs again and again. For the threads that drive the loop, two
+/// perhaps at the same moment.
 /// </summary>
 internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : ILoopHandler
 {
@@ -46,7 +46,7 @@ internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : IL
         return (int)Math.Clamp(events / EventsPerAccept, LeastBudget, EpollListener.QueueLimit);
     }
 
-    /// <summary>Where the kernel writes addresses. Another one while a thread that lost the loop has not come back with it.</summary>
+    /// <summary>Where the kernel writes addresses. Another one while another thread has it.</summary>
     public SocketAddress TakeAddress() => Interlocked.Exchange(ref _address, null) ?? SocketAddresses.CreateBuffer();
 
     public void ReturnAddress(SocketAddress address) => Volatile.Write(ref _address, address);

@@ -9,70 +9,69 @@ namespace KestrelEpollTransport.Loops;
 
 /// <summary>
 /// One event loop: a poller, what it told last, the work that was posted, the timers and the handlers. It is
-/// the state only; a thread drives it, one pass after the other, and another thread may take it over.
+/// the state only: threads drive it, as many as it has seats, and others may take over from them.
 /// </summary>
 /// <remarks>
-/// A pass waits, dispatches what is ready, then runs the work that was posted before that and the timers that are due.
-/// All of it is bounded, so what keeps posting itself (a connection that floods) yields to everything that became
-/// ready meanwhile.
+/// <para><b>A pass</b> is what one wait told. Each thread that drives the loop takes events from it, one after the other; when none is
+/// left it runs the work that was posted before that and the timers that are due. Then one of them polls, and the others leave. All of it is
+/// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
+/// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
+/// <see cref="CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
 /// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
-/// logger, a memory pool), and a thread that is stuck there can lose the loop, <see cref="LoopOwnership"/>. The next
-/// thread goes on with the rest of the same pass.</para>
-/// <para><see cref="OnDrive"/> is for the thread that drives the loop; the rest is for any thread.</para>
+/// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="LoopOwnership"/>.</para>
+/// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
-internal sealed class EventLoop : IDisposable
+internal sealed partial class EventLoop : IDisposable
 {
-    /// <summary>The most events that one wait returns.</summary>
-    private const int BatchSize = 256;
-
-    /// <summary>Of <see cref="_postedLeft"/>: the events of this pass come first.</summary>
-    private const int NotCounted = -1;
+    /// <summary>After the system refused a thread: to ask costs more than most dispatches. The watch asks all the same.</summary>
+    private const int RefusedCallRestMs = 100;
 
     // Immutable.
     private readonly Poller _poller;
     private readonly ILogger _logger;
+    private readonly ILoopDriver _driver;
     private readonly ILoopObserver? _observer;
     private readonly long _spinTicks;
+    private readonly Seat[] _seats;
     private readonly HandlerTable _handlers = new();
 
     // Any thread.
     private readonly UninterruptedQueue<ILoopWork> _posted = new();
     private readonly LoopTimers _timers = new();
     private readonly ManualResetEvent _endedEvent = new(initialState: false);
-    private LoopOwnership _ownership;
+    private SharedPass _pass = new();
+    private Crew _crew;
     private WakeGate _gate;
+    private int _called;
+    private long _callsRestUntilMs;
     private int _load;
     private int _registered;
     private volatile bool _refusing;
-    private volatile bool _stopping;
     private volatile bool _ended;
-
-    // The driver only, and never while it dispatches.
-    private readonly PollEvent[] _events = new PollEvent[BatchSize];
-    private int _eventCount;
-    private int _eventCursor;
-    private int _postedLeft;
-    private long _dueMs;
-    private int _registeredBefore;
-    private LoopYield _yield;
-    private IDispatched? _dispatched;
-    private volatile int _driver;
-    private volatile KernelThread? _driverThread;
 
     /// <param name="index">Its position in its group.</param>
     /// <param name="poller">Its own, to dispose.</param>
     /// <param name="logger">For broken invariants.</param>
+    /// <param name="driver">Finds its threads.</param>
+    /// <param name="seats">How many threads may drive it at a time.</param>
     /// <param name="observer">Told whenever the loop wakes up.</param>
     /// <param name="spin">How long to poll before sleeping.</param>
-    public EventLoop(int index, Poller poller, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default)
+    public EventLoop(
+        int index, Poller poller, ILogger logger, ILoopDriver driver, int seats = 1, ILoopObserver? observer = null, TimeSpan spin = default)
     {
         Index = index;
         Name = $"epoll loop {index}";
         _poller = poller;
         _logger = logger;
+        _driver = driver;
+        _crew = new Crew(seats);
+        _seats = [.. Enumerable.Range(0, seats).Select(seat => new Seat(this, seat, logger))];
         _observer = observer;
         _spinTicks = (long)(spin.TotalSeconds * Stopwatch.Frequency);
     }
+
+    /// <summary>How long a pass takes before another thread is called. To wake one costs some 10 µs of somebody's processor.</summary>
+    public TimeSpan CallAfter { get; init; }
 
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
@@ -89,14 +88,14 @@ internal sealed class EventLoop : IDisposable
     /// <summary>All handlers of this moment, for looking only.</summary>
     public ILoopHandler[] Handlers => _handlers.Snapshot();
 
-    /// <summary>Whether the calling thread drives this loop. It may have lost it by the time it looks at the answer.</summary>
-    public bool IsDriver => _driver == Environment.CurrentManagedThreadId;
+    /// <summary>The places of its threads.</summary>
+    public ReadOnlySpan<Seat> Seats => _seats;
 
-    /// <summary>Whether the driving thread runs, or would if it had a processor; false: blocked, or not known.</summary>
-    public bool IsDriverRunnable => IsDriverRunning == true;
+    /// <summary>Whether the calling thread drives this loop. It may have lost its seat by the time it looks at the answer.</summary>
+    public bool IsDriver => Array.Exists(_seats, static seat => seat.IsMine);
 
-    /// <summary>The same; null: not known.</summary>
-    public bool? IsDriverRunning => _driverThread?.IsRunnable();
+    /// <summary>Whether a thread polls: what becomes ready waits for nobody.</summary>
+    public bool IsPolled => _crew.IsPolled;
 
     /// <summary>Whether it was stopped, and the thread pool runs what it left; its thread may still be held by a dispatch.</summary>
     public bool HasEnded => _ended;
@@ -104,14 +103,20 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Whether registering fails: it has ended, or is about to.</summary>
     public bool IsRefusing => _refusing;
 
-    /// <summary>Whether it waits for nothing at this moment.</summary>
-    public bool IsAwake => _gate.IsAwake;
+    /// <summary>Whether somebody works here at this moment, or is about to.</summary>
+    public bool IsAwake => _gate.IsAwake || !_crew.IsAtRest;
 
     /// <summary>How many events its waits have told so far. For its dispatches.</summary>
-    public long EventsTold { get; private set; }
+    public long EventsTold => Volatile.Read(ref _eventsTold);
 
-    /// <summary>The dispatch that runs at this moment; 0: none. For <see cref="TryTake"/>.</summary>
-    public long CurrentDispatch => _ownership.Current;
+    /// <summary>The number of the present pass.</summary>
+    public long Pass => _pass.Number;
+
+    /// <summary>Whether it was stopped, or its poller is broken: its threads leave.</summary>
+    public bool IsStopping => _crew.IsStopping;
+
+    /// <summary>Whether a seat is taken by a thread, or kept for one.</summary>
+    public bool IsTaken(Seat seat) => _crew.Has(seat.Index);
 
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 
@@ -174,7 +179,7 @@ internal sealed class EventLoop : IDisposable
     /// <summary>Makes <see cref="OnDrive"/> return, soon.</summary>
     public void Stop()
     {
-        _stopping = true;
+        _crew.Stop();
         _poller.Wake();
     }
 
@@ -196,58 +201,58 @@ internal sealed class EventLoop : IDisposable
         MoveWorkToPool();
     }
 
-    /// <summary>
-    /// Takes the loop from the thread that is stuck in <paramref name="dispatch"/>. True: the caller has to give it to
-    /// another one, which calls <see cref="OnDrive"/>.
-    /// </summary>
-    /// <param name="dispatch">What <see cref="CurrentDispatch"/> was.</param>
-    /// <param name="dispatched">What the thread is stuck in.</param>
-    public bool TryTake(long dispatch, out IDispatched? dispatched)
-    {
-        bool taken = _ownership.TryTake(dispatch);
-        dispatched = taken ? _dispatched : null;
-        return taken;
-    }
-
     /// <summary><see cref="IDispatched.TryFailOwnWait"/> of a dispatch; what is posted may be what ends the wait, and the thread pool runs it.</summary>
-    public void FailOwnWait(long dispatch)
+    public void FailOwnWait(Seat seat, long dispatch)
     {
-        if (_dispatched is { } dispatched && CurrentDispatch == dispatch && dispatched.TryFailOwnWait())
+        if (seat.TryFailOwnWait(dispatch))
         {
             MoveWorkToPool(timersToo: false);
         }
     }
 
-    /// <summary>Drives the loop until it is stopped (true) or, while a dispatch was stuck, was taken over (false).</summary>
-    public bool OnDrive(in ThreadBaseline baseline)
+    /// <summary>
+    /// Calls another thread, unless one was called and has not come, or every seat is taken. It leaves if it is not needed.
+    /// </summary>
+    public void TryCall()
     {
-        _driver = Environment.CurrentManagedThreadId;
-        _driverThread = KernelThread.Current;
-        try
+        if (Interlocked.Exchange(ref _called, 1) != 0)
         {
-            while (!_stopping)
-            {
-                if (!TryFinishPass(baseline))
-                {
-                    return false;
-                }
-
-                Wait();
-            }
+            return;
         }
-#pragma warning disable CA1031 // The poller itself is broken. The process lives on, this loop's connections don't.
-        catch (Exception exception)
+
+        if (_crew.TryJoin(out int seat))
+        {
+            try
+            {
+                _driver.Drive(_seats[seat]);
+                return;
+            }
+#pragma warning disable CA1031 // The system has no thread for us at the moment. Those who are here go on.
+            catch (Exception exception)
 #pragma warning restore CA1031
-        {
-            LoopLog.Died(_logger, Index, exception);
-            foreach (ILoopHandler handler in RefuseFurtherHandlers())
             {
-                TellFault(handler, exception);
+                Volatile.Write(ref _callsRestUntilMs, Environment.TickCount64 + RefusedCallRestMs);
+                Leave(_seats[seat]);
+                if (exception is not (OutOfMemoryException or ThreadStartException))
+                {
+                    Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
+                }
             }
         }
 
-        End();
-        return true;
+        Volatile.Write(ref _called, 0);
+    }
+
+    /// <summary>
+    /// For a seat of a loop that stops: its thread comes back no more, or has lost the seat and nobody else is to be given it. The last one
+    /// ends the loop.
+    /// </summary>
+    public void Leave(Seat seat)
+    {
+        if (_crew.Leave(seat.Index))
+        {
+            End();
+        }
     }
 
     /// <summary>Has a handler end what it stands for, with the loop. What it throws is logged.</summary>
@@ -310,153 +315,8 @@ internal sealed class EventLoop : IDisposable
         }
     }
 
-    private void Wait()
-    {
-        WaitForEvents();
-        EventsTold += _eventCount;
-    }
-
-    private void WaitForEvents()
-    {
-        GiveWay();
-        _dispatched = null;
-        _eventCursor = 0;
-        _postedLeft = NotCounted;
-        if (_spinTicks > 0 && TrySpin())
-        {
-            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
-            _observer?.OnLoopAwake();
-            return;
-        }
-
-        int timeoutMs = 0;
-        if (_posted.IsEmpty)
-        {
-            // After the gate, both once more: what came before it woke nobody.
-            _gate.BeginSleep();
-            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
-        }
-
-        _eventCount = _poller.Wait(_events, timeoutMs);
-        _gate.EndSleep();
-        _observer?.OnLoopAwake();
-    }
-
-    private void GiveWay()
-    {
-        // With new connections it goes on to those that wait behind them: the thread pool, which starts them, has time then.
-        int registered = _registered;
-        bool isSettled = registered == _registeredBefore;
-        _registeredBefore = registered;
-        long now = Stopwatch.GetTimestamp();
-        if (isSettled && _yield.IsDue(_eventCount, now))
-        {
-            Thread.Yield();
-            _yield.OnBack(now, Stopwatch.GetTimestamp());
-        }
-    }
-
-    // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
-    private bool TrySpin()
-    {
-        long start = Stopwatch.GetTimestamp();
-        do
-        {
-            _eventCount = _poller.Wait(_events, timeoutMs: 0);
-            if (_eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0)
-            {
-                return true;
-            }
-        }
-        while (Stopwatch.GetTimestamp() - start < _spinTicks);
-
-        return false;
-    }
-
-    // What the wait told, what was posted until that was done, and what is due. False: taken over.
-    private bool TryFinishPass(in ThreadBaseline baseline)
-    {
-        while (_eventCursor < _eventCount)
-        {
-            // A wake, or an event of a registration that ended while it was on its way, has no handler.
-            PollEvent ready = _events[_eventCursor++];
-            if (_handlers.TryGet(ready.Token, out ILoopHandler? handler) && !TryDispatch(handler, ready.Readiness, baseline))
-            {
-                return false;
-            }
-        }
-
-        if (_postedLeft == NotCounted)
-        {
-            _postedLeft = _posted.Count;
-            _dueMs = Environment.TickCount64;
-        }
-
-        while (_postedLeft > 0 && _posted.TryDequeue(out ILoopWork? work))
-        {
-            _postedLeft--;
-            if (!TryRun(work, baseline))
-            {
-                return false;
-            }
-        }
-
-        while (_timers.TakeDue(_dueMs) is { } due)
-        {
-            if (!TryRun(due, baseline))
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    private bool TryDispatch(ILoopHandler handler, Readiness readiness, in ThreadBaseline baseline)
-    {
-        _dispatched = handler;
-        long dispatch = _ownership.Begin();
-        try
-        {
-            handler.OnReady(readiness);
-        }
-#pragma warning disable CA1031 // Nothing may pass through a loop: everyone else's connections live here too.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            Fault(handler, exception);
-        }
-
-        baseline.Restore();
-        return _ownership.TryEnd(dispatch);
-    }
-
-    private bool TryRun(ILoopWork work, in ThreadBaseline baseline)
-    {
-        _dispatched = work;
-        long dispatch = _ownership.Begin();
-        try
-        {
-            work.OnLoop();
-        }
-#pragma warning disable CA1031 // As in TryDispatch. Work closes what it belongs to by itself.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            LoopLog.Faulted(_logger, Index, exception);
-        }
-
-        baseline.Restore();
-        return _ownership.TryEnd(dispatch);
-    }
-
-    private void Fault(ILoopHandler handler, Exception exception)
-    {
-        LoopLog.Faulted(_logger, Index, exception);
-        TellFault(handler, exception);
-    }
-
-    private void TellFault(ILoopHandler handler, Exception exception)
+    /// <summary>Has a handler close what it belongs to. What it throws is logged.</summary>
+    public void TellFault(ILoopHandler handler, Exception exception)
     {
         try
         {
@@ -468,19 +328,6 @@ internal sealed class EventLoop : IDisposable
         {
             LoopLog.Faulted(_logger, Index, second);
         }
-    }
-
-    // The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.
-    private void End()
-    {
-        // The runtime gives the id of a thread that ended to another one.
-        _driver = 0;
-        GiveUp();
-
-        // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
-        // dispatch, or may have stopped waiting for one that application code holds.
-        _poller.Dispose();
-        _endedEvent.Set();
     }
 
     private void MoveWorkToPool(bool timersToo = true)

@@ -3,8 +3,9 @@ namespace KestrelEpollTransport.Loops;
 /// <summary>Finds threads for loops.</summary>
 internal interface ILoopDriver
 {
-    /// <summary>Has a thread call <see cref="EventLoop.OnDrive"/> until the loop is stopped.</summary>
-    void Drive(EventLoop loop);
+    /// <summary>Has a thread call <see cref="EventLoop.OnDrive"/> from a seat, which was taken for it.</summary>
+    /// <exception cref="OutOfMemoryException">No thread could be started.</exception>
+    void Drive(Seat seat);
 }
 
 /// <summary>Told by loops when they have something to do.</summary>

@@ -3,8 +3,8 @@ using KestrelEpollTransport.Polling;
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>
-/// The owner of one registration in a loop. Its methods run on the loop's thread; a loop that was handed to another thread
-/// may call again before a call on the former thread has returned.
+/// The owner of one registration in a loop. Its methods run on threads that drive the loop, and two of them may call at the same moment: of
+/// two passes, or while one is losing its seat.
 /// </summary>
 internal interface ILoopHandler : IDispatched
 {

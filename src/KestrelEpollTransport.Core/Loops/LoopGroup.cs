@@ -41,6 +41,12 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
     public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How many threads may drive a loop at a time.</summary>
+    public int SeatsPerLoop { get; init; } = 1;
+
+    /// <summary>See <see cref="EventLoop.CallAfter"/>.</summary>
+    public TimeSpan CallAfter { get; init; }
+
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
     /// <exception cref="PlatformNotSupportedException">The machine has no poller.</exception>
@@ -194,7 +200,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (; driven < loops.Length; driven++)
             {
-                _driver.Drive(loops[driven]);
+                _driver.Drive(loops[driven].Seats[0]);
             }
         }
         catch
@@ -213,7 +219,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, _createPoller(), _logger, _observer, _spin));
+                loops.Add(new EventLoop(i, _createPoller(), _logger, _driver, SeatsPerLoop, _observer, _spin) { CallAfter = CallAfter });
             }
 
             return [.. loops];

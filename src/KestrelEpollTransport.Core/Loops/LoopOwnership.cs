@@ -1,17 +1,18 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>
-/// Which thread drives a loop: the one that was last given it. A thread that is stuck in a dispatch can lose the loop
+/// Which thread has a seat of a loop: the one that was last given it. A thread that is stuck in a dispatch can lose the seat
 /// to another one, and finds out when the dispatch returns.
 /// </summary>
 /// <remarks>
-/// One word: a sequence number and the phase, Running or Dispatching. Whoever holds the present number owns what belongs
-/// to the driver alone (the batch, the cursor, the right to wait in the poller).
+/// One word: a sequence number and the phase, Running or Dispatching. Whoever holds the present number may take of the pass, poll and leave
+/// from this seat.
 /// <code>
 /// from             to               who                     what it may touch then
-/// Running(n)       Dispatching(n+1) the owner (Begin)       application code; nothing that is the driver's
+/// Running(n)       Dispatching(n+1) the owner (Begin)       application code; nothing of the loop
 /// Dispatching(n)   Running(n)       the owner (TryEnd)      what is the driver's
 /// Dispatching(n)   Running(n+1)     the watch (TryTake)     what is the driver's, to pass it to a new thread
 /// Running(n)       (refused)        the watch (TryTake)     nothing
@@ -23,11 +24,14 @@ namespace KestrelEpollTransport.Loops;
 /// <para><b>What the owner wrote</b> before Begin (a release) is seen by who takes (an acquire), and by the thread that it
 /// gives the loop to.</para>
 /// </remarks>
+// Two cache lines: written twice a dispatch, and each seat's by another thread.
+[StructLayout(LayoutKind.Explicit, Size = 128)]
 internal struct LoopOwnership
 {
     private const long Dispatching = 1;
     private const long OneDispatch = 2;
 
+    [FieldOffset(0)]
     private long _word;
 
     /// <summary>The dispatch that runs at this moment; 0: none.</summary>

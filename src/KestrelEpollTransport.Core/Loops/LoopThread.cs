@@ -3,11 +3,11 @@ namespace KestrelEpollTransport.Loops;
 /// <summary>Drives each loop on a thread of its own, from its start to its end.</summary>
 internal sealed class LoopThread : ILoopDriver
 {
-    public void Drive(EventLoop loop)
+    public void Drive(Seat seat)
     {
         // Background: a process that forgets to dispose still ends. The default stack size: handlers run here
         // and may be as deep as on the thread pool.
-        Thread thread = new(() => loop.OnDrive(ThreadBaseline.Capture())) { IsBackground = true, Name = loop.Name };
+        Thread thread = new(() => seat.Loop.OnDrive(seat, ThreadBaseline.Capture())) { IsBackground = true, Name = seat.Loop.Name };
 
         // UnsafeStart: a loop outlives the request that happened to start it and must not carry its AsyncLocals.
         thread.UnsafeStart();

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Logging;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Sees that a loop has been in one and the same dispatch for too long, and has it handed to another worker. For the watch's
-/// thread, but for <see cref="IWatched.IsQuiet"/>.
+/// Sees that a thread has been in one and the same dispatch for too long, and has its seat handed to another worker; and that all threads
+/// of a loop are in dispatches, and calls another. For the watch's thread, but for <see cref="IWatched.IsQuiet"/>.
 /// </summary>
 internal sealed class LoopWatch : IWatched
 {
@@ -29,7 +29,8 @@ internal sealed class LoopWatch : IWatched
     private readonly WorkerAlarm _alarm;
     private readonly ILogger _logger;
     private readonly TimeSpan _limit;
-    private Sighting[] _sightings = [];
+    private Sighting[][] _sightings = [];
+    private long[] _passes = [];
 
     /// <param name="group">Whose loops.</param>
     /// <param name="workers">Who takes over.</param>
@@ -68,51 +69,71 @@ internal sealed class LoopWatch : IWatched
         ReadOnlySpan<EventLoop> loops = _group.Started;
         if (_sightings.Length != loops.Length)
         {
-            _sightings = new Sighting[loops.Length];
+            _sightings = [.. loops.ToArray().Select(static loop => new Sighting[loop.Seats.Length])];
+            _passes = new long[loops.Length];
         }
 
         for (int i = 0; i < loops.Length; i++)
         {
-            LookAt(loops[i], ref _sightings[i], elapsed);
+            LookAt(loops[i], _sightings[i], ref _passes[i], elapsed);
         }
     }
 
-    private void LookAt(EventLoop loop, ref Sighting sighting, TimeSpan elapsed)
+    private void LookAt(EventLoop loop, Sighting[] sightings, ref long pass, TimeSpan elapsed)
     {
-        long dispatch = loop.CurrentDispatch;
-        if (dispatch == 0 || dispatch != sighting.Dispatch)
+        bool isStalled = !loop.IsPolled;
+        bool isLate = isStalled && loop.Pass == pass;
+        pass = loop.Pass;
+        foreach (Seat seat in loop.Seats)
         {
-            sighting = new Sighting(dispatch, TimeSpan.Zero);
-            return;
+            ref Sighting sighting = ref sightings[seat.Index];
+            long dispatch = seat.CurrentDispatch;
+            sighting = dispatch == 0 || dispatch != sighting.Dispatch
+                ? new Sighting(dispatch, TimeSpan.Zero)
+                : sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
+            isStalled &= !loop.IsTaken(seat) || sighting.Blocked > TimeSpan.Zero;
         }
 
-        sighting = sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
+        bool handedOff = false;
+        foreach (Seat seat in loop.Seats)
+        {
+            handedOff |= TryHandOff(seat, sightings[seat.Index], isLast: isStalled && !handedOff);
+        }
+
+        if (isLate && !handedOff)
+        {
+            // All who are here have been busy since the look before, and may be for long: with one dispatch or with many.
+            loop.TryCall();
+        }
+    }
+
+    private bool TryHandOff(Seat seat, in Sighting sighting, bool isLast)
+    {
         if (sighting.Blocked < _limit)
         {
-            return;
+            return false;
         }
 
-        bool isBlocked = !loop.IsDriverRunnable;
-        if (isBlocked || sighting.Blocked >= _limit * ComputingFactor)
+        bool isBlocked = seat.IsRunning != true;
+        if (!isBlocked && (!isLast || sighting.Blocked < _limit * ComputingFactor))
         {
-            HandOffNow(loop, sighting, isBlocked);
+            return false;
         }
-    }
 
-    private void HandOffNow(EventLoop loop, Sighting sighting, bool isBlocked)
-    {
-        switch (_workers.TryHandOff(loop, sighting.Dispatch, out IDispatched? dispatched))
+        HandOff outcome = _workers.TryHandOff(seat, sighting.Dispatch, isLast, out IDispatched? dispatched);
+        if (outcome == HandOff.Done)
         {
-            case HandOff.Done:
-                _counters.HandedOff();
-                dispatched!.OnHandedOff(isBlocked);
-                _workers.OffLoop.Enqueue(new Report(_logger, dispatched, loop.Index, sighting.Blocked), isQuick: true);
-                break;
-            case HandOff.NoWorker:
-                // The next look tries again.
-                _alarm.WorkersRanOut();
-                break;
+            _counters.HandedOff();
+            dispatched!.OnHandedOff(isBlocked);
+            _workers.OffLoop.Enqueue(new Report(_logger, dispatched, seat.Loop.Index, sighting.Blocked), isQuick: true);
         }
+        else if (outcome == HandOff.NoWorker && isLast)
+        {
+            // The next look tries again.
+            _alarm.WorkersRanOut();
+        }
+
+        return outcome == HandOff.Done;
     }
 
     /// <summary>A dispatch, and how long it has been seen for.</summary>

@@ -58,15 +58,17 @@ internal sealed class OwnWaitTimer : IDisposable
 
     private static void LookAt(EventLoop loop, ref Sighting sighting, long nowMs)
     {
-        long dispatch = loop.CurrentDispatch;
-        bool? runs = dispatch == 0 ? true : loop.IsDriverRunning;
+        // With this scheduling a loop has one thread.
+        Seat seat = loop.Seats[0];
+        long dispatch = seat.CurrentDispatch;
+        bool? runs = dispatch == 0 ? true : seat.IsRunning;
         if (runs == true || dispatch != sighting.Dispatch)
         {
             sighting = new Sighting(runs == true ? 0 : dispatch, nowMs);
         }
         else if (nowMs - sighting.SinceMs >= (runs is null ? UnknownMs : BlockedMs))
         {
-            loop.FailOwnWait(dispatch);
+            loop.FailOwnWait(seat, dispatch);
         }
     }
 

@@ -31,7 +31,11 @@ internal sealed class SchedulingParts : IDisposable
         Workers = new Workers(options.MaxWorkers, options.LoopCount, Computing) { CallWatch = _watch.Unpark, Counters = Counters };
         _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
-        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller);
+        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller)
+        {
+            SeatsPerLoop = options.DriversPerLoop,
+            CallAfter = options.CallAfter,
+        };
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
         _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, logger, options.HandOffLimit));

@@ -19,7 +19,7 @@ internal sealed class Worker
     private readonly AutoResetEvent _signal = new(false);
 
     // Written by who gives, before it gives.
-    private EventLoop? _loop;
+    private Seat? _seat;
     private bool _ended;
 
     public Worker(Workers owner)
@@ -34,10 +34,10 @@ internal sealed class Worker
     // UnsafeStart: a worker outlives the request that happened to start it and must not carry its AsyncLocals.
     public void Start() => _thread.UnsafeStart();
 
-    /// <summary>Gives the worker, which is the caller's, a loop to drive.</summary>
-    public void Give(EventLoop loop)
+    /// <summary>Gives the worker, which is the caller's, a seat to drive a loop from.</summary>
+    public void Give(Seat seat)
     {
-        _loop = loop;
+        _seat = seat;
         Wake();
     }
 
@@ -68,11 +68,15 @@ internal sealed class Worker
             // Who was called has to come, whatever happened since: nobody else is called before.
             bool wasBusy = true;
             bool drains = true;
-            if (_loop is { } loop)
+            if (_seat is { } seat)
             {
-                _loop = null;
-                wasBusy = !Drive(loop);
-                baseline.Restore();
+                _seat = null;
+                wasBusy = !Drive(seat);
+                if (wasBusy)
+                {
+                    // The loop's name is another thread's now.
+                    baseline.Restore();
+                }
 
                 // After a stuck dispatch dear work may wait because all others are stuck. But not as one too many, or the
                 // reserve would never come back while there is more such work than workers.
@@ -121,11 +125,16 @@ internal sealed class Worker
         }
     }
 
-    // False: the loop was taken over while a dispatch was stuck.
-    private static bool Drive(EventLoop loop)
+    // False: the seat was taken while a dispatch was stuck.
+    private static bool Drive(Seat seat)
     {
-        // For whoever looks at the threads of a process: this is the loop, for as long as it is.
-        Thread.CurrentThread.Name = loop.Name;
-        return loop.OnDrive(ThreadBaseline.Capture());
+        // For whoever looks at the threads of a process. It costs a system call or two: a thread that comes and goes keeps the name until
+        // it does something else.
+        if (!ReferenceEquals(Thread.CurrentThread.Name, seat.Loop.Name))
+        {
+            Thread.CurrentThread.Name = seat.Loop.Name;
+        }
+
+        return seat.Loop.OnDrive(seat, ThreadBaseline.Capture());
     }
 }

@@ -19,7 +19,7 @@ internal enum HandOff
 }
 
 /// <summary>
-/// The threads of adaptive scheduling: they drive the loops, take loops over from workers that are stuck, and run what is too
+/// The threads of adaptive scheduling: they drive the loops, take seats over from workers that are stuck, and run what is too
 /// dear for a loop. Kept while there is use for them, the one that rested last first; started when none rests; bounded.
 /// Thread-safe.
 /// </summary>
@@ -100,9 +100,9 @@ internal sealed class Workers : ILoopDriver, IDisposable
         }
     }
 
-    /// <summary>Gives a loop its first worker.</summary>
+    /// <summary>Gives a worker a seat of a loop.</summary>
     /// <exception cref="OutOfMemoryException">No thread could be started.</exception>
-    public void Drive(EventLoop loop)
+    public void Drive(Seat seat)
     {
         Worker? worker;
         using (_lock.Hold())
@@ -110,7 +110,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
             worker = TryPopResting();
         }
 
-        (worker ?? Start()).Give(loop);
+        (worker ?? Start()).Give(seat);
     }
 
     /// <summary>
@@ -128,22 +128,28 @@ internal sealed class Workers : ILoopDriver, IDisposable
         return false;
     }
 
-    /// <summary>Gives a loop to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
-    /// <param name="loop">The loop.</param>
-    /// <param name="dispatch">What <see cref="EventLoop.CurrentDispatch"/> was.</param>
+    /// <summary>Gives a seat to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
+    /// <param name="seat">The seat.</param>
+    /// <param name="dispatch">What <see cref="Seat.CurrentDispatch"/> was.</param>
+    /// <param name="isLast">Whether nobody else drives the loop, who would not be stuck: then the reserve is for it.</param>
     /// <param name="dispatched">What the present worker is stuck in.</param>
-    public HandOff TryHandOff(EventLoop loop, long dispatch, out IDispatched? dispatched)
+    public HandOff TryHandOff(Seat seat, long dispatch, bool isLast, out IDispatched? dispatched)
     {
-        // The next worker first: a loop that was taken has to be driven. With the take, the present one becomes busy.
         dispatched = null;
-        if (!TryReserve(_maxBusy + _reserve, out Worker? next))
+        if (seat.Loop.IsStopping)
+        {
+            return TryGiveUp(seat, dispatch, out dispatched);
+        }
+
+        // The next worker first: a seat that was taken has to be driven from. With the take, the present one becomes busy.
+        if (!TryReserve(isLast ? _maxBusy + _reserve : _maxBusy, out Worker? next))
         {
             return HandOff.NoWorker;
         }
 
-        if (loop.TryTake(dispatch, out dispatched))
+        if (seat.TryTake(dispatch, out dispatched))
         {
-            next.Give(loop);
+            next.Give(seat);
             return HandOff.Done;
         }
 
@@ -160,9 +166,10 @@ internal sealed class Workers : ILoopDriver, IDisposable
     {
         using (_lock.Hold())
         {
-            if (wasBusy && _callMissed && !_disposed && HasReserve)
+            if (_callMissed && !_disposed && (wasBusy ? HasReserve : !IsExhausted))
             {
-                // Still busy: with the call that found nobody. Unless it is one too many.
+                // Busy with the call that found nobody. Unless it is one too many.
+                _busy += wasBusy ? 0 : 1;
                 _callMissed = false;
                 worker.Wake();
                 return true;
@@ -206,6 +213,24 @@ internal sealed class Workers : ILoopDriver, IDisposable
         OffLoop.GiveUp();
         Array.ForEach(resting, static worker => worker.End());
         Array.ForEach(resting, static worker => worker.Join(s_joinTimeout));
+    }
+
+    // A loop that stops needs nobody in the place of a thread that is stuck: with the last seat it ends.
+    private HandOff TryGiveUp(Seat seat, long dispatch, out IDispatched? dispatched)
+    {
+        using (_lock.Hold())
+        {
+            if (!seat.TryTake(dispatch, out dispatched))
+            {
+                return HandOff.Returned;
+            }
+
+            // Before it can come to rest, which takes the lock.
+            _busy++;
+        }
+
+        seat.Loop.Leave(seat);
+        return HandOff.Done;
     }
 
     // True: a worker that is the caller's, and counts as busy.

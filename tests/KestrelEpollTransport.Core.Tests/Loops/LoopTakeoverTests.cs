@@ -15,8 +15,8 @@ public sealed class LoopTakeoverTests : IDisposable
 
     public LoopTakeoverTests()
     {
-        _loop = new EventLoop(0, Poller.Create(), _log);
-        new LoopThread().Drive(_loop);
+        _loop = new EventLoop(0, Poller.Create(), _log, new LoopThread());
+        new LoopThread().Drive(_loop.Seats[0]);
     }
 
     public void Dispose()
@@ -138,12 +138,12 @@ public sealed class LoopTakeoverTests : IDisposable
     {
         PostStuck();
         await _stuck.Task.OrTimeout();
-        long dispatch = _loop.CurrentDispatch;
+        long dispatch = _loop.Seats[0].CurrentDispatch;
         Assert.NotEqual(0, dispatch);
         _release.Set();
-        await Timeouts.UntilAsync(() => _loop.CurrentDispatch == 0);
+        await Timeouts.UntilAsync(() => _loop.Seats[0].CurrentDispatch == 0);
 
-        Assert.False(_loop.TryTake(dispatch, out IDispatched? dispatched));
+        Assert.False(_loop.Seats[0].TryTake(dispatch, out IDispatched? dispatched));
         Assert.Null(dispatched);
     }
 
@@ -152,7 +152,7 @@ public sealed class LoopTakeoverTests : IDisposable
     {
         PostStuck();
         await _stuck.Task.OrTimeout();
-        long first = _loop.CurrentDispatch;
+        long first = _loop.Seats[0].CurrentDispatch;
         using ManualResetEventSlim again = new();
         TaskCompletionSource stuckAgain = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _loop.Post(new TestWork(() =>
@@ -163,10 +163,10 @@ public sealed class LoopTakeoverTests : IDisposable
         _release.Set();
         await stuckAgain.Task.OrTimeout();
 
-        Assert.False(_loop.TryTake(first, out _));
-        Assert.True(_loop.TryTake(_loop.CurrentDispatch, out _));
+        Assert.False(_loop.Seats[0].TryTake(first, out _));
+        Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out _));
         again.Set();
-        new LoopThread().Drive(_loop);
+        new LoopThread().Drive(_loop.Seats[0]);
     }
 
     [Fact]
@@ -235,9 +235,9 @@ public sealed class LoopTakeoverTests : IDisposable
 
     private void TakeOver()
     {
-        Assert.True(_loop.TryTake(_loop.CurrentDispatch, out IDispatched? dispatched));
+        Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out IDispatched? dispatched));
         Assert.NotNull(dispatched);
-        new LoopThread().Drive(_loop);
+        new LoopThread().Drive(_loop.Seats[0]);
     }
 
     private async Task AssertEndsWithoutTheLoopAsync(Thread stuck)

@@ -24,8 +24,8 @@ public class CalledWorkerTests
                 }
             },
         };
-        EventLoop loop = new(0, Poller.Create(), log);
-        new LoopThread().Drive(loop);
+        EventLoop loop = new(0, Poller.Create(), log, new LoopThread());
+        new LoopThread().Drive(loop.Seats[0]);
         try
         {
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -37,7 +37,7 @@ public class CalledWorkerTests
                 release.Wait(Timeouts.Limit + Timeouts.Limit);
             }));
             await stuck.Task.OrTimeout();
-            Assert.Equal(HandOff.Done, workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+            Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
             Assert.False(workers.HasReserve);
 
             called!.Start();

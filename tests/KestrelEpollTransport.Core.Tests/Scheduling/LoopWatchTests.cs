@@ -66,6 +66,6 @@ public sealed class LoopWatchTests : IDisposable
     private async Task BlockAsync()
     {
         _loop.Post(new TestWork(() => _release.Wait(Timeouts.Limit + Timeouts.Limit)));
-        await Timeouts.UntilAsync(() => _loop.CurrentDispatch != 0 && !_loop.IsDriverRunnable);
+        await Timeouts.UntilAsync(() => _loop.Seats[0].CurrentDispatch != 0 && _loop.Seats[0].IsRunning == false);
     }
 }

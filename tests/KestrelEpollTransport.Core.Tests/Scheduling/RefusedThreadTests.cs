@@ -52,9 +52,9 @@ public sealed class RefusedThreadTests : IDisposable
     public async Task TryHandOff_GivesTheLoopToTheWorkerThatRests()
     {
         await OccupyAsync();
-        EventLoop loop = new(0, Poller.Create(), _log);
+        EventLoop loop = new(0, Poller.Create(), _log, new LoopThread());
         using ManualResetEventSlim unstick = new();
-        new LoopThread().Drive(loop);
+        new LoopThread().Drive(loop.Seats[0]);
         try
         {
             TaskCompletionSource stuck = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -65,7 +65,7 @@ public sealed class RefusedThreadTests : IDisposable
             }));
             await stuck.Task.OrTimeout();
 
-            Assert.Equal(HandOff.Done, _workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+            Assert.Equal(HandOff.Done, _workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
 
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
             loop.Post(new TestWork(ran.SetResult));

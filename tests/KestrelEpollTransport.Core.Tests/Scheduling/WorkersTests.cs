@@ -105,7 +105,7 @@ public sealed class WorkersTests : IDisposable
         await stuck.Blocks.Task.OrTimeout();
         Assert.Equal(0, workers.Busy);
 
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loop, loop.CurrentDispatch, out IDispatched? dispatched));
+        Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out IDispatched? dispatched));
 
         Assert.Same(stuck, dispatched);
         Thread next = await rest.Task.OrTimeout();
@@ -128,11 +128,11 @@ public sealed class WorkersTests : IDisposable
         Workers workers = Create(maxBusy: 2, loopCount: 1);
         EventLoop loop = CreateLoops(workers, 1)[0];
         Blocker returns = await BlockAsync(loop);
-        long dispatch = loop.CurrentDispatch;
+        long dispatch = loop.Seats[0].CurrentDispatch;
         returns.Release();
         Blocker next = await BlockAsync(loop);
 
-        Assert.Equal(HandOff.Returned, workers.TryHandOff(loop, dispatch, out IDispatched? dispatched));
+        Assert.Equal(HandOff.Returned, workers.TryHandOff(loop.Seats[0], dispatch, isLast: true, out IDispatched? dispatched));
 
         Assert.Null(dispatched);
         Assert.Same(returns.Thread, next.Thread);
@@ -153,7 +153,7 @@ public sealed class WorkersTests : IDisposable
 
         foreach (EventLoop loop in loops)
         {
-            Assert.Equal(HandOff.Done, workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+            Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
             Assert.False(workers.HasReserve);
             Assert.False(workers.TryCall());
         }
@@ -161,13 +161,13 @@ public sealed class WorkersTests : IDisposable
         Assert.Equal(3, workers.Busy);
         Blocker third = await BlockAsync(loops[0]);
         await BlockAsync(loops[1]);
-        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loops[0], loops[0].CurrentDispatch, out _));
+        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true, out _));
         Assert.Equal(3, workers.Busy);
 
         // As soon as one is back, the next look succeeds.
         stuck[0].Release();
         await Timeouts.UntilAsync(() => workers.Busy == 2);
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loops[0], loops[0].CurrentDispatch, out IDispatched? dispatched));
+        Assert.Equal(HandOff.Done, workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true, out IDispatched? dispatched));
         Assert.Same(third, dispatched);
     }
 
@@ -188,7 +188,7 @@ public sealed class WorkersTests : IDisposable
         Blocker stuck = await BlockAsync(loop);
         Volatile.Write(ref fails, true);
 
-        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
         Blocker dear = await BlockAsync(workers);
 
         Assert.True(dear.Thread!.IsThreadPoolThread);
@@ -232,7 +232,7 @@ public sealed class WorkersTests : IDisposable
         using LoopGroup group = new(1, workers, new LogRecorder());
         EventLoop loop = group.Loops[0];
         Blocker stuck = await BlockAsync(loop);
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loop, loop.CurrentDispatch, out _));
+        Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
 
         group.Dispose();
         workers.Dispose();

@@ -33,6 +33,13 @@ internal sealed class TransportSettings
     {
         options.Scheduling = kind.Scheduling();
         options.LoopCount = LoopCount;
+        if (kind == TransportKind.EpollAdaptive)
+        {
+            // More threads than most machines would have, and called whenever an event is left.
+            options.DriversPerLoop = 3;
+            options.CallAfter = TimeSpan.Zero;
+        }
+
         options.MaxReadBufferSize = MaxReadBufferSize;
         options.MaxWriteBufferSize = MaxWriteBufferSize;
         options.Backlog = Backlog;

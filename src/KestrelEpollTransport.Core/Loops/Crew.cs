@@ -1,0 +1,115 @@
+using System.Numerics;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <summary>Which seats of a loop are taken, whether one of those threads polls, and whether the loop is to end. Thread-safe.</summary>
+/// <remarks>
+/// One word: a bit for each seat, one for the right to poll, and one that the loop stops.
+/// <code>
+/// from                   to                      who
+/// seats                  seats, polls            TryBeginPoll: a driver that found the pass over
+/// seats, polls           seats                   EndPoll: the same, after it has published the pass and before its first dispatch
+/// seats [polls]          seats + s [polls]       TryJoin: on behalf of a thread that is called
+/// seats, polls           seats - s, polls        TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
+/// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
+/// seats [polls, stops]   seats - s [...]         Leave: a driver of a loop that stops, or who finds no thread for a seat; the last ends the loop
+/// </code>
+/// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
+/// driver leaves only while another one holds it, which publishes what comes and takes of it itself.</para>
+/// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
+/// polls after it, so nobody needs to be.</para>
+/// <para>A seat whose thread is stuck is passed on to another thread, <see cref="LoopOwnership"/>, and does not change here.</para>
+/// </remarks>
+internal struct Crew(int maxSeats)
+{
+    /// <summary>The most seats of a loop.</summary>
+    public const int Limit = 32;
+
+    private const long Polls = 1L << Limit;
+    private const long Stops = 2L << Limit;
+    private const long Seats = Polls - 1;
+
+    // The first seat is that of the thread that is to drive the loop first.
+    private long _word = 1;
+
+    /// <summary>Whether a thread polls, or is about to publish what it was told.</summary>
+    public readonly bool IsPolled => (Word & Polls) != 0;
+
+    /// <summary>Whether nobody but one thread that polls is here.</summary>
+    public readonly bool IsAtRest => IsPolled && IsAlone;
+
+    /// <summary>Whether one thread drives the loop at most.</summary>
+    public readonly bool IsAlone => BitOperations.PopCount((ulong)(Word & Seats)) <= 1;
+
+    public readonly bool HasFreeSeat => BitOperations.PopCount((ulong)(Word & Seats)) < maxSeats;
+
+    public readonly bool IsStopping => (Word & Stops) != 0;
+
+    private readonly long Word => Volatile.Read(in _word);
+
+    public readonly bool Has(int seat) => (Word & (1L << seat)) != 0;
+
+    public void Stop() => Interlocked.Or(ref _word, Stops);
+
+    public bool TryBeginPoll()
+    {
+        long word = Word;
+        while ((word & (Polls | Stops)) == 0)
+        {
+            if (TryMove(ref word, word | Polls))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    public void EndPoll() => Interlocked.And(ref _word, ~Polls);
+
+    /// <summary>Takes a seat that is free. False: none is, or the loop stops.</summary>
+    public bool TryJoin(out int seat)
+    {
+        long word = Word;
+        while (true)
+        {
+            seat = BitOperations.TrailingZeroCount(~word);
+            if (seat >= maxSeats || (word & Stops) != 0)
+            {
+                return false;
+            }
+
+            if (TryMove(ref word, word | (1L << seat)))
+            {
+                return true;
+            }
+        }
+    }
+
+    /// <summary>Gives up a seat whose thread is not needed. False: it is.</summary>
+    public bool TryLeave(int seat)
+    {
+        long word = Word;
+        while ((word & (Polls | Stops)) == Polls)
+        {
+            if (TryMove(ref word, word & ~(1L << seat)))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives up a seat. True: it was the last, and the caller ends the loop.</summary>
+    public bool Leave(int seat) => (Interlocked.And(ref _word, ~(1L << seat)) & Seats) == 1L << seat;
+
+    // True: the word is the next one. False: word is what it has become.
+    private bool TryMove(ref long word, long next)
+    {
+        long seen = Interlocked.CompareExchange(ref _word, next, word);
+        bool moved = seen == word;
+        word = seen;
+        return moved;
+    }
+}

@@ -1,0 +1,221 @@
+using System.Diagnostics;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Polling;
+
+namespace KestrelEpollTransport.Loops;
+
+/// <content>For the threads that drive the loop: take of the pass, run what was posted, poll.</content>
+internal sealed partial class EventLoop
+{
+    // Who holds the right to poll.
+    private int _eventCount;
+
+    // Written by who holds it, before it publishes the pass.
+    private long _passBegan;
+    private long _eventsTold;
+
+    // Who drives alone. Hints.
+    private int _registeredBefore;
+    private LoopYield _yield;
+
+    /// <summary>Drives the loop until it is stopped or others suffice (true), or the seat was taken while a dispatch was stuck (false).</summary>
+    public bool OnDrive(Seat seat, in ThreadBaseline baseline)
+    {
+        Volatile.Write(ref _called, 0);
+        seat.Take();
+        _observer?.OnLoopAwake();
+        try
+        {
+            while (!_crew.IsStopping)
+            {
+                if (!TryFinishPass(seat, baseline))
+                {
+                    return false;
+                }
+
+                if (_crew.IsAlone)
+                {
+                    GiveWay();
+                }
+
+                if (_crew.TryBeginPoll())
+                {
+                    // A loop that sleeps keeps nothing of the application's alive.
+                    seat.Forget();
+                    Poll();
+                }
+                else if (_pass.IsOver && _posted.IsEmpty)
+                {
+                    // First: whoever joins next may be given this seat.
+                    seat.Give();
+                    if (_crew.TryLeave(seat.Index))
+                    {
+                        return true;
+                    }
+
+                    seat.Take();
+                }
+            }
+        }
+#pragma warning disable CA1031 // The poller itself is broken. The process lives on, this loop's connections don't.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            LoopLog.Died(_logger, Index, exception);
+            Stop();
+            foreach (ILoopHandler handler in RefuseFurtherHandlers())
+            {
+                TellFault(handler, exception);
+            }
+
+            baseline.Restore();
+        }
+
+        seat.Give();
+        Leave(seat);
+        return true;
+    }
+
+    // What is left of the pass, what was posted until that was done, and what is due. False: the seat was taken.
+    private bool TryFinishPass(Seat seat, in ThreadBaseline baseline)
+    {
+        while (_pass.TryTake(out PollEvent ready, out int taken, out int left))
+        {
+            // A wake, or an event of a registration that ended while it was on its way, has no handler.
+            if (_handlers.TryGet(ready.Token, out ILoopHandler? handler) && !seat.TryDispatch(handler, ready.Readiness, baseline))
+            {
+                return false;
+            }
+
+            CallIfLate(Volatile.Read(ref _passBegan), taken, left);
+        }
+
+        // Work that posts work, and timers that set others, would never let the pass end.
+        long nowMs = Environment.TickCount64;
+        int count = _posted.Count;
+        long began = count > 1 ? Stopwatch.GetTimestamp() : 0;
+        for (int taken = 1; taken <= count && _posted.TryDequeue(out ILoopWork? work); taken++)
+        {
+            if (!seat.TryRun(work, baseline))
+            {
+                return false;
+            }
+
+            CallIfLate(began, taken, count - taken);
+        }
+
+        while (_timers.TakeDue(nowMs) is { } due)
+        {
+            if (!seat.TryRun(due, baseline))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    // Calls another thread where this one has taken long, and what is left will.
+    private void CallIfLate(long began, int taken, int left)
+    {
+        if (left == 0 || !_crew.HasFreeSeat || Volatile.Read(ref _called) != 0)
+        {
+            return;
+        }
+
+        TimeSpan elapsed = Stopwatch.GetElapsedTime(began);
+        if (elapsed > CallAfter && elapsed * left / taken >= CallAfter && Environment.TickCount64 >= Volatile.Read(ref _callsRestUntilMs))
+        {
+            TryCall();
+        }
+    }
+
+    // Holding the right to poll, which another thread may have used since this one looked.
+    private void Poll()
+    {
+        try
+        {
+            if (_pass.IsOver)
+            {
+                WaitForEvents();
+                Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
+                Volatile.Write(ref _passBegan, Stopwatch.GetTimestamp());
+                _pass.Publish(_eventCount);
+            }
+        }
+        catch
+        {
+            // Before the right is free: nobody is to wait in a poller that is broken.
+            _crew.Stop();
+            throw;
+        }
+        finally
+        {
+            _crew.EndPoll();
+        }
+    }
+
+    private void WaitForEvents()
+    {
+        if (_spinTicks > 0 && TrySpin())
+        {
+            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
+            _observer?.OnLoopAwake();
+            return;
+        }
+
+        int timeoutMs = 0;
+        if (_posted.IsEmpty)
+        {
+            // After the gate, both once more: what came before it woke nobody.
+            _gate.BeginSleep();
+            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
+        }
+
+        _eventCount = _poller.Wait(_pass.Events, timeoutMs);
+        _gate.EndSleep();
+        _observer?.OnLoopAwake();
+    }
+
+    private void GiveWay()
+    {
+        // With new connections it goes on to those that wait behind them: the thread pool, which starts them, has time then.
+        int registered = _registered;
+        bool isSettled = registered == _registeredBefore;
+        _registeredBefore = registered;
+        long now = Stopwatch.GetTimestamp();
+        if (isSettled && _yield.IsDue(_eventCount, now))
+        {
+            Thread.Yield();
+            _yield.OnBack(now, Stopwatch.GetTimestamp());
+        }
+    }
+
+    // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
+    private bool TrySpin()
+    {
+        long start = Stopwatch.GetTimestamp();
+        do
+        {
+            _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
+            if (_eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0)
+            {
+                return true;
+            }
+        }
+        while (Stopwatch.GetTimestamp() - start < _spinTicks);
+
+        return false;
+    }
+
+    // The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.
+    private void End()
+    {
+        GiveUp();
+
+        // Here, because only this thread knows that nobody waits in it. Who disposes may be this very thread, deep in a
+        // dispatch, or may have stopped waiting for one that application code holds.
+        _poller.Dispose();
+        _endedEvent.Set();
+    }
+}

@@ -1,0 +1,102 @@
+using KestrelEpollTransport.Loops;
+
+namespace KestrelEpollTransport.Tests.Loops;
+
+/// <summary>
+/// Every interleaving of the threads that drive one loop with those that post to it, call a thread for it, and stop it: the crew, the pass
+/// and the gate together, over a poller whose wake is told to one wait.
+/// </summary>
+public class CrewTests
+{
+    private const int Seats = 2;
+
+    [Fact]
+    public void Drivers_ThatPollAndLeave_RunEverythingOnceAndLeaveOnePolling()
+    {
+        Explore(new Setup { Drivers = 2, Ready = 2 });
+        Explore(new Setup { Drivers = 2, Ready = 1, Posts = 1 });
+        Explore(new Setup { Drivers = 1, Posts = 2 });
+    }
+
+    [Fact]
+    public void CalledThread_ThatComesLateOrNever_ChangesNothing()
+    {
+        Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1 });
+        Explore(new Setup { Drivers = 1, Posts = 1, Calls = 1 });
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true });
+    }
+
+    [Fact]
+    public void Stop_WhateverTheDriversDo_EndsTheLoopOnceAndLeavesNobodyInThePoller()
+    {
+        Explore(new Setup { Drivers = 2, Ready = 1, Stops = true });
+        Explore(new Setup { Drivers = 2, Posts = 1, Stops = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, Stops = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true, Stops = true });
+    }
+
+    [Fact]
+    public void PollerThatFails_BesideADriverInADispatch_EndsTheLoopOnce()
+    {
+        Explore(new Setup { Drivers = 2, Ready = 1, FailsPoll = true });
+        Explore(new Setup { Drivers = 2, Ready = 1, Posts = 1, FailsPoll = true });
+    }
+
+    [Theory]
+    [InlineData(CrewFault.PollsAfterTheStop)]
+    [InlineData(CrewFault.LeavesBesideNobody)]
+    [InlineData(CrewFault.KeepsTheRightOfABrokenPoller)]
+    [InlineData(CrewFault.ForgetsThatItWasTheLast)]
+    [InlineData(CrewFault.LooksOnceBeforeItSleeps)]
+    [InlineData(CrewFault.FreesTheRightBeforeItPublishes)]
+    internal void Fault_IsFound(CrewFault fault)
+    {
+        Setup[] setups =
+        [
+            new Setup { Drivers = 2, Ready = 2 },
+            new Setup { Drivers = 1, Posts = 2 },
+            new Setup { Drivers = 2, Ready = 1, Stops = true },
+            new Setup { Drivers = 2, Ready = 1, FailsPoll = true },
+            new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true, Stops = true },
+        ];
+
+        Assert.Contains(setups, setup => Record.Exception(() => Explore(setup with { Fault = fault })) is InterleavingException);
+    }
+
+    private static void Explore(Setup setup)
+    {
+        List<Actor<CrewModel>> actors = [];
+        for (int i = 0; i < setup.Drivers; i++)
+        {
+            int seat = i;
+            actors.Add(new Actor<CrewModel>($"driver {i}", model => model.Drive(seat)));
+        }
+
+        for (int i = 0; i < setup.Calls; i++)
+        {
+            actors.Add(new Actor<CrewModel>("caller", static model => model.Call()));
+            if (!setup.RefusesThreads)
+            {
+                actors.Add(new Actor<CrewModel>("called", static model => model.Come()));
+            }
+        }
+
+        if (setup.Ready > 0)
+        {
+            actors.Add(new Actor<CrewModel>("kernel", static model => model.MakeReady()));
+        }
+
+        for (int i = 0; i < setup.Posts; i++)
+        {
+            actors.Add(new Actor<CrewModel>("poster", static model => model.Post()));
+        }
+
+        if (setup.Stops)
+        {
+            actors.Add(new Actor<CrewModel>("stopper", static model => model.Stop()));
+        }
+
+        int states = Interleavings.ExploreStates(() => new CrewModel(setup, Seats), static model => model.Check(), [.. actors]);
+        Assert.True(states > 20, $"Only {states} states: the actors did not meet.");
+    }
+}
