@@ -83,14 +83,13 @@ internal struct ReadState
     /// <summary>A call of the application wants to own the reading side. Waits for a receiving ahead, which is bounded.</summary>
     public EnterRead TryEnter()
     {
-        SpinWait spin = default;
         int state = Volatile.Read(ref _state);
         do
         {
             while ((state & (IsAhead | Completed)) == IsAhead)
             {
-                // Without the sleep, which Thread.Interrupt would end.
-                spin.SpinOnce(sleep1Threshold: -1);
+                // Not SpinWait: it sleeps for zero now and then, and Thread.Interrupt ends that.
+                Thread.Yield();
                 state = Volatile.Read(ref _state);
             }
 

@@ -92,7 +92,7 @@ internal sealed class EpollListener : IConnectionListener
         {
             while (await Uninterrupted.Call((_accepted.Reader, cancellationToken), static on => on.Reader.WaitToReadAsync(on.cancellationToken)).ConfigureAwait(false))
             {
-                if (_accepted.Reader.TryRead(out EpollConnection? connection))
+                if (TakeAccepted() is { } connection)
                 {
                     GivePlaceBack();
                     return connection;
@@ -176,7 +176,7 @@ internal sealed class EpollListener : IConnectionListener
     {
         if (_arming.Pause(AcceptPause.Unbound))
         {
-            _accepted.Writer.TryComplete(exception);
+            EndAccepted(exception);
             AcceptLog.Unusable(_engine.Logger, EndPoint, exception);
         }
     }
@@ -326,16 +326,21 @@ internal sealed class EpollListener : IConnectionListener
         }
         finally
         {
-            _accepted.Writer.TryComplete();
+            EndAccepted(reason: null);
             AbortQueued();
         }
     }
+
+    private EpollConnection? TakeAccepted() =>
+        Uninterrupted.Call(_accepted.Reader, static reader => reader.TryRead(out EpollConnection? connection) ? connection : null);
+
+    private void EndAccepted(Exception? reason) => Uninterrupted.Call((_accepted.Writer, reason), static on => on.Writer.TryComplete(on.reason));
 
     private void AbortQueued()
     {
         try
         {
-            while (_accepted.Reader.TryRead(out EpollConnection? connection))
+            while (TakeAccepted() is { } connection)
             {
                 connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
             }

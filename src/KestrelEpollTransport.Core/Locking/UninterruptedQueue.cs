@@ -8,14 +8,29 @@ namespace KestrelEpollTransport.Locking;
 /// was interrupted. Thread-safe.
 /// </summary>
 /// <remarks>
-/// The runtime's queue takes a lock where a segment is full or used up, and to count several of them. An interrupt ends that
-/// wait before anything has changed, so the call is made again.
+/// The runtime's queue takes a lock where a segment is full or used up, and to count several of them; and whoever looks at an item that
+/// is only half enqueued sleeps for a moment. An interrupt ends that wait before anything has changed, so the call is made again.
 /// </remarks>
 internal sealed class UninterruptedQueue<T>
 {
     private readonly ConcurrentQueue<T> _queue = new();
 
-    public bool IsEmpty => _queue.IsEmpty;
+    public bool IsEmpty
+    {
+        get
+        {
+            try
+            {
+                return _queue.IsEmpty;
+            }
+            catch (ThreadInterruptedException)
+            {
+                bool isEmpty = IsEmpty;
+                Uninterrupted.RaiseAgain();
+                return isEmpty;
+            }
+        }
+    }
 
     public int Count
     {

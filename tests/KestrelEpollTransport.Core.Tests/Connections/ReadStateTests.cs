@@ -79,16 +79,25 @@ public class ReadStateTests
         Assert.Contains(culprit, found.Message, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task TryEnter_WhileSomeoneReceivesAhead_WaitsUntilItLeaves()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task TryEnter_WhileSomeoneReceivesAhead_WaitsUntilItLeaves(bool isInterrupted)
     {
-        Holder holder = new();
+        Holder holder = new() { IsInterrupted = isInterrupted };
         holder.Word.SetReady();
         Assert.True(holder.Word.TryBeginAhead());
 
         Task<EnterRead> entered = Task.Factory.StartNew(
             holder.TryEnter, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         await holder.Entering.Task.OrTimeout();
+
+        // Time for a wait that an interrupt would end.
+        for (int i = 0; i < 10_000 && !entered.IsCompleted; i++)
+        {
+            Thread.Yield();
+        }
+
         Assert.False(holder.Entered, "Entered beside an owner.");
         holder.AheadHasLeft = true;
         Assert.Equal(LeaveRead.Done, holder.Word.Leave());
@@ -192,8 +201,16 @@ public class ReadStateTests
         public volatile bool Entered;
         public volatile bool EnteredAfterAhead;
 
+        public bool IsInterrupted { get; init; }
+
         public EnterRead TryEnter()
         {
+            if (IsInterrupted)
+            {
+                // Of a thread that ends with the call.
+                Thread.CurrentThread.Interrupt();
+            }
+
             Entering.SetResult();
             EnterRead entered = Word.TryEnter();
             EnteredAfterAhead = AheadHasLeft;
