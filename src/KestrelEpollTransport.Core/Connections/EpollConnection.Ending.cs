@@ -282,7 +282,7 @@ internal sealed partial class EpollConnection
             return;
         }
 
-        _isLogging = true;
+        Interlocked.Increment(ref _logging);
         if ((news & LifetimeState.Fin) != 0)
         {
             ConnectionLog.ReadFin(logger, ConnectionId);
@@ -307,15 +307,15 @@ internal sealed partial class EpollConnection
             ConnectionLog.WriteFin(logger, ConnectionId, _lifetime.Reason!.Message);
         }
 
-        _isLogging = false;
+        Interlocked.Decrement(ref _logging);
     }
 
     /// <summary>The reader receives no more until the application has read, or goes on.</summary>
     public void LogPause(bool isPaused)
     {
-        _isLogging = true;
+        Interlocked.Increment(ref _logging);
         ConnectionLog.Pause(Shared.Logger, this, isPaused);
-        _isLogging = false;
+        Interlocked.Decrement(ref _logging);
     }
 
     // What follows from what an event added.

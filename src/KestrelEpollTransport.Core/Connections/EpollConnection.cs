@@ -39,7 +39,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     private OwnDispatch _dispatch;
     private UnreadInput? _unread;
     private bool _endsByError;
-    private volatile bool _isLogging;
+    private int _logging;
 
     // The application, one thread at a time.
     private object? _replacedConnectionClosed;
@@ -187,7 +187,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
         return true;
     }
 
-    public bool TryFailOwnWait() => !_isLogging && (Reader.TryFailWait() | Writer.TryFailWait());
+    public bool TryFailOwnWait() => Volatile.Read(ref _logging) == 0 && (Reader.TryFailWait() | Writer.TryFailWait());
 
     /// <summary>Runs the callbacks of <see cref="ConnectionClosed"/>, which is the only thing of a connection that the pool is given.</summary>
     void IThreadPoolWorkItem.Execute() => _lifetime.RunCallbacks(Shared.Logger);

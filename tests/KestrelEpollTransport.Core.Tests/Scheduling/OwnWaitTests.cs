@@ -13,7 +13,8 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 /// </summary>
 public class OwnWaitTests
 {
-    private const int SlowMs = 300;
+    /// <summary>How many reads the control waits for. The first fails when its thread and the slow one were seen for long enough, or nearly.</summary>
+    private const int ControlReads = 3;
 
     /// <summary>More than the kernel takes for a peer that does not receive.</summary>
     private const int Much = 16 * 1024 * 1024;
@@ -46,31 +47,44 @@ public class OwnWaitTests
         await connection.DisposeAsync().OrTimeout();
     }
 
-    /// <remarks>The one that waits for its own shows that the looks come: it goes on when one has failed its read.</remarks>
+    /// <remarks>Two others: as each connection goes to the loop that has fewer, one of them shares the slow thread.</remarks>
     [Theory]
     [InlineData(Wire.Tcp, Slowness.Computes), InlineData(Wire.Unix, Slowness.Computes)]
     [InlineData(Wire.Tcp, Slowness.Sleeps), InlineData(Wire.Unix, Slowness.Sleeps)]
     [InlineData(Wire.Tcp, Slowness.WaitsForItsOwn), InlineData(Wire.Unix, Slowness.WaitsForItsOwn)]
     public async Task ReadAndFlushOfAnother_WhileTheLoopsThreadIsSlow_GoOn(Wire wire, Slowness slowness)
     {
-        using TestTransport transport = CreateTransport();
+        using TestTransport transport = CreateTransport(loopCount: 2);
         ConnectionContext slow = transport.Connect(wire, out Socket slowPeer);
-        ConnectionContext other = transport.Connect(wire, out Socket otherPeer, bufferSize: 64 * 1024);
+        ConnectionContext control = transport.Connect(wire, out Socket controlPeer);
+        ConnectionContext[] others = new ConnectionContext[2];
+        Socket[] otherPeers = new Socket[2];
         using Socket one = slowPeer;
-        using Socket two = otherPeer;
-        Task<ReadResult> read = other.Transport.Input.ReadAsync().AsTask();
-        Task<FlushResult> flush = other.Transport.Output.WriteAsync(new byte[Much]).AsTask();
-        Task<Exception?> handler = RunOnLoopAsync(slow, slowPeer, () => BeSlow(slow.Transport.Input, slowness));
+        using Socket two = controlPeer;
+        for (int i = 0; i < others.Length; i++)
+        {
+            others[i] = transport.Connect(wire, out otherPeers[i], bufferSize: 64 * 1024);
+        }
 
-        Assert.Equal(slowness == Slowness.WaitsForItsOwn, await handler.OrTimeout() is InvalidOperationException);
+        Task<ReadResult>[] reads = Array.ConvertAll(others, static other => other.Transport.Input.ReadAsync().AsTask());
+        Task<FlushResult>[] flushes = Array.ConvertAll(others, static other => other.Transport.Output.WriteAsync(new byte[Much]).AsTask());
 
-        Assert.False(read.IsCompleted);
-        Assert.False(flush.IsCompleted);
-        Assert.Equal(Much, otherPeer.ReceiveAll(new byte[Much]));
-        Assert.False((await flush.OrTimeout()).IsCompleted);
-        await AssertReadsAsync(other, otherPeer, read);
+        Exception? thrown = await RunSlowlyAsync(slow, slowPeer, control, controlPeer, slowness);
+
+        Assert.Equal(slowness == Slowness.WaitsForItsOwn, thrown is InvalidOperationException);
+        Assert.DoesNotContain(true, reads.Select(static read => read.IsCompleted));
+        Assert.DoesNotContain(true, flushes.Select(static flush => flush.IsCompleted));
+        for (int i = 0; i < others.Length; i++)
+        {
+            using Socket peer = otherPeers[i];
+            Assert.Equal(Much, peer.ReceiveAll(new byte[Much]));
+            Assert.False((await flushes[i].OrTimeout()).IsCompleted);
+            await AssertReadsAsync(others[i], peer, reads[i]);
+            await EndAsync(others[i]);
+        }
+
         await EndAsync(slow);
-        await EndAsync(other);
+        await EndAsync(control);
     }
 
     /// <remarks>Somebody else awaits them, which a thread that computes does not keep them from for ever.</remarks>
@@ -79,23 +93,25 @@ public class OwnWaitTests
     [InlineData(Wire.Unix)]
     public async Task ReadAndFlush_WhileTheirOwnHandlerComputes_GoOn(Wire wire)
     {
-        using TestTransport transport = CreateTransport();
+        using TestTransport transport = CreateTransport(loopCount: 2);
         ConnectionContext connection = transport.Connect(wire, out Socket peer, bufferSize: 64 * 1024);
-        using Socket _ = peer;
+        ConnectionContext control = transport.Connect(wire, out Socket controlPeer);
+        using Socket one = peer;
+        using Socket two = controlPeer;
         Task<ReadResult>? read = null;
         Task<FlushResult>? flush = null;
 
-        await RunOnLoopAsync(connection, peer, () =>
+        await RunSlowlyAsync(connection, peer, control, controlPeer, Slowness.Computes, () =>
         {
             read = connection.Transport.Input.ReadAsync().AsTask();
             flush = connection.Transport.Output.WriteAsync(new byte[Much]).AsTask();
-            BeSlow(connection.Transport.Input, Slowness.Computes);
-        }).OrTimeout();
+        });
 
         Assert.Equal(Much, peer.ReceiveAll(new byte[Much]));
         Assert.False((await flush!.OrTimeout()).IsCompleted);
         await AssertReadsAsync(connection, peer, read!);
         await EndAsync(connection);
+        await EndAsync(control);
     }
 
     /// <remarks>The flush is what the thread waits for: as it fails, the read was looked at too.</remarks>
@@ -146,7 +162,7 @@ public class OwnWaitTests
         Exception? thrown = await RunOnLoopAsync(connection, peer, () =>
         {
             flush = connection.Transport.Output.WriteAsync(new byte[Much]);
-            BeSlow(connection.Transport.Input, Slowness.WaitsForItsOwn);
+            WaitForOwnRead(connection.Transport.Input);
         }).OrTimeout();
 
         Assert.IsType<InvalidOperationException>(thrown);
@@ -155,10 +171,10 @@ public class OwnWaitTests
         await EndAsync(connection);
     }
 
-    private static TestTransport CreateTransport() => new(options =>
+    private static TestTransport CreateTransport(int loopCount = 1) => new(options =>
     {
         options.Scheduling = ApplicationScheduling.UnsafeInline;
-        options.LoopCount = 1;
+        options.LoopCount = loopCount;
     });
 
     /// <summary>Runs <paramref name="handler"/> as what continues with the connection's first read. Returns what it throws.</summary>
@@ -177,25 +193,63 @@ public class OwnWaitTests
         }
     }
 
-    private static void BeSlow(PipeReader input, Slowness slowness)
+    /// <summary>
+    /// Has the thread of one loop be slow until it was looked at for long enough. The control, on the other loop, shows that: it waits for its
+    /// own reads meanwhile, and a look has failed each of them. Returns what the slow handler throws.
+    /// </summary>
+    private static async Task<Exception?> RunSlowlyAsync(
+        ConnectionContext slow, Socket slowPeer, ConnectionContext control, Socket controlPeer, Slowness slowness, Action? before = null)
+    {
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource looked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<Exception?> handler = RunOnLoopAsync(slow, slowPeer, () =>
+        {
+            before?.Invoke();
+            begun.SetResult();
+            BeSlow(slow.Transport.Input, slowness, looked.Task);
+        });
+        await begun.Task.OrTimeout();
+        try
+        {
+            Assert.Null(await RunOnLoopAsync(control, controlPeer, () => FailControlReads(control.Transport.Input)).OrTimeout());
+        }
+        finally
+        {
+            looked.SetResult();
+        }
+
+        return await handler.OrTimeout();
+    }
+
+    private static void FailControlReads(PipeReader input)
+    {
+        for (int i = 0; i < ControlReads; i++)
+        {
+            Assert.Throws<InvalidOperationException>(() => WaitForOwnRead(input));
+        }
+    }
+
+    private static void BeSlow(PipeReader input, Slowness slowness, Task until)
     {
         switch (slowness)
         {
             case Slowness.Computes:
-                for (long began = Environment.TickCount64; Environment.TickCount64 - began < SlowMs;)
+                while (!until.IsCompleted)
                 {
                     Thread.SpinWait(100);
                 }
 
                 break;
             case Slowness.Sleeps:
-                Thread.Sleep(SlowMs);
+                until.Wait();
                 break;
             default:
-                input.ReadAsync().AsTask().GetAwaiter().GetResult();
+                WaitForOwnRead(input);
                 break;
         }
     }
+
+    private static void WaitForOwnRead(PipeReader input) => input.ReadAsync().AsTask().GetAwaiter().GetResult();
 
     private static async Task AssertReadsAsync(ConnectionContext connection, Socket peer, Task<ReadResult> read)
     {
