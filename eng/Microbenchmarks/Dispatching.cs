@@ -13,7 +13,7 @@ public class Dispatching
 {
     private readonly Signal _signal = new();
     private SchedulingParts _parts = null!;
-    private LoopOwnership _ownership;
+    private Permit _permit;
     private DispatchProfile _profile;
 
     [GlobalSetup]
@@ -30,10 +30,10 @@ public class Dispatching
     [BenchmarkCategory(Categories.Ours)]
     public bool BeginAndEnd()
     {
-        long dispatch = _ownership.Begin();
+        long dispatch = _permit.Begin();
         long began = _profile.Begin();
         _profile.End(began, reads: 1);
-        return _ownership.TryEnd(dispatch);
+        return _permit.TryEnd(dispatch);
     }
 
     [Benchmark(Baseline = true, Description = "thread pool, and back")]

@@ -14,6 +14,9 @@ public sealed class EpollTransportOptions
     /// <summary>The largest number of loops that <see cref="LoopCount"/> accepts, and the cap of its default.</summary>
     public const int MaxLoopCount = 64;
 
+    /// <summary>One thread that polls, and calls others when it does not keep up, is enough for so many.</summary>
+    private const int ProcessorsPerLoop = 8;
+
     // As the thread pool's own limit.
     private const int WorkerLimit = 32_767;
 
@@ -22,48 +25,53 @@ public sealed class EpollTransportOptions
     private static readonly TimeSpan s_minDemotionLimit = TimeSpan.FromMicroseconds(1);
     private static readonly TimeSpan s_maxLimit = TimeSpan.FromMinutes(1);
 
+    private int? _loopCount;
     private int? _driversPerLoop;
 
     /// <summary>
     /// How many event loops, each with a poller of its own, serve all connections of the transport. With
-    /// <see cref="ApplicationScheduling.Adaptive"/> and fewer loops than processors, a loop is driven by one thread as long as that keeps up, and by as
-    /// many as there are processors for each loop when it does not. In the other modes each loop has one thread.
-    /// Default: the processors that the runtime may use (which honours container limits), at most
-    /// <see cref="MaxLoopCount"/>. Limits: 1 to <see cref="MaxLoopCount"/>.
+    /// <see cref="ApplicationScheduling.Adaptive"/> a loop is driven by one thread as long as that keeps up, and by as many as there are
+    /// processors for each loop when it does not; in the other modes by one thread. Default: one for eight processors that the runtime may
+    /// use (which honours container limits), at least one; with <see cref="ApplicationScheduling.UnsafeInline"/> one for each. Limits: 1 to
+    /// <see cref="MaxLoopCount"/>, which also caps the default.
     /// </summary>
-    public int LoopCount { get; set; } = Math.Min(Environment.ProcessorCount, MaxLoopCount);
+    public int LoopCount
+    {
+        get => _loopCount ?? Math.Clamp(
+            Scheduling == ApplicationScheduling.UnsafeInline ? Environment.ProcessorCount : Environment.ProcessorCount / ProcessorsPerLoop, 1, MaxLoopCount);
+        set => _loopCount = value;
+    }
 
     /// <summary>Where application code is resumed. Default: <see cref="ApplicationScheduling.Adaptive"/>.</summary>
     public ApplicationScheduling Scheduling { get; set; } = ApplicationScheduling.Adaptive;
 
     /// <summary>
     /// How long a loop that has nothing to do polls before it sleeps: what comes meanwhile is served without waking a thread,
-    /// and a processor is busy for as long. Not used when <see cref="LoopCount"/> exceeds the processors. Default: zero.
-    /// Limits: 0 to 1 second; some 50 µs cover a local client's next request.
+    /// and a processor is busy for as long. Not used when <see cref="LoopCount"/> exceeds the processors. Default: <see langword="null"/>: up to
+    /// 50 µs, where nearly everything that the loop waited for lately came as soon as that. Limits: 0 (never) to 1 second.
     /// </summary>
-    public TimeSpan SpinBeforeWait { get; set; } = TimeSpan.Zero;
+    public TimeSpan? SpinBeforeWait { get; set; }
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: how long one dispatch (what runs from the completion of a read to the
-    /// application's next wait) may block its loop before another thread takes the loop over; one that computes, or waits
-    /// for a processor, has five times as long. It is looked at every 3 ms, so this takes up to 4 ms longer.
+    /// application's next wait) may block its thread before another one takes that one's place at the loop; one that computes, or waits
+    /// for a processor, is left alone while another drives the loop, and else has five times as long. It is looked at every 3 ms, so this takes up to 4 ms longer.
     /// Default: 2 ms. Limits: 1 ms to 1 minute. Longer: others wait longer for a handler that blocks.
     /// </summary>
     public TimeSpan HandOffLimit { get; set; } = TimeSpan.FromMilliseconds(2);
 
     /// <summary>
-    /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly take longer than this, in elapsed
-    /// time for each read that they serve, runs on workers instead of its loop until they are shorter again. Once one did, the time in
-    /// which it waited for nothing but a processor is not counted. Where most of an endpoint's dispatches take long, three times
-    /// their median is the limit, and at most four times this one. Default: 100 µs. Limits: 1 µs to 1 minute.
+    /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly block for longer than this, for each read
+    /// that they serve, runs on workers instead of its loop until they no longer do. Dispatches that compute, or wait for a processor, stay
+    /// on the loop, and others share its work. Default: 100 µs. Limits: 1 µs to 1 minute.
     /// </summary>
     public TimeSpan DemotionLimit { get; set; } = TimeSpan.FromMicroseconds(100);
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: the most threads, besides those that drive the loops, that run or are
-    /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it dear dispatches wait
-    /// for the next thread that is done, and go to the thread pool where none is for 100 ms; one more per loop may be blocked by code
-    /// that was thought to be cheap.
+    /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it what is known to block waits
+    /// for the next thread that is done, and goes to the thread pool where none is for 100 ms; one more per loop may be blocked by code
+    /// that was not known to block.
     /// Default: 256. Limits: 1 to 32,767.
     /// </summary>
     public int MaxWorkers { get; set; } = 256;
@@ -142,15 +150,15 @@ public sealed class EpollTransportOptions
         }
     }
 
-    /// <summary>How many threads may drive a loop at a time. Settable for tests of more than the machine has.</summary>
+    /// <summary>How many threads may share a pass of a loop. Settable for tests of more than the machine has.</summary>
     internal int DriversPerLoop
     {
-        get => _driversPerLoop ?? (Scheduling == ApplicationScheduling.Adaptive ? Math.Clamp(Environment.ProcessorCount / LoopCount, 1, Crew.Limit) : 1);
+        get => _driversPerLoop ?? (Scheduling == ApplicationScheduling.Adaptive ? Math.Clamp(Environment.ProcessorCount / LoopCount, 1, Crew.Limit - 1) : 1);
         set => _driversPerLoop = value;
     }
 
     /// <summary>How long a pass of a loop takes before another thread is called. Settable for tests.</summary>
-    internal TimeSpan CallAfter { get; set; } = TimeSpan.FromMicroseconds(100);
+    internal TimeSpan CallAfter { get; set; } = TimeSpan.FromMicroseconds(10);
 
     /// <summary>A copy with the values of this moment.</summary>
     internal EpollTransportOptions Snapshot() => (EpollTransportOptions)MemberwiseClone();
@@ -162,7 +170,7 @@ public sealed class EpollTransportOptions
     {
         Require(LoopCount is >= 1 and <= MaxLoopCount, nameof(LoopCount), LoopCount, $"must be from 1 to {MaxLoopCount}");
         Require(Enum.IsDefined(Scheduling), nameof(Scheduling), Scheduling, $"must be a value of {nameof(ApplicationScheduling)}");
-        Require(SpinBeforeWait >= TimeSpan.Zero && SpinBeforeWait <= s_maxSpin, nameof(SpinBeforeWait), SpinBeforeWait, "must be from 0 to 1 second");
+        Require(SpinBeforeWait is null || (SpinBeforeWait >= TimeSpan.Zero && SpinBeforeWait <= s_maxSpin), nameof(SpinBeforeWait), SpinBeforeWait, "must be null (while it pays) or from 0 to 1 second");
         Require(HandOffLimit >= s_minHandOffLimit && HandOffLimit <= s_maxLimit, nameof(HandOffLimit), HandOffLimit, "must be from 1 ms to 1 minute");
         Require(DemotionLimit >= s_minDemotionLimit && DemotionLimit <= s_maxLimit, nameof(DemotionLimit), DemotionLimit, "must be from 1 µs to 1 minute");
         Require(MaxWorkers is >= 1 and <= WorkerLimit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {WorkerLimit}");

@@ -26,7 +26,7 @@ internal sealed class SchedulingCounters
     /// <summary>Loops that were given to another thread.</summary>
     public long HandOffs => Volatile.Read(ref _handOffs);
 
-    /// <summary>Connections that became too dear for their loop.</summary>
+    /// <summary>Connections that left their loop because they block.</summary>
     public long Demotions => Volatile.Read(ref _demotions);
 
     /// <summary>Connections that came back to their loop.</summary>

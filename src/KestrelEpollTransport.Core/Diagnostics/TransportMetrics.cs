@@ -38,11 +38,11 @@ internal sealed class TransportMetrics : IDisposable
         _meter.CreateObservableCounter(
             "epoll_transport.hand_offs", () => counters.HandOffs, "{hand_off}", "Loops that another thread took over because a dispatch kept them too long.");
         _meter.CreateObservableCounter(
-            "epoll_transport.demotions", () => counters.Demotions, "{demotion}", "Connections that became too dear for their loop.");
+            "epoll_transport.demotions", () => counters.Demotions, "{demotion}", "Connections that left their loop because they block.");
         _meter.CreateObservableCounter(
-            "epoll_transport.promotions", () => counters.Promotions, "{promotion}", "Connections that became cheap again and came back to their loop.");
+            "epoll_transport.promotions", () => counters.Promotions, "{promotion}", "Connections that no longer block and came back to their loop.");
         _meter.CreateObservableUpDownCounter(
-            "epoll_transport.workers", workers, "{thread}", "Threads that drive loops, run dear dispatches, or wait to do either.");
+            "epoll_transport.workers", workers, "{thread}", "Threads that drive loops, run dispatches that block, or wait to do either.");
     }
 
     public void AcceptFailed(string error)

@@ -18,7 +18,7 @@ namespace KestrelEpollTransport.Loops;
 /// driver leaves only while another one holds it, which publishes what comes and takes of it itself.</para>
 /// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
 /// polls after it, so nobody needs to be.</para>
-/// <para>A seat whose thread is stuck is passed on to another thread, <see cref="LoopOwnership"/>, and does not change here.</para>
+/// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>
 /// </remarks>
 internal struct Crew(int maxSeats)
 {
@@ -39,9 +39,10 @@ internal struct Crew(int maxSeats)
     public readonly bool IsAtRest => IsPolled && IsAlone;
 
     /// <summary>Whether one thread drives the loop at most.</summary>
-    public readonly bool IsAlone => BitOperations.PopCount((ulong)(Word & Seats)) <= 1;
+    public readonly bool IsAlone => Count <= 1;
 
-    public readonly bool HasFreeSeat => BitOperations.PopCount((ulong)(Word & Seats)) < maxSeats;
+    /// <summary>How many seats are taken.</summary>
+    public readonly int Count => BitOperations.PopCount((ulong)(Word & Seats));
 
     public readonly bool IsStopping => (Word & Stops) != 0;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Polling;
 
@@ -9,6 +10,7 @@ internal sealed partial class EventLoop
 {
     // Who holds the right to poll.
     private int _eventCount;
+    private BriefPoll _brief;
 
     // Written by who holds it, before it publishes the pass.
     private long _passBegan;
@@ -24,13 +26,35 @@ internal sealed partial class EventLoop
         Volatile.Write(ref _called, 0);
         seat.Take();
         _observer?.OnLoopAwake();
+        (bool hasPolled, bool ranLong) = (false, false);
         try
         {
             while (!_crew.IsStopping)
             {
-                if (!TryFinishPass(seat, baseline))
+                // Who runs long work goes on with that while another thread serves what is short: between the two the system shares the
+                // processors.
+                ranLong &= _crew.Count > Volatile.Read(ref _inLong) + 1;
+                if (!ranLong && !TryFinishPass(seat, baseline))
                 {
+                    // What it may have deferred is for others now, who may sleep.
+                    WakeIfAsleep();
                     return false;
+                }
+
+                // Alone it polls, and serves what is short, before each piece of long work.
+                bool mayRunLong = ranLong || hasPolled || _crew.IsPolled;
+                ranLong = false;
+                if (mayRunLong && TryTakeLong(out ILoopWork? work))
+                {
+                    (hasPolled, ranLong) = (false, true);
+                    CallIfUnpolled();
+                    if (!seat.TryRun(work, baseline, isLong: true))
+                    {
+                        return false;
+                    }
+
+                    EndLong();
+                    continue;
                 }
 
                 if (_crew.IsAlone)
@@ -43,8 +67,9 @@ internal sealed partial class EventLoop
                     // A loop that sleeps keeps nothing of the application's alive.
                     seat.Forget();
                     Poll();
+                    hasPolled = true;
                 }
-                else if (_pass.IsOver && _posted.IsEmpty)
+                else if (_pass.IsOver && _posted.IsEmpty && !HasLong)
                 {
                     // First: whoever joins next may be given this seat.
                     seat.Give();
@@ -91,9 +116,9 @@ internal sealed partial class EventLoop
         }
 
         // Work that posts work, and timers that set others, would never let the pass end.
-        long nowMs = Environment.TickCount64;
+        long nowMs = _timers.NowMsIfAny;
         int count = _posted.Count;
-        long began = count > 1 ? Stopwatch.GetTimestamp() : 0;
+        long began = count > 1 ? _time.GetTimestamp() : 0;
         for (int taken = 1; taken <= count && _posted.TryDequeue(out ILoopWork? work); taken++)
         {
             if (!seat.TryRun(work, baseline))
@@ -118,16 +143,42 @@ internal sealed partial class EventLoop
     // Calls another thread where this one has taken long, and what is left will.
     private void CallIfLate(long began, int taken, int left)
     {
-        if (left == 0 || !_crew.HasFreeSeat || Volatile.Read(ref _called) != 0)
+        if (left == 0 || _crew.Count >= Drivers || Volatile.Read(ref _called) != 0)
         {
             return;
         }
 
-        TimeSpan elapsed = Stopwatch.GetElapsedTime(began);
-        if (elapsed > CallAfter && elapsed * left / taken >= CallAfter && Environment.TickCount64 >= Volatile.Read(ref _callsRestUntilMs))
+        TimeSpan elapsed = _time.GetElapsedTime(began);
+        if (elapsed > CallAfter && elapsed * left / taken >= CallAfter && MayCall)
         {
             TryCall();
         }
+    }
+
+    // Who is about to be in a dispatch for long: somebody else is to poll meanwhile.
+    private void CallIfUnpolled()
+    {
+        if (!_crew.IsPolled && MayCall)
+        {
+            TryCall();
+        }
+    }
+
+    private bool TryTakeLong([NotNullWhen(true)] out ILoopWork? work)
+    {
+        work = null;
+        if (!HasLong)
+        {
+            return false;
+        }
+
+        if (Interlocked.Increment(ref _inLong) <= Drivers && _long.TryDequeue(out work))
+        {
+            return true;
+        }
+
+        EndLong();
+        return false;
     }
 
     // Holding the right to poll, which another thread may have used since this one looked.
@@ -139,7 +190,7 @@ internal sealed partial class EventLoop
             {
                 WaitForEvents();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
-                Volatile.Write(ref _passBegan, Stopwatch.GetTimestamp());
+                Volatile.Write(ref _passBegan, _time.GetTimestamp());
                 _pass.Publish(_eventCount);
             }
         }
@@ -157,11 +208,18 @@ internal sealed partial class EventLoop
 
     private void WaitForEvents()
     {
-        if (_spinTicks > 0 && TrySpin())
+        // Beside others that compute it would take a processor from them.
+        long brief = _crew.IsAlone ? _brief.Ticks : 0;
+        if (brief > 0)
         {
-            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
-            _observer?.OnLoopAwake();
-            return;
+            bool found = TryPollFor(brief);
+            _brief.NotePoll(found);
+            if (found)
+            {
+                // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
+                _observer?.OnLoopAwake();
+                return;
+            }
         }
 
         int timeoutMs = 0;
@@ -169,10 +227,16 @@ internal sealed partial class EventLoop
         {
             // After the gate, both once more: what came before it woke nobody.
             _gate.BeginSleep();
-            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
+            timeoutMs = _posted.IsEmpty && !HasLong ? _timers.GetTimeoutMs() : 0;
         }
 
+        long began = Stopwatch.GetTimestamp();
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
+        if (brief == 0 && timeoutMs != 0)
+        {
+            _brief.NoteSleep(Stopwatch.GetTimestamp() - began);
+        }
+
         _gate.EndSleep();
         _observer?.OnLoopAwake();
     }
@@ -192,18 +256,18 @@ internal sealed partial class EventLoop
     }
 
     // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
-    private bool TrySpin()
+    private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();
         do
         {
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
-            if (_eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0)
+            if (_eventCount > 0 || !_posted.IsEmpty || HasLong || _timers.GetTimeoutMs() == 0)
             {
                 return true;
             }
         }
-        while (Stopwatch.GetTimestamp() - start < _spinTicks);
+        while (Stopwatch.GetTimestamp() - start < ticks);
 
         return false;
     }

@@ -17,8 +17,10 @@ namespace KestrelEpollTransport.Loops;
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
 /// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
 /// <see cref="CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
+/// <para><b>Work that will take long</b> is deferred (<see cref="Defer"/>) until the pass is over, and before each piece another thread is
+/// called if nobody polls. There is one seat more than <see cref="Drivers"/>, so one thread is free of such work and polls.</para>
 /// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
-/// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="LoopOwnership"/>.</para>
+/// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="Permit"/>.</para>
 /// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable
@@ -31,19 +33,21 @@ internal sealed partial class EventLoop : IDisposable
     private readonly ILogger _logger;
     private readonly ILoopDriver _driver;
     private readonly ILoopObserver? _observer;
-    private readonly long _spinTicks;
     private readonly Seat[] _seats;
     private readonly HandlerTable _handlers = new();
 
     // Any thread.
     private readonly UninterruptedQueue<ILoopWork> _posted = new();
-    private readonly LoopTimers _timers = new();
+    private readonly UninterruptedQueue<ILoopWork> _long = new();
+    private readonly TimeProvider _time;
+    private readonly LoopTimers _timers;
     private readonly ManualResetEvent _endedEvent = new(initialState: false);
     private SharedPass _pass = new();
     private Crew _crew;
     private WakeGate _gate;
+    private int _inLong;
     private int _called;
-    private long _callsRestUntilMs;
+    private long _callsRestUntil;
     private int _load;
     private int _registered;
     private volatile bool _refusing;
@@ -53,11 +57,12 @@ internal sealed partial class EventLoop : IDisposable
     /// <param name="poller">Its own, to dispose.</param>
     /// <param name="logger">For broken invariants.</param>
     /// <param name="driver">Finds its threads.</param>
-    /// <param name="seats">How many threads may drive it at a time.</param>
+    /// <param name="seats">How many threads may drive it at a time; at least <see cref="Drivers"/>.</param>
     /// <param name="observer">Told whenever the loop wakes up.</param>
-    /// <param name="spin">How long to poll before sleeping.</param>
+    /// <param name="spin">How long to poll before sleeping; null: as long as it pays.</param>
+    /// <param name="time">Null: the system's.</param>
     public EventLoop(
-        int index, Poller poller, ILogger logger, ILoopDriver driver, int seats = 1, ILoopObserver? observer = null, TimeSpan spin = default)
+        int index, Poller poller, ILogger logger, ILoopDriver driver, int seats = 1, ILoopObserver? observer = null, TimeSpan? spin = null, TimeProvider? time = null)
     {
         Index = index;
         Name = $"epoll loop {index}";
@@ -67,11 +72,16 @@ internal sealed partial class EventLoop : IDisposable
         _crew = new Crew(seats);
         _seats = [.. Enumerable.Range(0, seats).Select(seat => new Seat(this, seat, logger))];
         _observer = observer;
-        _spinTicks = (long)(spin.TotalSeconds * Stopwatch.Frequency);
+        _time = time ?? TimeProvider.System;
+        _timers = new LoopTimers(_time);
+        _brief = new BriefPoll(spin is { } fixedSpin ? (long)(fixedSpin.TotalSeconds * Stopwatch.Frequency) : null);
     }
 
     /// <summary>How long a pass takes before another thread is called. To wake one costs some 10 µs of somebody's processor.</summary>
     public TimeSpan CallAfter { get; init; }
+
+    /// <summary>How many threads may share a pass that has fallen behind, and run long work: the processors that this loop is worth.</summary>
+    public int Drivers { get; init; } = 1;
 
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
@@ -118,6 +128,12 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>Whether a seat is taken by a thread, or kept for one.</summary>
     public bool IsTaken(Seat seat) => _crew.Has(seat.Index);
 
+    // Whether there is long work, and a thread that may run it.
+    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < Drivers;
+
+    // A hint: nobody has been called who has not come, and the system has not just refused a thread.
+    private bool MayCall => Volatile.Read(ref _called) == 0 && _time.GetTimestamp() >= Volatile.Read(ref _callsRestUntil);
+
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 
     /// <summary>Registers a descriptor; its first readiness may be told before this returns.</summary>
@@ -158,6 +174,26 @@ internal sealed partial class EventLoop : IDisposable
         _posted.Enqueue(work);
         WakeIfAsleep();
     }
+
+    /// <summary>
+    /// Queues work that will take long, from a dispatch of this loop: it runs on as many threads as <see cref="Drivers"/>, while another one
+    /// polls.
+    /// </summary>
+    public void Defer(ILoopWork work)
+    {
+        _long.Enqueue(work);
+        Interlocked.MemoryBarrier();
+        if (_ended)
+        {
+            MoveWorkToPool();
+        }
+    }
+
+    /// <summary>Takes work that was deferred, to run it elsewhere; null: there is none.</summary>
+    public ILoopWork? TryTakeDeferred() => _long.TryDequeue(out ILoopWork? work) ? work : null;
+
+    /// <summary>A thread that ran such work does no longer, or has lost its seat.</summary>
+    public void EndLong() => Interlocked.Decrement(ref _inLong);
 
     /// <summary>Runs <paramref name="work"/> on this loop in <paramref name="delayMs"/> milliseconds or a little later.</summary>
     public void Schedule(ILoopWork work, int delayMs)
@@ -231,7 +267,7 @@ internal sealed partial class EventLoop : IDisposable
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                Volatile.Write(ref _callsRestUntilMs, Environment.TickCount64 + RefusedCallRestMs);
+                Volatile.Write(ref _callsRestUntil, _time.GetTimestamp() + (_time.TimestampFrequency / 1000 * RefusedCallRestMs));
                 Leave(_seats[seat]);
                 if (exception is not (OutOfMemoryException or ThreadStartException))
                 {
@@ -332,7 +368,7 @@ internal sealed partial class EventLoop : IDisposable
 
     private void MoveWorkToPool(bool timersToo = true)
     {
-        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.TakeAny()) is not null))
+        while (_posted.TryDequeue(out ILoopWork? work) || _long.TryDequeue(out work) || (timersToo && (work = _timers.TakeAny()) is not null))
         {
             Uninterrupted.QueueToPool(work);
         }

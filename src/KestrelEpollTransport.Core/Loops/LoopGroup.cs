@@ -12,7 +12,7 @@ internal sealed class LoopGroup : IDisposable
     private readonly ILoopDriver _driver;
     private readonly ILogger _logger;
     private readonly ILoopObserver? _observer;
-    private readonly TimeSpan _spin;
+    private readonly TimeSpan? _spin;
     private readonly Func<Poller> _createPoller;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
@@ -23,26 +23,33 @@ internal sealed class LoopGroup : IDisposable
     /// <param name="driver">Finds their threads.</param>
     /// <param name="logger">For broken invariants.</param>
     /// <param name="observer">Told whenever a loop wakes up.</param>
-    /// <param name="spin">How long a loop polls before it sleeps, unless there are more loops than processors.</param>
+    /// <param name="spin">How long a loop polls before it sleeps, unless there are more loops than processors; null: as long as it pays.</param>
     /// <param name="createPoller">Null: the system's.</param>
     public LoopGroup(
-        int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan spin = default, Func<Poller>? createPoller = null)
+        int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan? spin = null, Func<Poller>? createPoller = null)
     {
         _count = count;
         _driver = driver;
         _logger = logger;
         _observer = observer;
 
-        // Who polls without a processor of its own keeps another loop from working.
-        _spin = count <= Environment.ProcessorCount ? spin : TimeSpan.Zero;
+        // Who polls without a processor of its own keeps another loop, or the client, from working.
+        bool hasProcessor = count <= Environment.ProcessorCount && (spin is not null || Environment.ProcessorCount > 1);
+        _spin = hasProcessor ? spin : TimeSpan.Zero;
         _createPoller = createPoller ?? Poller.Create;
     }
 
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
     public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>How many threads may drive a loop at a time.</summary>
-    public int SeatsPerLoop { get; init; } = 1;
+    /// <inheritdoc cref="EventLoop.Drivers"/>
+    public int DriversPerLoop { get; init; } = 1;
+
+    /// <summary>Whether a loop has a seat more than that, for a thread that polls while all others are in long dispatches.</summary>
+    public bool HasSpareSeats { get; init; }
+
+    /// <summary>Settable for tests that simulate it.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>See <see cref="EventLoop.CallAfter"/>.</summary>
     public TimeSpan CallAfter { get; init; }
@@ -219,7 +226,11 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, _createPoller(), _logger, _driver, SeatsPerLoop, _observer, _spin) { CallAfter = CallAfter });
+                loops.Add(new EventLoop(i, _createPoller(), _logger, _driver, DriversPerLoop + (HasSpareSeats ? 1 : 0), _observer, _spin, Time)
+                {
+                    Drivers = DriversPerLoop,
+                    CallAfter = CallAfter,
+                });
             }
 
             return [.. loops];

@@ -3,17 +3,22 @@ using KestrelEpollTransport.Locking;
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>Work of a loop that is due later. Rarely more than a back-off, so a lock will do. Thread-safe.</summary>
-internal sealed class LoopTimers
+internal sealed class LoopTimers(TimeProvider time)
 {
     private readonly Lock _lock = new();
     private readonly PriorityQueue<ILoopWork, long> _timers = new();
     private volatile int _count;
 
+    /// <summary>The time of these timers; 0 where there are none, who then needs no time.</summary>
+    public long NowMsIfAny => _count == 0 ? 0 : NowMs;
+
+    private long NowMs => time.GetTimestamp() / (time.TimestampFrequency / 1000);
+
     public void Add(ILoopWork work, int delayMs)
     {
         using (_lock.Hold())
         {
-            _timers.Enqueue(work, Environment.TickCount64 + delayMs);
+            _timers.Enqueue(work, NowMs + delayMs);
             _count = _timers.Count;
         }
     }
@@ -28,7 +33,7 @@ internal sealed class LoopTimers
 
         using (_lock.Hold())
         {
-            return _timers.TryPeek(out _, out long dueMs) ? (int)Math.Clamp(dueMs - Environment.TickCount64, 0, int.MaxValue) : -1;
+            return _timers.TryPeek(out _, out long dueMs) ? (int)Math.Clamp(dueMs - NowMs, 0, int.MaxValue) : -1;
         }
     }
 

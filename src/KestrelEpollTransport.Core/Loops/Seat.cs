@@ -12,8 +12,9 @@ namespace KestrelEpollTransport.Loops;
 /// </summary>
 internal sealed class Seat(EventLoop loop, int index, ILogger logger)
 {
-    private LoopOwnership _ownership;
+    private Permit _permit;
     private IDispatched? _dispatched;
+    private bool _isLong;
     private volatile int _thread;
     private volatile KernelThread? _kernelThread;
 
@@ -28,7 +29,7 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     public bool? IsRunning => _kernelThread?.IsRunnable();
 
     /// <summary>The dispatch that runs at this moment; 0: none. For <see cref="TryTake"/>.</summary>
-    public long CurrentDispatch => _ownership.Current;
+    public long CurrentDispatch => _permit.Current;
 
     /// <summary>The calling thread drives the loop from here.</summary>
     public void Take()
@@ -55,8 +56,13 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     /// <param name="dispatched">What the thread is stuck in.</param>
     public bool TryTake(long dispatch, out IDispatched? dispatched)
     {
-        bool taken = _ownership.TryTake(dispatch);
+        bool taken = _permit.TryTake(dispatch);
         dispatched = taken ? _dispatched : null;
+        if (taken && _isLong)
+        {
+            loop.EndLong();
+        }
+
         return taken;
     }
 
@@ -66,6 +72,7 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     /// <summary>Tells a handler of its readiness. False: the seat was taken meanwhile.</summary>
     public bool TryDispatch(ILoopHandler handler, Readiness readiness, in ThreadBaseline baseline)
     {
+        _isLong = false;
         long dispatch = Begin(handler);
         try
         {
@@ -80,16 +87,17 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
         }
 
         baseline.Restore();
-        return _ownership.TryEnd(dispatch);
+        return _permit.TryEnd(dispatch);
     }
 
-    /// <summary>Runs posted work. The same.</summary>
-    public bool TryRun(ILoopWork work, in ThreadBaseline baseline)
+    /// <summary>Runs posted work, or what was deferred because it takes long. The same.</summary>
+    public bool TryRun(ILoopWork work, in ThreadBaseline baseline, bool isLong = false)
     {
+        _isLong = isLong;
         long dispatch = Begin(work);
         try
         {
-            work.OnLoop();
+            work.OnLoop(wasDeferred: isLong);
         }
 #pragma warning disable CA1031 // As in TryDispatch. Work closes what it belongs to by itself.
         catch (Exception exception)
@@ -99,13 +107,13 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
         }
 
         baseline.Restore();
-        return _ownership.TryEnd(dispatch);
+        return _permit.TryEnd(dispatch);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private long Begin(IDispatched dispatched)
     {
         _dispatched = dispatched;
-        return _ownership.Begin();
+        return _permit.Begin();
     }
 }

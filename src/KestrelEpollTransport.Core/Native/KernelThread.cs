@@ -1,23 +1,29 @@
 namespace KestrelEpollTransport.Native;
 
 /// <summary>A thread of this process as the kernel sees it. Thread-safe.</summary>
-internal sealed class KernelThread
+internal class KernelThread
 {
     [ThreadStatic]
     private static KernelThread? s_threadCurrent;
 
     private readonly string? _statPath;
 
-    private KernelThread(string? statPath) => _statPath = statPath;
+    protected KernelThread(string? statPath) => _statPath = statPath;
 
     /// <summary>The calling thread.</summary>
-    public static KernelThread Current => s_threadCurrent ??= Find();
+    public static KernelThread Current
+    {
+        get => s_threadCurrent ??= Find();
+
+        // For tests that simulate the kernel.
+        internal set => s_threadCurrent = value;
+    }
 
     /// <summary>
     /// Whether the thread runs or waits for a processor; false: it is blocked. Null where the kernel does not tell, or cannot at the
     /// moment, as with no descriptor left.
     /// </summary>
-    public bool? IsRunnable()
+    public virtual bool? IsRunnable()
     {
         if (_statPath is null)
         {

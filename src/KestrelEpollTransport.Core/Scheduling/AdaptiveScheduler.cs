@@ -1,11 +1,10 @@
 using KestrelEpollTransport.Diagnostics;
-using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Resumes run on their loop as long as their connection is cheap, on a worker when it is not, and on the thread pool when
+/// Resumes run on a thread of their loop unless their connection is known to block, then on a worker, and on the thread pool when
 /// workers have run out and none comes back.
 /// </summary>
 internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters, WorkerAlarm alarm) : ConnectionScheduler
@@ -23,11 +22,16 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         }
     }
 
-    public override void ResumeFromLoop(IResumable work, EventLoop loop)
+    public override void ResumeFromLoop(IResumable work, EventLoop loop, bool wasDeferred = false)
     {
-        if (!work.Profile.RunsInline)
+        ref DispatchProfile profile = ref work.Profile;
+        if (!profile.RunsInline)
         {
             RunOffLoop(work);
+        }
+        else if (profile.IsLong && !wasDeferred)
+        {
+            loop.Defer(work);
         }
         else if (workers.HasReserve)
         {
@@ -36,10 +40,10 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         }
         else
         {
-            // Should it block, nobody could take this loop over. By itself, and not behind the dear work that waits.
+            // Should it block, nobody could take this loop over. By itself, and not behind what waits and may block.
             alarm.WorkersRanOut();
             counters.RanOffLoop(onWorker: false);
-            Uninterrupted.QueueToPool(work);
+            workers.QueueToPool(work);
         }
     }
 
@@ -50,9 +54,8 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
             alarm.WorkersRanOut();
         }
 
-        // Who proves to be cheap must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers
+        // Who proves to be quick must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers
         // that sleep.
-        ref DispatchProfile profile = ref work.Profile;
-        workers.OffLoop.Enqueue(work, profile.IsQuick, profile.MayBlock);
+        workers.OffLoop.Enqueue(work, work.Profile.IsQuick);
     }
 }

@@ -6,7 +6,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>How a dispatch used its time, as far as is known.</summary>
 internal enum DispatchUse
 {
-    /// <summary>It was dear, and nobody had asked the kernel when it began.</summary>
+    /// <summary>It took longer than the limit, and nobody had asked the kernel when it began.</summary>
     Unknown,
 
     /// <summary>It computed, or was too short to look into. It may have waited for the collector, or for a moment for a lock.</summary>
@@ -16,13 +16,10 @@ internal enum DispatchUse
     Slept,
 }
 
-/// <summary>
-/// What a dispatch cost: the time it took. But of one whose verdict matters, and that did nothing but compute, what it computed:
-/// threads that compete for a processor make each other look dear.
-/// </summary>
+/// <summary>How long a dispatch took, and whether it slept: a thread that merely waits for a processor does not.</summary>
 /// <remarks>
-/// The verdict matters when the connection has a strike already: asking the kernel costs half a microsecond, and one dear dispatch
-/// by itself changes nothing. A dispatch ends on the thread that it began on: what it began with is kept there.
+/// The kernel is asked only where the answer matters, which costs half a microsecond. A dispatch ends on the thread that it began on: what it
+/// began with is kept there.
 /// </remarks>
 internal static class DispatchCost
 {
@@ -50,7 +47,7 @@ internal static class DispatchCost
         return now;
     }
 
-    /// <summary>The dispatch is over. Returns its cost, in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <summary>The dispatch is over. Returns how long it took, in the ticks of <see cref="Stopwatch"/>.</summary>
     /// <param name="began">What <see cref="Begin"/> returned.</param>
     /// <param name="limit">A time that nobody has to look into.</param>
     public static (long Ticks, DispatchUse Use) End(long began, long limit)
@@ -61,14 +58,19 @@ internal static class DispatchCost
             return (time, DispatchUse.Computed);
         }
 
+        // Where the system does not tell: off the loop it keeps nobody waiting, whatever it does.
+        if (!ThreadUsage.IsKnown)
+        {
+            return (time, DispatchUse.Slept);
+        }
+
         if (began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
         {
             return (time, DispatchUse.Unknown);
         }
 
-        long computed = usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
-        bool slept = usage.Sleeps != s_threadUsage.Sleeps && time - computed - (PauseTicks() - s_pauses) > limit;
-        return slept ? (time, DispatchUse.Slept) : (computed, DispatchUse.Computed);
+        long idle = time - (usage.ProcessorTicks - s_threadUsage.ProcessorTicks) - (PauseTicks() - s_pauses);
+        return (time, usage.Sleeps != s_threadUsage.Sleeps && idle > limit ? DispatchUse.Slept : DispatchUse.Computed);
     }
 
     // While the collector runs, threads wait for it as for a lock.

@@ -4,89 +4,61 @@ using KestrelEpollTransport.Diagnostics;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// How the first dispatches of an endpoint's connections went, so that the next connection starts where they belonged: TLS
-/// handshakes, a millisecond of computing each, or handlers that block and whose clients reconnect for every request. And what a
-/// dispatch of the endpoint typically takes. Thread-safe.
+/// How the first dispatches of an endpoint's connections went, so that the next connection begins with what they taught: handlers
+/// that block and whose clients reconnect for every request, or TLS handshakes, a millisecond of computing each. Thread-safe.
 /// </summary>
-/// <remarks>
-/// What is typical is not dear: where everything takes long, as code does that is not optimized yet, nobody would gain by leaving
-/// the loop, and on a machine of one processor all left it, competed, and kept the compiler from its work for half a minute.
-/// </remarks>
-internal sealed class DispatchHistory
+internal sealed class DispatchHistory(TimeSpan limit, SchedulingCounters counters)
 {
-    /// <summary>
-    /// More than one dear start in 9: where many clients connect at once, starts are dear now and then because the threads
-    /// that start connections compete for the processor.
-    /// </summary>
-    private const short DearWeight = 8;
+    /// <summary>More than one start in 9 that blocks: where many clients connect at once, starts meet locks now and then.</summary>
+    private const short StartWeight = 8;
 
-    /// <summary>One dear start that slept among so many is enough to give each new connection a thread of its own.</summary>
-    private const int BlockingMemory = 64;
+    /// <summary>So many times the limit is long: whoever becomes ready meanwhile is not to wait for it.</summary>
+    private const int LongFactor = 4;
 
-    /// <summary>So many times what is typical is dear.</summary>
-    private const int DearFactor = 3;
+    /// <summary>The last start counts for so much of what the next one is expected to take.</summary>
+    private const int StartShare = 8;
 
-    /// <summary>But whatever is typical, so many times the limit is dear.</summary>
-    private const int MaxLimitFactor = 4;
+    // Hints: threads may overwrite each other's notes.
+    private BlockingScore _starts = new(StartWeight);
+    private long _startTicks;
 
-    private readonly long _limit;
+    /// <summary>A dispatch that takes no longer is not looked into, in the ticks of <see cref="Stopwatch"/>.</summary>
+    public long LimitTicks { get; } = (long)(limit.TotalSeconds * Stopwatch.Frequency);
 
-    // Hints: threads may overwrite each other's notes. A running median: half of the dispatches take longer.
-    private CostScore _starts = new(DearWeight);
-    private long _typical;
-    private int _startsThatComputed = int.MaxValue;
+    /// <summary>A dispatch that is expected to take longer is deferred, and runs while somebody else polls.</summary>
+    public long LongTicks => LimitTicks * LongFactor;
 
-    public DispatchHistory(TimeSpan demotionLimit, SchedulingCounters counters)
-    {
-        _limit = (long)(demotionLimit.TotalSeconds * Stopwatch.Frequency);
-        _typical = _limit / MaxLimitFactor;
-        Counters = counters;
-    }
+    public SchedulingCounters Counters => counters;
 
-    /// <summary>Above this a dispatch is dear, in the ticks of <see cref="Stopwatch"/>.</summary>
-    public long LimitTicks => Math.Clamp(Volatile.Read(ref _typical) * DearFactor, _limit, _limit * MaxLimitFactor);
+    /// <summary>Whether new connections are known to block.</summary>
+    public bool StartsBlock => _starts.IsKnown;
 
-    public SchedulingCounters Counters { get; }
+    /// <inheritdoc cref="BlockingScore.IsSuspected"/>
+    public bool StartsAreSuspected => _starts.IsSuspected;
 
-    /// <summary>Whether new connections start on their loops.</summary>
-    public bool StartsInline => !_starts.IsDear;
-
-    /// <summary>Whether new connections that don't may block; false: those that were dear computed.</summary>
-    public bool StartsBlock => _startsThatComputed < BlockingMemory;
-
-    /// <inheritdoc cref="CostScore.HasStrikes"/>
-    public bool HasStrikes => _starts.HasStrikes;
-
-    /// <summary>A dispatch that computed cost so much. Some of them are enough.</summary>
-    public void NoteCost(long ticks)
-    {
-        const int Steps = 64;
-        long typical = Volatile.Read(ref _typical);
-        long step = (typical / Steps) + 1;
-        Volatile.Write(ref _typical, ticks > typical ? typical + step : Math.Max(0, typical - step));
-    }
+    /// <summary>What one of the first dispatches is expected to take.</summary>
+    public long StartTicks => Volatile.Read(ref _startTicks);
 
     /// <summary>One of the first dispatches of a connection is over.</summary>
-    public void NoteStart(bool isDear, DispatchUse use)
+    public void NoteStart(long ticks, DispatchUse use)
     {
-        if (isDear && use != DispatchUse.Unknown)
+        if (use != DispatchUse.Slept)
         {
-            NoteDearStart(use == DispatchUse.Slept);
+            // A clamp: one that waited for a compiler is soon forgotten.
+            long expected = StartTicks;
+            Volatile.Write(ref _startTicks, expected + ((Math.Min(ticks, StartShare * LongTicks) - expected) / StartShare));
         }
 
-        _starts.Note(isDear);
+        if (use == DispatchUse.Unknown)
+        {
+            _starts.Suspect();
+        }
+        else
+        {
+            _starts.Note(use == DispatchUse.Slept);
+        }
     }
 
-    /// <summary>One of the first dispatches of a connection was handed off.</summary>
-    public void NoteHandOff(bool isBlocked)
-    {
-        NoteDearStart(isBlocked);
-        _starts.NoteHandOff();
-    }
-
-    /// <summary>One of the first dispatches of a connection was seen blocked; how dear it was is told at its end.</summary>
-    public void NoteSeenBlocked() => NoteDearStart(slept: true);
-
-    private void NoteDearStart(bool slept) =>
-        _startsThatComputed = slept ? 0 : Math.Min(_startsThatComputed, BlockingMemory) + 1;
+    /// <summary>One of the first dispatches of a connection blocked, and was handed off.</summary>
+    public void NoteHandOff() => _starts.NoteHandOff();
 }

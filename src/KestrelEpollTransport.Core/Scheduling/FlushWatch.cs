@@ -63,7 +63,7 @@ internal sealed class FlushWatch : IWatched
             DueFlush due = new(flush, _logger);
             if (_workers is { IsExhausted: false })
             {
-                // Before dear work, which may block all workers there are.
+                // Before other work, which may block all workers there are.
                 _workers.OffLoop.Enqueue(due, isQuick: true);
                 _given.Add(due);
             }

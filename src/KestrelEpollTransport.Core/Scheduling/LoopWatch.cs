@@ -89,7 +89,7 @@ internal sealed class LoopWatch : IWatched
             ref Sighting sighting = ref sightings[seat.Index];
             long dispatch = seat.CurrentDispatch;
             sighting = dispatch == 0 || dispatch != sighting.Dispatch
-                ? new Sighting(dispatch, TimeSpan.Zero)
+                ? new Sighting(dispatch, TimeSpan.Zero, _limit)
                 : sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
             isStalled &= !loop.IsTaken(seat) || sighting.Blocked > TimeSpan.Zero;
         }
@@ -97,7 +97,7 @@ internal sealed class LoopWatch : IWatched
         bool handedOff = false;
         foreach (Seat seat in loop.Seats)
         {
-            handedOff |= TryHandOff(seat, sightings[seat.Index], isLast: isStalled && !handedOff);
+            handedOff |= TryHandOff(seat, ref sightings[seat.Index], isLast: isStalled && !handedOff);
         }
 
         if (isLate && !handedOff)
@@ -107,16 +107,18 @@ internal sealed class LoopWatch : IWatched
         }
     }
 
-    private bool TryHandOff(Seat seat, in Sighting sighting, bool isLast)
+    private bool TryHandOff(Seat seat, ref Sighting sighting, bool isLast)
     {
-        if (sighting.Blocked < _limit)
+        if (sighting.Blocked < sighting.AskAt)
         {
             return false;
         }
 
-        bool isBlocked = seat.IsRunning != true;
+        bool isBlocked = IsBlocked(seat);
         if (!isBlocked && (!isLast || sighting.Blocked < _limit * ComputingFactor))
         {
+            // Asked for less and less often: it costs some 20 µs.
+            sighting = sighting with { AskAt = isLast ? _limit * ComputingFactor : sighting.Blocked * 2 };
             return false;
         }
 
@@ -127,17 +129,28 @@ internal sealed class LoopWatch : IWatched
             dispatched!.OnHandedOff(isBlocked);
             _workers.OffLoop.Enqueue(new Report(_logger, dispatched, seat.Loop.Index, sighting.Blocked), isQuick: true);
         }
-        else if (outcome == HandOff.NoWorker && isLast)
+        else if (outcome == HandOff.NoWorker)
         {
-            // The next look tries again.
+            // The next look tries again. What waits for the turn of a stuck one does not.
             _alarm.WorkersRanOut();
+            while (seat.Loop.TryTakeDeferred() is { } work)
+            {
+                _workers.QueueToPool(work);
+            }
         }
 
         return outcome == HandOff.Done;
     }
 
-    /// <summary>A dispatch, and how long it has been seen for.</summary>
-    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked);
+    // A thread that waits for the collector, which may have begun in the middle of this, is not blocked.
+    private static bool IsBlocked(Seat seat)
+    {
+        TimeSpan pauses = GC.GetTotalPauseDuration();
+        return seat.IsRunning != true && GC.GetTotalPauseDuration() == pauses;
+    }
+
+    /// <summary>A dispatch, how long it has been seen for, and how long it will have been when its thread is asked for next.</summary>
+    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked, TimeSpan AskAt);
 
     /// <summary>Logs a hand-over. A worker's, because loggers may block.</summary>
     private sealed class Report(ILogger logger, IDispatched dispatched, int loop, TimeSpan blocked) : IThreadPoolWorkItem

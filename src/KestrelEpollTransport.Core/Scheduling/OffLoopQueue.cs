@@ -1,10 +1,9 @@
-using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Work that is too dear for the loops, on its way to a worker; and, as far as they don't keep up, to the thread pool.
+/// Work that is known to block, on its way to a worker; and, as far as they don't keep up, to the thread pool.
 /// Thread-safe.
 /// </summary>
 /// <remarks>
@@ -13,13 +12,11 @@ namespace KestrelEpollTransport.Scheduling;
 /// <see cref="LooksPerCall"/> looks while work waits, about as slowly as it grows by itself. Only when no worker took anything in
 /// such a time, as where all of them wait for what is still to come, are the workers <i>stuck</i>: then the pool is called at once
 /// for all that may run. For ten times as long, because a worker that comes back is likely to be stuck in what it takes next.
-/// <para>Work that is not known to block may block all the same, or compute for long. While anything waits, the watch looks at
-/// the threads that have the slots, and calls workers for those that it frees.</para>
 /// <para>The window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a
 /// fence, and the watch is unparked; it looks at the queue once more after its own fence. That no work waits beside a worker
 /// that rests is not up to the watch, see <see cref="Workers.TryRest"/>.</para>
 /// </remarks>
-internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null) : WorkQueue(slots), IWatched
+internal sealed class OffLoopQueue(Workers workers) : WorkQueue, IWatched
 {
     /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
@@ -44,8 +41,6 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
     private int _poolCalls;
 
     bool IWatched.IsQuiet => IsEmpty && !_isStuck;
-
-    protected override bool HoldsBack => base.HoldsBack && !_isUnwatched && workers.CallWatch is not null;
 
     /// <summary>A worker that was called has come.</summary>
     public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
@@ -72,11 +67,6 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
 
         bool isEmpty = IsEmpty;
         bool isExhausted = workers.IsExhausted;
-        if (!isEmpty && Slots?.Look(elapsed) == true)
-        {
-            CallIfOfUse();
-        }
-
         _looksSinceCall = isEmpty || !isExhausted ? 0 : _looksSinceCall + 1;
         _looksSinceMove = isEmpty || moved ? 0 : _looksSinceMove + 1;
         if (_looksSinceMove >= LooksPerCall)
@@ -116,8 +106,6 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
         return false;
     }
 
-    protected override void OnHeldBack() => workers.CallWatch?.Invoke();
-
     protected override void OnNobodyCalled()
     {
         if (_isUnwatched && !IsEmpty)
@@ -150,7 +138,7 @@ internal sealed class OffLoopQueue(Workers workers, ComputingSlots? slots = null
     {
         if (Interlocked.Exchange(ref _poolCalls, 1) == 0)
         {
-            Uninterrupted.QueueToPool(this);
+            workers.QueueToPool(this);
         }
     }
 }

@@ -27,13 +27,13 @@ internal sealed class SchedulingParts : IDisposable
         }
 
         Counters = new SchedulingCounters(options.LoopCount);
-        Computing = new ComputingSlots(Environment.ProcessorCount);
-        Workers = new Workers(options.MaxWorkers, options.LoopCount, Computing) { CallWatch = _watch.Unpark, Counters = Counters };
+        Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters };
         _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
         Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller)
         {
-            SeatsPerLoop = options.DriversPerLoop,
+            DriversPerLoop = options.DriversPerLoop,
+            HasSpareSeats = true,
             CallAfter = options.CallAfter,
         };
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
@@ -52,9 +52,6 @@ internal sealed class SchedulingParts : IDisposable
 
     /// <summary>Null: the scheduling is not adaptive, and has no workers.</summary>
     public Workers? Workers { get; }
-
-    /// <summary>Null: the scheduling is not adaptive.</summary>
-    public ComputingSlots? Computing { get; }
 
     /// <summary>For the connections of a new endpoint; null: they need not be measured.</summary>
     public DispatchHistory? CreateHistory() => Counters is null ? null : new DispatchHistory(_demotionLimit, Counters);

@@ -18,5 +18,5 @@ internal sealed class ThreadPoolScheduler : ConnectionScheduler
 
     public override void Resume(IResumable work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
 
-    public override void ResumeFromLoop(IResumable work, EventLoop loop) => _queues[loop.Index].Enqueue(work);
+    public override void ResumeFromLoop(IResumable work, EventLoop loop, bool wasDeferred = false) => _queues[loop.Index].Enqueue(work);
 }

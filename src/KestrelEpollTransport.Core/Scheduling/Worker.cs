@@ -3,20 +3,35 @@ using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
+/// <summary>What a worker waits for: set once, it ends one wait.</summary>
+/// <remarks>
+/// To wake a thread with this event costs 5 µs, with a monitor 14 on one processor: whom a pulse wakes wants the lock that the other
+/// still has. SemaphoreSlim yields a hundred times before it sleeps, which cost more than the dispatches did.
+/// </remarks>
+internal class WorkerSignal : IDisposable
+{
+    private readonly AutoResetEvent _event = new(false);
+
+    public virtual void Set() => _event.Set();
+
+    /// <summary>False: the time was over.</summary>
+    public virtual bool Wait(TimeSpan timeout) => _event.WaitOne(timeout);
+
+    public virtual void Dispose() => _event.Dispose();
+}
+
 /// <summary>
-/// A thread of <see cref="Workers"/>: it drives a loop, until that ends or is taken from it, or runs work that is too dear
-/// for the loops; then it waits to be given something else, and ends if nothing comes.
+/// A thread of <see cref="Workers"/>: it drives a loop, until others suffice or its seat is taken, or runs work that is known to
+/// block; then it waits to be given something else, and ends if nothing comes.
 /// </summary>
 #pragma warning disable CA1001 // The thread disposes of its signal when it ends.
 internal sealed class Worker
 #pragma warning restore CA1001
 {
     private readonly Workers _owner;
-    private readonly Thread _thread;
+    private Thread? _thread;
 
-    // To wake a thread with it costs 5 µs, with a monitor 14 on one processor: whom a pulse wakes wants the lock that the other
-    // still has. SemaphoreSlim yields a hundred times before it sleeps, which cost more than the dispatches did.
-    private readonly AutoResetEvent _signal = new(false);
+    private readonly WorkerSignal _signal;
 
     // Written by who gives, before it gives.
     private Seat? _seat;
@@ -25,14 +40,18 @@ internal sealed class Worker
     public Worker(Workers owner)
     {
         _owner = owner;
+        _signal = owner.CreateSignal();
+    }
 
+    public void Start()
+    {
         // Background: a process that forgets to dispose still ends. The default stack size: handlers run here
         // and may be as deep as on the thread pool.
         _thread = new Thread(Run) { IsBackground = true, Name = Workers.ThreadName };
-    }
 
-    // UnsafeStart: a worker outlives the request that happened to start it and must not carry its AsyncLocals.
-    public void Start() => _thread.UnsafeStart();
+        // A worker outlives the request that happened to start it and must not carry its AsyncLocals.
+        _thread.UnsafeStart();
+    }
 
     /// <summary>Gives the worker, which is the caller's, a seat to drive a loop from.</summary>
     public void Give(Seat seat)
@@ -41,7 +60,7 @@ internal sealed class Worker
         Wake();
     }
 
-    /// <summary>Has the worker, which is the caller's, drain the queue of dear work.</summary>
+    /// <summary>Has the worker, which is the caller's, drain the queue of work off the loops.</summary>
     public void Wake() => _signal.Set();
 
     /// <summary>Has the worker, which is the caller's, end.</summary>
@@ -54,13 +73,14 @@ internal sealed class Worker
     /// <summary>Waits for the thread to end. A thread does not wait for itself.</summary>
     public void Join(TimeSpan timeout)
     {
-        if (_thread != Thread.CurrentThread)
+        if (_thread is { } thread && thread != Thread.CurrentThread)
         {
-            Uninterrupted.Wait(_thread, timeout, static (thread, left) => thread.Join(left));
+            Uninterrupted.Wait(thread, timeout, static (thread, left) => thread.Join(left));
         }
     }
 
-    private void Run()
+    /// <summary>What the thread does. A test that simulates threads runs it on one of its own.</summary>
+    internal void Run()
     {
         ThreadBaseline baseline = ThreadBaseline.Capture();
         while (WaitToBeGiven())
@@ -78,8 +98,8 @@ internal sealed class Worker
                     baseline.Restore();
                 }
 
-                // After a stuck dispatch dear work may wait because all others are stuck. But not as one too many, or the
-                // reserve would never come back while there is more such work than workers.
+                // After a stuck dispatch work off the loops may wait because all others are stuck. But not as one too many, or the
+                // reserve would never come back while there is more of it than workers.
                 drains = wasBusy && _owner.HasReserve;
             }
 
@@ -116,7 +136,7 @@ internal sealed class Worker
     {
         try
         {
-            return _signal.WaitOne(_owner.IdleTimeout);
+            return _signal.Wait(_owner.IdleTimeout);
         }
         catch (ThreadInterruptedException)
         {

@@ -19,12 +19,12 @@ internal enum HandOff
 }
 
 /// <summary>
-/// The threads of adaptive scheduling: they drive the loops, take seats over from workers that are stuck, and run what is too
-/// dear for a loop. Kept while there is use for them, the one that rested last first; started when none rests; bounded.
+/// The threads of adaptive scheduling: they drive the loops, take seats over from workers that are stuck, and run what is known to
+/// block. Kept while there is use for them, the one that rested last first; started when none rests; bounded.
 /// Thread-safe.
 /// </summary>
 /// <remarks>
-/// <i>Busy</i> is a worker that runs dear work, or is stuck in a dispatch that cost it its loop. Dear work gets workers while fewer
+/// <i>Busy</i> is a worker that runs work off the loops, or is stuck in a dispatch that cost it its seat. Such work gets workers while fewer
 /// than the bound are busy; beyond, see <see cref="OffLoopQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
 /// are inline only while all of that reserve is there (<see cref="HasReserve"/>): so when one stuck dispatch eats into it, every
 /// other loop, which may be in a dispatch at that moment, still has its worker, and the loop that was handed over resumes no
@@ -53,12 +53,11 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <param name="maxBusy">See the remarks.</param>
     /// <param name="loopCount">How many loops may have to be handed over.</param>
-    /// <param name="slots">For work that is not known to block; null: it gets as many threads as any.</param>
-    public Workers(int maxBusy, int loopCount, ComputingSlots? slots = null)
+    public Workers(int maxBusy, int loopCount)
     {
         _maxBusy = maxBusy;
         _reserve = loopCount;
-        OffLoop = new OffLoopQueue(this, slots);
+        OffLoop = new OffLoopQueue(this);
     }
 
     /// <summary>How long a worker without work is kept. Settable for tests.</summary>
@@ -66,6 +65,12 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <summary>Starts a worker's thread. Settable for tests of a system that has none left.</summary>
     public Action<Worker> StartThread { get; init; } = static worker => worker.Start();
+
+    /// <summary>Gives work to the thread pool. Settable for tests that simulate threads, as is <see cref="CreateSignal"/>.</summary>
+    public Action<IThreadPoolWorkItem> QueueToPool { get; init; } = Uninterrupted.QueueToPool;
+
+    /// <summary>Creates what a worker waits for.</summary>
+    public Func<WorkerSignal> CreateSignal { get; init; } = static () => new WorkerSignal();
 
     /// <summary>
     /// Has the watch look at <see cref="OffLoop"/>, after a full fence; null: nobody looks, and where workers don't suffice the
@@ -76,13 +81,13 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>Counts what runs off the loops; null: nobody wants to know.</summary>
     public SchedulingCounters? Counters { get; init; }
 
-    /// <summary>For what is too dear for the loops.</summary>
+    /// <summary>For what is known to block.</summary>
     public OffLoopQueue OffLoop { get; }
 
     /// <summary>Whether every loop could be handed over at this moment.</summary>
     public bool HasReserve => _busy <= _maxBusy;
 
-    /// <summary>Whether dear work finds no worker any more.</summary>
+    /// <summary>Whether work off the loops finds no worker any more.</summary>
     public bool IsExhausted => _busy >= _maxBusy;
 
     /// <summary>How many are busy; see the remarks.</summary>

@@ -5,13 +5,13 @@ using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
-/// <summary>To which threads connections that left their loop are given, on a machine of one processor.</summary>
+/// <summary>On which threads connections run.</summary>
 public sealed class AdaptiveSchedulerTests : IDisposable
 {
     private readonly LogRecorder _log = new();
     private readonly SchedulingCounters _counters = new(1);
     private readonly DispatchHistory _history;
-    private readonly Workers _workers = new(maxBusy: 8, loopCount: 1, new ComputingSlots(1)) { CallWatch = static () => { } };
+    private readonly Workers _workers = new(maxBusy: 8, loopCount: 1) { CallWatch = static () => { } };
     private readonly EventLoop _loop;
     private readonly AdaptiveScheduler _scheduler;
     private readonly List<Resumable> _all = [];
@@ -32,60 +32,40 @@ public sealed class AdaptiveSchedulerTests : IDisposable
     }
 
     [Fact]
-    public async Task ConnectionsThatCompute_ShareTheThreadsThatAProcessorIsWorth()
-    {
-        Resumable first = Resume(isBlocked: false);
-        await first.Work.Thread.OrTimeout();
-
-        Resumable second = Resume(isBlocked: false);
-
-        Assert.Equal(1, _workers.Busy);
-        first.Work.Release();
-        Assert.Same(await first.Work.Thread, await second.Work.Thread.OrTimeout());
-    }
-
-    [Fact]
     public async Task ConnectionsThatBlock_GetAThreadEach()
     {
-        await Resume(isBlocked: true).Work.Thread.OrTimeout();
-        await Resume(isBlocked: true).Work.Thread.OrTimeout();
+        await Resume().Work.Thread.OrTimeout();
+        await Resume().Work.Thread.OrTimeout();
 
         Assert.Equal(2, _workers.Busy);
     }
 
     [Fact]
-    public async Task ConnectionThatIsSeenBlocked_IsKnownToBlockFromThenOn()
+    public void ConnectionThatMayComputeForLong_IsDeferredAndAnyOtherRunsAtOnce()
     {
-        Resumable blocked = Resume(isBlocked: false);
-        await blocked.Work.IsBlockedAsync();
-        Resumable waits = Resume(isBlocked: false);
+        Resumable cheap = new(_history);
+        cheap.Work.Release();
+        cheap.Profile.Begin();
+        _scheduler.ResumeFromLoop(cheap, _loop);
+        Assert.True(cheap.Work.Thread.IsCompleted);
 
-        for (int i = 0; i < 2; i++)
-        {
-            ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
-            Assert.False(blocked.Profile.MayBlock);
-        }
+        Resumable longer = new(_history);
+        longer.Work.Release();
+        longer.Profile.Begin();
+        longer.Profile.HandedOff(isBlocked: false);
+        _scheduler.ResumeFromLoop(longer, _loop);
 
-        ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
-
-        Assert.True(blocked.Profile.MayBlock);
-        await waits.Work.Thread.OrTimeout();
-        Assert.False(waits.Profile.MayBlock);
+        Assert.False(longer.Work.Thread.IsCompleted);
+        Assert.Equal(0, _workers.Busy);
     }
 
-    // A connection that was handed over has left its loop.
-    private Resumable Resume(bool isBlocked)
+    // A connection whose dispatch was seen blocked has left its loop.
+    private Resumable Resume()
     {
         Resumable resumable = new(_history);
         _all.Add(resumable);
         resumable.Profile.Begin();
-        for (int i = 0; i < 4; i++)
-        {
-            // What is known of others is not what this is about.
-            resumable.Profile.Note(isDear: false, isDearStart: false);
-        }
-
-        resumable.Profile.HandedOff(isBlocked);
+        resumable.Profile.HandedOff(isBlocked: true);
         _scheduler.Resume(resumable, _loop);
         return resumable;
     }

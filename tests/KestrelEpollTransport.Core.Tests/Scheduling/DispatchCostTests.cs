@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
@@ -42,24 +41,23 @@ public class DispatchCostTests
     }
 
     [Fact]
-    public void Asked_WhoWaitsForLessThanTheLimit_CostsWhatItComputes()
+    public void Asked_WhoWaitsForLessThanTheLimit_DidNotSleep()
     {
         // One turn is proof enough: in another the machine may have kept the thread waiting for longer.
-        (long cost, DispatchUse use) = (0, DispatchUse.Unknown);
+        DispatchUse use = DispatchUse.Unknown;
         for (int turn = 0; turn < 10 && use != DispatchUse.Computed; turn++)
         {
             long began = DispatchCost.Begin(asksKernel: true);
             Thread.Sleep(5);
             Compute(30 * s_ms);
-            (cost, use) = DispatchCost.End(began, limit: 20 * s_ms);
+            use = DispatchCost.End(began, limit: 20 * s_ms).Use;
         }
 
         Assert.Equal(DispatchUse.Computed, use);
-        Assert.InRange(cost, 10 * s_ms, 31 * s_ms);
     }
 
     [Fact]
-    public void Asked_WhoComputes_CostsWhatItComputes()
+    public void Asked_WhoComputes_DidNotSleep()
     {
         ThreadUsage before = ThreadUsage.OfThisThread()!.Value;
         long began = DispatchCost.Begin(asksKernel: true);
@@ -68,26 +66,25 @@ public class DispatchCostTests
             Compute(s_ms);
         }
 
-        Assert.InRange(DispatchCost.End(began, limit: 0).Ticks, 9 * s_ms, long.MaxValue);
+        Assert.Equal(DispatchUse.Computed, DispatchCost.End(began, limit: 9 * s_ms).Use);
     }
 
     [Fact]
-    public void Asked_WhoWaitsForAProcessor_DoesNotPayForIt()
+    public void Asked_WhoWaitsForAProcessor_DidNotSleep()
     {
         // One turn is proof enough: in another the collector may have stopped the thread, which counts as waiting.
-        double best = double.MaxValue;
+        DispatchUse use = DispatchUse.Unknown;
         BusyProcessor.Run(() =>
         {
-            for (int turn = 0; turn < 10; turn++)
+            for (int turn = 0; turn < 10 && use != DispatchUse.Computed; turn++)
             {
                 long began = DispatchCost.Begin(asksKernel: true);
                 Compute(40 * s_ms);
-                double cost = DispatchCost.End(began, limit: 0).Ticks;
-                best = Math.Min(best, cost / (Stopwatch.GetTimestamp() - began));
+                use = DispatchCost.End(began, limit: s_ms).Use;
             }
         });
 
-        Assert.InRange(best, double.Epsilon, 0.75);
+        Assert.Equal(DispatchUse.Computed, use);
     }
 
     [Fact]
@@ -99,36 +96,6 @@ public class DispatchCostTests
         Compute(s_ms);
 
         Assert.InRange(DispatchCost.End(outer, limit: 0).Ticks, 2 * s_ms, long.MaxValue);
-    }
-
-    [Fact]
-    public void ConnectionThatIsCheap_WhereProcessorsAreBusy_ComesBackToTheLoop()
-    {
-        // Each dispatch computes less than the limit, and takes longer because another thread has the processor in between.
-        const int LimitMs = 5;
-        DispatchProfile profile = new(new DispatchHistory(TimeSpan.FromMilliseconds(LimitMs), new SchedulingCounters(1)));
-        profile.Begin();
-        for (int i = 0; i < 3; i++)
-        {
-            profile.Note(isDear: true, isDearStart: true);
-        }
-
-        int dispatches = 0;
-        BusyProcessor.Run(() =>
-        {
-            for (; dispatches < 500 && !profile.RunsInline; dispatches++)
-            {
-                long began = profile.Begin();
-                long before = ThreadUsage.OfThisThread()!.Value.ProcessorTicks;
-                while (ThreadUsage.OfThisThread()!.Value.ProcessorTicks - before < (LimitMs - 1) * s_ms)
-                {
-                }
-
-                profile.End(began, 1);
-            }
-        });
-
-        Assert.InRange(dispatches, 96, 499);
     }
 
     private static void Compute(long ticks)

@@ -59,15 +59,6 @@ public class SchedulingPartsTests
         }
     }
 
-    [Fact]
-    public void ThreadsThatCompute_AreAsManyAsProcessors()
-    {
-        using LogRecorder log = new();
-        using SchedulingParts parts = new(new EpollTransportOptions { Scheduling = ApplicationScheduling.Adaptive }, log);
-
-        Assert.Equal(Environment.ProcessorCount, parts.Computing!.Count);
-    }
-
     private sealed class StuckFlush(ManualResetEventSlim release) : IWatchedFlush
     {
         public TaskCompletionSource Looked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

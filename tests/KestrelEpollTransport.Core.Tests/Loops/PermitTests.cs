@@ -9,7 +9,7 @@ namespace KestrelEpollTransport.Tests.Loops;
 /// What is the driver's alone (the cursor of the batch) is read in one step and written in another, so that two threads that
 /// believe to own the loop run an event twice, or none, or wait in the poller both.
 /// </remarks>
-public class LoopOwnershipTests
+public class PermitTests
 {
     [Fact]
     public void Owner_ReturningWhileTheWatchHandsOver_LeavesOneDriver()
@@ -86,26 +86,26 @@ public class LoopOwnershipTests
     [Fact]
     public void TryTake_OfADispatchThatReturnedOrWasTaken_TakesNothing()
     {
-        LoopOwnership ownership = default;
-        Assert.Equal(0, ownership.Current);
-        long first = ownership.Begin();
-        Assert.Equal(first, ownership.Current);
-        Assert.True(ownership.TryEnd(first));
-        Assert.Equal(0, ownership.Current);
-        Assert.False(ownership.TryTake(first));
+        Permit permit = default;
+        Assert.Equal(0, permit.Current);
+        long first = permit.Begin();
+        Assert.Equal(first, permit.Current);
+        Assert.True(permit.TryEnd(first));
+        Assert.Equal(0, permit.Current);
+        Assert.False(permit.TryTake(first));
 
-        long second = ownership.Begin();
+        long second = permit.Begin();
         Assert.NotEqual(first, second);
-        Assert.False(ownership.TryTake(first));
-        Assert.True(ownership.TryTake(second));
-        Assert.Equal(0, ownership.Current);
-        Assert.False(ownership.TryTake(second));
-        Assert.False(ownership.TryEnd(second));
+        Assert.False(permit.TryTake(first));
+        Assert.True(permit.TryTake(second));
+        Assert.Equal(0, permit.Current);
+        Assert.False(permit.TryTake(second));
+        Assert.False(permit.TryEnd(second));
 
-        long third = ownership.Begin();
+        long third = permit.Begin();
         Assert.DoesNotContain(third, (long[])[first, second]);
-        Assert.False(ownership.TryEnd(second));
-        Assert.True(ownership.TryEnd(third));
+        Assert.False(permit.TryEnd(second));
+        Assert.True(permit.TryEnd(third));
     }
 
     private static Seen Explore(int events, int looks, int workers, bool stops = false, Blocked blocked = Blocked.No, Fault fault = Fault.None)
@@ -159,7 +159,7 @@ public class LoopOwnershipTests
                 yield return "write the cursor, Begin";
                 state.Cursor = cursor + 1;
                 state.Dispatched = cursor;
-                long dispatch = state.Ownership.Begin();
+                long dispatch = state.Permit.Begin();
                 yield return new Step(
                     $"event {cursor}",
                     blocked == Blocked.No ? null : () => blocked == Blocked.UntilTheLoopEnds && state.Ends > 0,
@@ -169,13 +169,13 @@ public class LoopOwnershipTests
                 bool isOwner;
                 if (fault == Fault.OwnerLooksAndThenActs)
                 {
-                    isOwner = state.Ownership.Current == dispatch;
+                    isOwner = state.Permit.Current == dispatch;
                     yield return "TryEnd acts";
-                    _ = state.Ownership.TryEnd(dispatch);
+                    _ = state.Permit.TryEnd(dispatch);
                 }
                 else
                 {
-                    isOwner = state.Ownership.TryEnd(dispatch) || fault == Fault.OwnerIgnoresTheLoss;
+                    isOwner = state.Permit.TryEnd(dispatch) || fault == Fault.OwnerIgnoresTheLoss;
                 }
 
                 if (!isOwner)
@@ -213,13 +213,13 @@ public class LoopOwnershipTests
         for (int i = 0; i < looks; i++)
         {
             // Where a dispatch blocks for ever there are as many looks as it takes.
-            yield return new Step("look", blocked == Blocked.No ? null : () => state.Ownership.Current != 0, MayStay: blocked != Blocked.No);
+            yield return new Step("look", blocked == Blocked.No ? null : () => state.Permit.Current != 0, MayStay: blocked != Blocked.No);
             if (fault == Fault.WatchEndsWithTheStop && state.Stopping)
             {
                 yield break;
             }
 
-            long dispatch = state.Ownership.Current;
+            long dispatch = state.Permit.Current;
             if (dispatch == 0 || dispatch != seen)
             {
                 state.TwoSeen += dispatch != 0 && seen != 0 ? 1 : 0;
@@ -231,14 +231,14 @@ public class LoopOwnershipTests
             bool taken;
             if (fault == Fault.WatchLooksAndThenActs)
             {
-                taken = state.Ownership.Current == dispatch;
+                taken = state.Permit.Current == dispatch;
                 yield return "TryTake acts";
-                _ = state.Ownership.TryTake(dispatch);
+                _ = state.Permit.TryTake(dispatch);
             }
             else
             {
-                long ticket = fault == Fault.WatchTakesWithoutTheTicket ? state.Ownership.Current : dispatch;
-                taken = ticket != 0 && state.Ownership.TryTake(ticket);
+                long ticket = fault == Fault.WatchTakesWithoutTheTicket ? state.Permit.Current : dispatch;
+                taken = ticket != 0 && state.Permit.TryTake(ticket);
             }
 
             if (!taken)
@@ -298,7 +298,7 @@ public class LoopOwnershipTests
     private sealed class State(int events)
     {
         public readonly int[] Runs = new int[events];
-        public LoopOwnership Ownership;
+        public Permit Permit;
         public int Cursor;
         public int Dispatched;
         public int Given;

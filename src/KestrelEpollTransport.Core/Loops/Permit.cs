@@ -26,7 +26,7 @@ namespace KestrelEpollTransport.Loops;
 /// </remarks>
 // Two cache lines: written twice a dispatch, and each seat's by another thread.
 [StructLayout(LayoutKind.Explicit, Size = 128)]
-internal struct LoopOwnership
+internal struct Permit
 {
     private const long Dispatching = 1;
     private const long OneDispatch = 2;
