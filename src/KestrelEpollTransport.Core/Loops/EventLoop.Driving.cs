@@ -26,35 +26,40 @@ internal sealed partial class EventLoop
         Volatile.Write(ref _called, 0);
         seat.Take();
         _observer?.OnLoopAwake();
-        (bool hasPolled, bool ranLong) = (false, false);
+        bool hasPolled = false;
+        long longUntil = 0;
         try
         {
             while (!_crew.IsStopping)
             {
-                // Who runs long work goes on with that while another thread serves what is short: between the two the system shares the
-                // processors.
-                ranLong &= _crew.Count > Volatile.Read(ref _inLong) + 1;
-                if (!ranLong && !TryFinishPass(seat, baseline))
+                // What is long has as much of a thread's time as what is short.
+                bool goesOn = longUntil != 0 && _time.GetTimestamp() < longUntil;
+                if (!goesOn)
                 {
-                    // What it may have deferred is for others now, who may sleep.
-                    WakeIfAsleep();
-                    return false;
-                }
-
-                // Alone it polls, and serves what is short, before each piece of long work.
-                bool mayRunLong = ranLong || hasPolled || _crew.IsPolled;
-                ranLong = false;
-                if (mayRunLong && TryTakeLong(out ILoopWork? work))
-                {
-                    (hasPolled, ranLong) = (false, true);
-                    CallIfUnpolled();
-                    if (!seat.TryRun(work, baseline, isLong: true))
+                    long began = HasLong ? _time.GetTimestamp() : 0;
+                    if (!TryFinishPass(seat, baseline))
                     {
                         return false;
                     }
 
-                    EndLong();
-                    continue;
+                    longUntil = began == 0 ? 0 : (2 * _time.GetTimestamp()) - began;
+                }
+
+                // Not before somebody has looked for what is short.
+                if (goesOn || hasPolled || _crew.IsPolled)
+                {
+                    hasPolled = false;
+                    if (!TryRunLong(seat, baseline, out bool ran))
+                    {
+                        return false;
+                    }
+
+                    if (ran)
+                    {
+                        continue;
+                    }
+
+                    longUntil = 0;
                 }
 
                 if (_crew.IsAlone)
@@ -98,6 +103,30 @@ internal sealed partial class EventLoop
 
         seat.Give();
         Leave(seat);
+        return true;
+    }
+
+    // False: the seat was taken meanwhile.
+    private bool TryRunLong(Seat seat, in ThreadBaseline baseline, out bool ran)
+    {
+        ran = TryTakeLong(out ILoopWork? work);
+        if (!ran)
+        {
+            return true;
+        }
+
+        // Somebody else is to poll meanwhile.
+        if (!_crew.IsPolled && MayCall)
+        {
+            TryCall();
+        }
+
+        if (!seat.TryRun(work!, baseline, isLong: true))
+        {
+            return false;
+        }
+
+        EndLong();
         return true;
     }
 
@@ -155,15 +184,6 @@ internal sealed partial class EventLoop
         }
     }
 
-    // Who is about to be in a dispatch for long: somebody else is to poll meanwhile.
-    private void CallIfUnpolled()
-    {
-        if (!_crew.IsPolled && MayCall)
-        {
-            TryCall();
-        }
-    }
-
     private bool TryTakeLong([NotNullWhen(true)] out ILoopWork? work)
     {
         work = null;
@@ -174,6 +194,8 @@ internal sealed partial class EventLoop
 
         if (Interlocked.Increment(ref _inLong) <= Drivers && _long.TryDequeue(out work))
         {
+            // A hint, for the watch.
+            _longTaken++;
             return true;
         }
 
@@ -210,16 +232,11 @@ internal sealed partial class EventLoop
     {
         // Beside others that compute it would take a processor from them.
         long brief = _crew.IsAlone ? _brief.Ticks : 0;
-        if (brief > 0)
+        if (brief > 0 && TryPollFor(brief))
         {
-            bool found = TryPollFor(brief);
-            _brief.NotePoll(found);
-            if (found)
-            {
-                // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
-                _observer?.OnLoopAwake();
-                return;
-            }
+            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
+            _observer?.OnLoopAwake();
+            return;
         }
 
         int timeoutMs = 0;
@@ -230,9 +247,9 @@ internal sealed partial class EventLoop
             timeoutMs = _posted.IsEmpty && !HasLong ? _timers.GetTimeoutMs() : 0;
         }
 
-        long began = Stopwatch.GetTimestamp();
+        long began = brief == 0 && timeoutMs != 0 ? Stopwatch.GetTimestamp() : 0;
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
-        if (brief == 0 && timeoutMs != 0)
+        if (began != 0)
         {
             _brief.NoteSleep(Stopwatch.GetTimestamp() - began);
         }
@@ -259,17 +276,19 @@ internal sealed partial class EventLoop
     private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();
+        bool found;
+        long elapsed;
         do
         {
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
-            if (_eventCount > 0 || !_posted.IsEmpty || HasLong || _timers.GetTimeoutMs() == 0)
-            {
-                return true;
-            }
+            found = _eventCount > 0 || !_posted.IsEmpty || HasLong || _timers.GetTimeoutMs() == 0;
+            elapsed = Stopwatch.GetTimestamp() - start;
         }
-        while (Stopwatch.GetTimestamp() - start < ticks);
+        while (!found && elapsed < ticks);
 
-        return false;
+        // Who lost its processor meanwhile took one that others want.
+        _brief.NotePoll(found && elapsed < 2 * ticks);
+        return found;
     }
 
     // The last act of the driving thread: what is left to run goes to the thread pool, and the poller is closed.

@@ -46,6 +46,7 @@ internal sealed partial class EventLoop : IDisposable
     private Crew _crew;
     private WakeGate _gate;
     private int _inLong;
+    private int _longTaken;
     private int _called;
     private long _callsRestUntil;
     private int _load;
@@ -187,7 +188,21 @@ internal sealed partial class EventLoop : IDisposable
         {
             MoveWorkToPool();
         }
+        else if (!IsDriver)
+        {
+            // It has lost its seat: others are to take this, who may sleep.
+            WakeIfAsleep();
+        }
     }
+
+    /// <summary>How often such work was taken; a hint.</summary>
+    public int LongTaken => Volatile.Read(ref _longTaken);
+
+    /// <summary>How many threads run such work.</summary>
+    public int InLong => Volatile.Read(ref _inLong);
+
+    /// <summary>Whether such work waits.</summary>
+    public bool HasDeferred => !_long.IsEmpty;
 
     /// <summary>Takes work that was deferred, to run it elsewhere; null: there is none.</summary>
     public ILoopWork? TryTakeDeferred() => _long.TryDequeue(out ILoopWork? work) ? work : null;

@@ -18,10 +18,14 @@ internal struct DispatchProfile
     /// <summary>More than one dispatch in 33 that blocks is too many.</summary>
     private const short Weight = 32;
 
+    /// <summary>Of a long dispatch against one that is not.</summary>
+    private const byte LongWeight = 3;
+    private const byte MaxLongScore = 3 * LongWeight;
+
     private readonly DispatchHistory? _history;
     private BlockingScore _score = new(Weight);
     private long _lastTicks;
-    private long _lastTwoTicks;
+    private byte _longScore;
     private byte _starts;
     private bool _hasBegun;
 
@@ -35,8 +39,8 @@ internal struct DispatchProfile
     public readonly bool IsQuick => _lastTicks <= (_history?.LimitTicks ?? 0);
 
     /// <summary>Whether the next dispatch is likely to be so long that it is deferred, and somebody else polls meanwhile.</summary>
-    /// <remarks>Both of the last two were: one by itself may have waited for a processor.</remarks>
-    public readonly bool IsLong => _history is { } history && (_starts < Starts ? Math.Max(_lastTwoTicks, history.StartTicks) : _lastTwoTicks) > history.LongTicks;
+    /// <remarks>More than one in four of the last ones was: one by itself may have waited for a processor.</remarks>
+    public readonly bool IsLong => _longScore > LongWeight || (_starts < Starts && _history is { } history && history.StartTicks > history.LongTicks);
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -74,7 +78,8 @@ internal struct DispatchProfile
     /// <param name="isBlocked">Whether it does nothing; false: it computes.</param>
     public void HandedOff(bool isBlocked)
     {
-        _lastTicks = _lastTwoTicks = long.MaxValue;
+        _lastTicks = long.MaxValue;
+        _longScore = MaxLongScore;
         if (!isBlocked)
         {
             return;
@@ -94,8 +99,8 @@ internal struct DispatchProfile
     /// <summary>A dispatch took so long, and used its time so.</summary>
     internal void Note(long ticks, DispatchUse use)
     {
-        _lastTwoTicks = Math.Min(ticks, _lastTicks);
         _lastTicks = ticks;
+        NoteLong(ticks > _history!.LongTicks);
         if (_starts < Starts)
         {
             _starts++;
@@ -109,6 +114,16 @@ internal struct DispatchProfile
         else if (_score.Note(use == DispatchUse.Slept))
         {
             CountChange();
+        }
+    }
+
+    private void NoteLong(bool isLong)
+    {
+        // Read once: another thread may note at the same moment.
+        byte score = _longScore;
+        if (isLong || score > 0)
+        {
+            _longScore = (byte)(isLong ? Math.Min(score + LongWeight, MaxLongScore) : score - 1);
         }
     }
 

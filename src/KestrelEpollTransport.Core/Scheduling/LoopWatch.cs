@@ -23,6 +23,9 @@ internal sealed class LoopWatch : IWatched
     /// </summary>
     private static readonly TimeSpan s_lateLook = WatchThread.Interval / 4;
 
+    /// <summary>How often a thread that computes is asked for, at least.</summary>
+    private static readonly TimeSpan s_askAtLeast = TimeSpan.FromMilliseconds(50);
+
     private readonly LoopGroup _group;
     private readonly Workers _workers;
     private readonly SchedulingCounters _counters;
@@ -31,6 +34,7 @@ internal sealed class LoopWatch : IWatched
     private readonly TimeSpan _limit;
     private Sighting[][] _sightings = [];
     private long[] _passes = [];
+    private (int Taken, int Looks)[] _deferred = [];
 
     /// <param name="group">Whose loops.</param>
     /// <param name="workers">Who takes over.</param>
@@ -71,11 +75,13 @@ internal sealed class LoopWatch : IWatched
         {
             _sightings = [.. loops.ToArray().Select(static loop => new Sighting[loop.Seats.Length])];
             _passes = new long[loops.Length];
+            _deferred = new (int, int)[loops.Length];
         }
 
         for (int i = 0; i < loops.Length; i++)
         {
             LookAt(loops[i], _sightings[i], ref _passes[i], elapsed);
+            LookAtDeferred(loops[i], ref _deferred[i]);
         }
     }
 
@@ -107,9 +113,21 @@ internal sealed class LoopWatch : IWatched
         }
     }
 
+    // What waits behind work that computes for ever so long gets a thread of its own now and then, as the thread pool grows.
+    private void LookAtDeferred(EventLoop loop, ref (int Taken, int Looks) seen)
+    {
+        int taken = loop.LongTaken;
+        seen = loop.HasDeferred && taken == seen.Taken ? (taken, seen.Looks + 1) : (taken, 0);
+        if (seen.Looks >= OffLoopQueue.LooksPerCall && loop.TryTakeDeferred() is { } work)
+        {
+            seen.Looks = 0;
+            _workers.OffLoop.Enqueue(work);
+        }
+    }
+
     private bool TryHandOff(Seat seat, ref Sighting sighting, bool isLast)
     {
-        if (sighting.Blocked < sighting.AskAt)
+        if (sighting.Blocked < sighting.AskAt && !(isLast && sighting.Blocked >= _limit * ComputingFactor))
         {
             return false;
         }
@@ -118,7 +136,7 @@ internal sealed class LoopWatch : IWatched
         if (!isBlocked && (!isLast || sighting.Blocked < _limit * ComputingFactor))
         {
             // Asked for less and less often: it costs some 20 µs.
-            sighting = sighting with { AskAt = isLast ? _limit * ComputingFactor : sighting.Blocked * 2 };
+            sighting = sighting with { AskAt = sighting.Blocked + (sighting.Blocked < s_askAtLeast ? sighting.Blocked : s_askAtLeast) };
             return false;
         }
 

@@ -19,8 +19,11 @@ internal sealed class SchedulingParts : IDisposable
         if (options.Scheduling != ApplicationScheduling.Adaptive)
         {
             Flushes = new FlushWatch(_watch, workers: null, logger);
-            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: options.SpinBeforeWait, createPoller: createPoller);
             bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
+
+            // The application runs elsewhere, and wants the processors.
+            TimeSpan? spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero);
+            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: spin, createPoller: createPoller);
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
             return;

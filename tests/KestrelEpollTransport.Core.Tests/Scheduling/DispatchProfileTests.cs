@@ -68,9 +68,26 @@ public class DispatchProfileTests
             Assert.False(profile.IsQuick);
         }
 
-        NoteOthers(ref profile, 1);
+        NoteOthers(ref profile, 6);
         Assert.False(profile.IsLong);
         Assert.True(profile.IsQuick);
+    }
+
+    [Theory]
+    [InlineData(2, true)]
+    [InlineData(3, true)]
+    [InlineData(5, false)]
+    public void DispatchesThatAreLong_OneInSoMany_AreExpectedToBe(int oneIn, bool isLong)
+    {
+        DispatchProfile profile = Begun();
+        for (int i = 0; i < 100; i++)
+        {
+            profile.Note(_long, DispatchUse.Computed);
+            NoteOthers(ref profile, oneIn - 1);
+        }
+
+        profile.Note(_long, DispatchUse.Computed);
+        Assert.Equal(isLong, profile.IsLong);
     }
 
     [Fact]
