@@ -47,6 +47,17 @@ internal static class Catalog
                 IsAboutLatency = true,
             };
         }
+
+        yield return new WrkScenario("latency-https-64", "HTTPS JSON, keep-alive, 64 connections, not pinned", Json(64) with { UsesTls = true })
+        {
+            Settings = ServerSettings.Shared,
+            IsAboutLatency = true,
+        };
+        yield return new WrkScenario("latency-compute", "Handlers that compute for 80 µs, 64 connections, not pinned", new WrkRequest(Exchanges.BurnPath(80), 64, s_plaintext))
+        {
+            Settings = ServerSettings.Shared,
+            IsAboutLatency = true,
+        };
     }
 
     private static IEnumerable<Scenario> OpenLoops()
@@ -76,6 +87,8 @@ internal static class Catalog
             new WrkRequest(Paths.Upload, 16, Encoding.ASCII.GetBytes($"{Mebibyte}")) { UploadBytes = Mebibyte });
         yield return new WrkScenario("download-64k", "Downloads of 64 KiB, 16 connections", Download(64 * 1024));
         yield return new WrkScenario("download-1m", "Downloads of 1 MiB, 16 connections", Download(Mebibyte));
+        yield return new WrkScenario("download-64k-shared", "Downloads of 64 KiB, 16 connections, not pinned", Download(64 * 1024)) { Settings = ServerSettings.Shared };
+        yield return new WrkScenario("download-1m-shared", "Downloads of 1 MiB, 16 connections, not pinned", Download(Mebibyte)) { Settings = ServerSettings.Shared };
     }
 
     private static IEnumerable<Scenario> WithoutHttp()
@@ -116,6 +129,11 @@ internal static class Catalog
         yield return new WrkScenario(
             "sleep-1ms-grown", "Handlers that sleep 1 ms, 64 connections, once the thread pool has grown", s_sleep1)
         { Settings = ServerSettings.Shared };
+        yield return new WrkScenario(
+            "sleep-1ms-pinned", "Handlers that sleep 1 ms, 64 connections, pinned, the first 10 s of it", s_sleep1)
+        { WarmUpRequest = Json(64) };
+        yield return new WrkScenario(
+            "sleep-1ms-grown-pinned", "Handlers that sleep 1 ms, 64 connections, pinned, once the thread pool has grown", s_sleep1);
         yield return Beside(
             "cpu-bound", "32 cheap connections beside 4 of which every 20th request burns 5 ms",
             static endpoints => new LoadGroup("burning", endpoints.Http, [.. Enumerable.Repeat(Exchanges.Json, 19), Exchanges.Burn(5)]) { Connections = 4 })

@@ -42,6 +42,8 @@ internal static class Exchanges
     public static Exchange Sleep(int milliseconds) => Exchange.Get($"{Paths.Sleep}?n={milliseconds}", PlaintextBody);
 
     /// <summary>Keeps a processor busy for about so many milliseconds.</summary>
-    public static Exchange Burn(int milliseconds) =>
-        Exchange.Get($"{Paths.Burn}?n={milliseconds * s_unitsOfMillisecond.Value}", PlaintextBody);
+    public static Exchange Burn(int milliseconds) => Exchange.Get(BurnPath(1_000 * milliseconds), PlaintextBody);
+
+    /// <summary>What keeps a processor busy for about so many microseconds.</summary>
+    public static string BurnPath(int microseconds) => $"{Paths.Burn}?n={Math.Max(1, microseconds * s_unitsOfMillisecond.Value / 1_000)}";
 }

@@ -11,11 +11,13 @@ namespace KestrelEpollTransport.Loops;
 /// seats, polls           seats                   EndPoll: the same, after it has published the pass and before its first dispatch
 /// seats [polls]          seats + s [polls]       TryJoin: on behalf of a thread that is called
 /// seats, polls           seats - s, polls        TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
+/// seats + s [polls]      seats [polls]           TryDecline: a driver that came to share a pass, and is not the last
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
 /// seats [polls, stops]   seats - s [...]         Leave: a driver of a loop that stops, or who finds no thread for a seat; the last ends the loop
 /// </code>
 /// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
-/// driver leaves only while another one holds it, which publishes what comes and takes of it itself.</para>
+/// driver leaves only while another one holds it, which publishes what comes and takes of it itself; or it leaves what it had come to share
+/// to those who are here, as if it had not been called, and the watch looks after them.</para>
 /// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
 /// polls after it, so nobody needs to be.</para>
 /// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>
@@ -92,6 +94,21 @@ internal struct Crew(int maxSeats)
     {
         long word = Word;
         while ((word & (Polls | Stops)) == Polls)
+        {
+            if (TryMove(ref word, word & ~(1L << seat)))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Gives up a seat although nobody may poll. False: it is the last.</summary>
+    public bool TryDecline(int seat)
+    {
+        long word = Word;
+        while ((word & Stops) == 0 && (word & Seats) != 1L << seat)
         {
             if (TryMove(ref word, word & ~(1L << seat)))
             {

@@ -8,6 +8,9 @@ namespace KestrelEpollTransport.Loops;
 /// <content>For the threads that drive the loop: take of the pass, run what was posted, poll.</content>
 internal sealed partial class EventLoop
 {
+    /// <summary>How often a thread that shares a pass looks whether it has a processor for it.</summary>
+    private static readonly TimeSpan s_lookAgain = TimeSpan.FromMicroseconds(100);
+
     // Who holds the right to poll.
     private int _eventCount;
     private BriefPoll _brief;
@@ -23,15 +26,21 @@ internal sealed partial class EventLoop
     /// <summary>Drives the loop until it is stopped or others suffice (true), or the seat was taken while a dispatch was stuck (false).</summary>
     public bool OnDrive(Seat seat, in ThreadBaseline baseline)
     {
-        Volatile.Write(ref _called, 0);
+        bool mayDecline = Interlocked.Exchange(ref _called, 0) == IsLate;
         seat.Take();
         _observer?.OnLoopAwake();
+        long looked = 0;
         bool hasPolled = false;
         long longUntil = 0;
         try
         {
             while (!_crew.IsStopping)
             {
+                if (mayDecline && TryDecline(ref seat, ref looked))
+                {
+                    return true;
+                }
+
                 // What is long has as much of a thread's time as what is short.
                 bool goesOn = longUntil != 0 && _time.GetTimestamp() < longUntil;
                 if (!goesOn)
@@ -115,7 +124,7 @@ internal sealed partial class EventLoop
             return true;
         }
 
-        // Somebody else is to poll meanwhile.
+        // Somebody else is to poll meanwhile. Who declines at this moment stays for it.
         if (!_crew.IsPolled && MayCall)
         {
             TryCall();
@@ -180,8 +189,48 @@ internal sealed partial class EventLoop
         TimeSpan elapsed = _time.GetElapsedTime(began);
         if (elapsed > CallAfter && elapsed * left / taken >= CallAfter && MayCall)
         {
-            TryCall();
+            TimeSpan delay = _callDelay.Get(_time);
+            if (elapsed > delay && elapsed * left / taken >= delay)
+            {
+                TryCall(isNeeded: false);
+            }
         }
+    }
+
+    // Who only came to share a pass leaves it to the others where a processor is wanted more by somebody else: by who answers, and who asks.
+    private bool TryDecline(ref Seat seat, ref long looked)
+    {
+        if (Machine is null || _crew.IsAlone || Volatile.Read(ref _inLong) != 0 || (looked != 0 && _time.GetElapsedTime(looked) < s_lookAgain))
+        {
+            return false;
+        }
+
+        bool isCrowded = Machine.IsCrowded();
+        if (looked == 0)
+        {
+            _callDelay.NoteCame(isCrowded, _time);
+        }
+
+        looked = _time.GetTimestamp();
+        if (!isCrowded)
+        {
+            return false;
+        }
+
+        seat.Give();
+        if (_crew.TryDecline(seat.Index))
+        {
+            // Whoever went over to long work meanwhile had counted on this thread, or had found every seat taken.
+            if (Volatile.Read(ref _inLong) == 0 || _crew.IsPolled || !_crew.TryJoin(out int index))
+            {
+                return true;
+            }
+
+            seat = _seats[index];
+        }
+
+        seat.Take();
+        return false;
     }
 
     private bool TryTakeLong([NotNullWhen(true)] out ILoopWork? work)

@@ -25,6 +25,10 @@ namespace KestrelEpollTransport.Loops;
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable
 {
+    // Why another thread was called that has not come; 0: none was.
+    private const int IsLate = 1;
+    private const int IsNeeded = 2;
+
     /// <summary>After the system refused a thread: to ask costs more than most dispatches. The watch asks all the same.</summary>
     private const int RefusedCallRestMs = 100;
 
@@ -48,6 +52,7 @@ internal sealed partial class EventLoop : IDisposable
     private int _inLong;
     private int _longTaken;
     private int _called;
+    private CallDelay _callDelay;
     private long _callsRestUntil;
     private int _load;
     private int _registered;
@@ -78,8 +83,15 @@ internal sealed partial class EventLoop : IDisposable
         _brief = new BriefPoll(spin is { } fixedSpin ? (long)(fixedSpin.TotalSeconds * Stopwatch.Frequency) : null);
     }
 
-    /// <summary>How long a pass takes before another thread is called. To wake one costs some 10 µs of somebody's processor.</summary>
-    public TimeSpan CallAfter { get; init; }
+    /// <summary>How long a pass takes before another thread is called, where processors are free.</summary>
+    public TimeSpan CallAfter
+    {
+        get => _callDelay.Least;
+        init => _callDelay = new CallDelay(value);
+    }
+
+    /// <summary>Tells whether a thread that was called found a processor; null: it is taken for granted.</summary>
+    public MachineLoad? Machine { get; init; }
 
     /// <summary>How many threads may share a pass that has fallen behind, and run long work: the processors that this loop is worth.</summary>
     public int Drivers { get; init; } = 1;
@@ -262,11 +274,12 @@ internal sealed partial class EventLoop : IDisposable
     }
 
     /// <summary>
-    /// Calls another thread, unless one was called and has not come, or every seat is taken. It leaves if it is not needed.
+    /// Calls another thread, unless one was called and has not come, or every seat is taken. It leaves when others suffice; and at once, if it
+    /// only came to share a pass and has no processor for it.
     /// </summary>
-    public void TryCall()
+    public void TryCall(bool isNeeded = true)
     {
-        if (Interlocked.Exchange(ref _called, 1) != 0)
+        if (Interlocked.CompareExchange(ref _called, isNeeded ? IsNeeded : IsLate, 0) != 0)
         {
             return;
         }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
@@ -51,8 +52,11 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>Settable for tests that simulate it.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
-    /// <summary>See <see cref="EventLoop.CallAfter"/>.</summary>
+    /// <inheritdoc cref="EventLoop.CallAfter"/>
     public TimeSpan CallAfter { get; init; }
+
+    /// <inheritdoc cref="EventLoop.Machine"/>
+    public MachineLoad? Machine { get; init; }
 
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
@@ -230,6 +234,7 @@ internal sealed class LoopGroup : IDisposable
                 {
                     Drivers = DriversPerLoop,
                     CallAfter = CallAfter,
+                    Machine = Machine,
                 });
             }
 

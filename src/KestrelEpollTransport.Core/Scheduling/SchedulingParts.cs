@@ -1,5 +1,6 @@
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
@@ -10,6 +11,7 @@ internal sealed class SchedulingParts : IDisposable
 {
     private readonly WatchThread _watch;
     private readonly OwnWaitTimer? _ownWaits;
+    private readonly MachineLoad? _machine;
     private readonly TimeSpan _demotionLimit;
 
     public SchedulingParts(EpollTransportOptions options, ILogger logger, Func<Poller>? createPoller = null)
@@ -38,6 +40,7 @@ internal sealed class SchedulingParts : IDisposable
             DriversPerLoop = options.DriversPerLoop,
             HasSpareSeats = true,
             CallAfter = options.CallAfter,
+            Machine = _machine = MachineLoad.Open(),
         };
         WorkerAlarm alarm = new(logger, options.MaxWorkers);
         Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
@@ -66,5 +69,6 @@ internal sealed class SchedulingParts : IDisposable
         _ownWaits?.Dispose();
         _watch.Dispose();
         Workers?.Dispose();
+        _machine?.Dispose();
     }
 }

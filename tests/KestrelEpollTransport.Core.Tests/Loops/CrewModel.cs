@@ -13,7 +13,14 @@ internal readonly record struct Setup()
 
     public int Posts { get; init; }
 
+    /// <summary>Threads that are called because a pass is late.</summary>
     public int Calls { get; init; }
+
+    /// <summary>Pieces of long work that never end.</summary>
+    public int Long { get; init; }
+
+    /// <summary>At some moment, others want the processors.</summary>
+    public bool IsCrowded { get; init; }
 
     public bool RefusesThreads { get; init; }
 
@@ -34,18 +41,28 @@ internal enum CrewFault
     ForgetsThatItWasTheLast,
     LooksOnceBeforeItSleeps,
     FreesTheRightBeforeItPublishes,
+    DeclinesAsTheLast,
+    DeclinesBesideLongWork,
 }
 
 /// <summary><see cref="EventLoop"/> in steps, with its own words: what is read, changed and left between two steps is what another thread sees.</summary>
 internal sealed class CrewModel
 {
+    // As in EventLoop.
+    private const int IsLate = 1;
+    private const int IsNeeded = 2;
+
     private readonly Setup _setup;
     private Crew _crew;
     private SharedPass _pass = new();
     private WakeGate _gate;
     private int _ready;
     private int _posted;
-    private int _given;
+    private int _given = -1;
+    private int _called;
+    private int _long;
+    private int _inLong;
+    private bool _isCrowded;
     private int _ran;
     private int _ranPosts;
     private int _inPoller;
@@ -56,6 +73,7 @@ internal sealed class CrewModel
     {
         _setup = setup;
         _crew = new Crew(seats);
+        _long = setup.Long;
         for (int i = 1; i < setup.Drivers; i++)
         {
             Assert.True(_crew.TryJoin(out int seat));
@@ -72,11 +90,12 @@ internal sealed class CrewModel
         Assert.Equal(_setup.Posts, _ranPosts);
         Assert.Equal(EndsLoop ? 1 : 0, _ends);
         Assert.Equal(EndsLoop ? 0 : 1, _inPoller);
-        Assert.Equal(!EndsLoop, _crew.IsAtRest);
+        Assert.Equal(!EndsLoop, _crew.IsPolled);
+        Assert.Equal(EndsLoop ? 0 : _setup.Long + 1, _crew.Count);
     }
 
     // As EventLoop.OnDrive.
-    public IEnumerable<Step> Drive(int seat)
+    public IEnumerable<Step> Drive(int seat, bool mayDecline = false)
     {
         while (true)
         {
@@ -84,6 +103,30 @@ internal sealed class CrewModel
             if (_crew.IsStopping)
             {
                 break;
+            }
+
+            if (mayDecline)
+            {
+                yield return "in long, or crowded?";
+                if (_inLong == 0 && _isCrowded)
+                {
+                    yield return "TryDecline";
+                    bool declines = _setup.Fault == CrewFault.DeclinesAsTheLast ? !_crew.IsStopping && !_crew.Leave(seat) : _crew.TryDecline(seat);
+                    if (declines)
+                    {
+                        yield return "in long by now?";
+                        if (_inLong == 0 || _crew.IsPolled || _setup.Fault == CrewFault.DeclinesBesideLongWork)
+                        {
+                            yield break;
+                        }
+
+                        yield return "TryJoin, again";
+                        if (!_crew.TryJoin(out seat))
+                        {
+                            yield break;
+                        }
+                    }
+                }
             }
 
             while (true)
@@ -108,6 +151,17 @@ internal sealed class CrewModel
 
                 _posted--;
                 _ranPosts++;
+            }
+
+            yield return "take long work";
+            if (_long > 0)
+            {
+                _long--;
+                _inLong++;
+                foreach (Step step in RunLong())
+                {
+                    yield return step;
+                }
             }
 
             yield return "TryBeginPoll";
@@ -141,11 +195,21 @@ internal sealed class CrewModel
     }
 
     // As EventLoop.TryCall.
-    public IEnumerable<Step> Call()
+    public IEnumerable<Step> Call(bool isNeeded)
     {
+        yield return "called?";
+        if (_called != 0)
+        {
+            yield break;
+        }
+
+        _called = isNeeded ? IsNeeded : IsLate;
+
         yield return "TryJoin";
         if (!_crew.TryJoin(out int seat))
         {
+            yield return "nobody is called";
+            _called = 0;
             yield break;
         }
 
@@ -160,14 +224,20 @@ internal sealed class CrewModel
         {
             yield return step;
         }
+
+        yield return "nobody is called";
+        _called = 0;
     }
 
     public IEnumerable<Step> Come()
     {
-        yield return new Step("comes", () => _given != 0, MayStay: true);
+        yield return new Step("comes", () => _given >= 0, MayStay: true);
         int seat = _given;
-        _given = 0;
-        foreach (Step step in Drive(seat))
+        _given = -1;
+        yield return "why called?";
+        bool mayDecline = _called == IsLate;
+        _called = 0;
+        foreach (Step step in Drive(seat, mayDecline))
         {
             yield return step;
         }
@@ -201,6 +271,12 @@ internal sealed class CrewModel
         }
     }
 
+    public IEnumerable<Step> Crowd()
+    {
+        yield return "a crowd";
+        _isCrowded = true;
+    }
+
     // As EventLoop.Stop.
     public IEnumerable<Step> Stop()
     {
@@ -208,6 +284,21 @@ internal sealed class CrewModel
         _crew.Stop();
         yield return "wake";
         _wakePending = true;
+    }
+
+    // As EventLoop.TryRunLong.
+    private IEnumerable<Step> RunLong()
+    {
+        yield return "polled?";
+        if (!_crew.IsPolled)
+        {
+            foreach (Step step in Call(isNeeded: true))
+            {
+                yield return step;
+            }
+        }
+
+        yield return new Step("computes for ever", static () => false, MayStay: true);
     }
 
     // As EventLoop.Poll.

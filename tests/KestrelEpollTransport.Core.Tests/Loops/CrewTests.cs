@@ -27,6 +27,16 @@ public class CrewTests
     }
 
     [Fact]
+    public void CalledThread_ThatFindsNoProcessor_LeavesEverythingToOthersUnlessTheyComputeForEver()
+    {
+        Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true });
+        Explore(new Setup { Drivers = 2, Ready = 1, Calls = 1, IsCrowded = true }, seats: 3);
+        Explore(new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true });
+        Explore(new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true }, seats: 3);
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, IsCrowded = true, Stops = true });
+    }
+
+    [Fact]
     public void Stop_WhateverTheDriversDo_EndsTheLoopOnceAndLeavesNobodyInThePoller()
     {
         Explore(new Setup { Drivers = 2, Ready = 1, Stops = true });
@@ -49,6 +59,8 @@ public class CrewTests
     [InlineData(CrewFault.ForgetsThatItWasTheLast)]
     [InlineData(CrewFault.LooksOnceBeforeItSleeps)]
     [InlineData(CrewFault.FreesTheRightBeforeItPublishes)]
+    [InlineData(CrewFault.DeclinesAsTheLast)]
+    [InlineData(CrewFault.DeclinesBesideLongWork)]
     internal void Fault_IsFound(CrewFault fault)
     {
         Setup[] setups =
@@ -58,12 +70,14 @@ public class CrewTests
             new Setup { Drivers = 2, Ready = 1, Stops = true },
             new Setup { Drivers = 2, Ready = 1, FailsPoll = true },
             new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true, Stops = true },
+            new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true },
+            new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true },
         ];
 
         Assert.Contains(setups, setup => Record.Exception(() => Explore(setup with { Fault = fault })) is InterleavingException);
     }
 
-    private static void Explore(Setup setup)
+    private static void Explore(Setup setup, int seats = Seats)
     {
         List<Actor<CrewModel>> actors = [];
         for (int i = 0; i < setup.Drivers; i++)
@@ -74,11 +88,12 @@ public class CrewTests
 
         for (int i = 0; i < setup.Calls; i++)
         {
-            actors.Add(new Actor<CrewModel>("caller", static model => model.Call()));
-            if (!setup.RefusesThreads)
-            {
-                actors.Add(new Actor<CrewModel>("called", static model => model.Come()));
-            }
+            actors.Add(new Actor<CrewModel>("caller", static model => model.Call(isNeeded: false)));
+        }
+
+        for (int i = 0; i < setup.Calls + setup.Long && !setup.RefusesThreads; i++)
+        {
+            actors.Add(new Actor<CrewModel>("called", static model => model.Come()));
         }
 
         if (setup.Ready > 0)
@@ -91,12 +106,17 @@ public class CrewTests
             actors.Add(new Actor<CrewModel>("poster", static model => model.Post()));
         }
 
+        if (setup.IsCrowded)
+        {
+            actors.Add(new Actor<CrewModel>("others", static model => model.Crowd()));
+        }
+
         if (setup.Stops)
         {
             actors.Add(new Actor<CrewModel>("stopper", static model => model.Stop()));
         }
 
-        int states = Interleavings.ExploreStates(() => new CrewModel(setup, Seats), static model => model.Check(), [.. actors]);
+        int states = Interleavings.ExploreStates(() => new CrewModel(setup, seats), static model => model.Check(), [.. actors]);
         Assert.True(states > 20, $"Only {states} states: the actors did not meet.");
     }
 }

@@ -36,6 +36,9 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     /// <summary>Since when there has been a processor for whoever wants one; <see cref="long.MaxValue"/>: there is none.</summary>
     public long IdleSince { get; private set; }
 
+    /// <summary>Threads that wait for a processor.</summary>
+    public int Waiting => _ready.Count;
+
     /// <summary>How likely it is that a thread loses its processor at a point; and that it lets others go on.</summary>
     public double Preemption { get; init; }
 

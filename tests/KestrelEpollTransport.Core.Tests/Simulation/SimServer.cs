@@ -1,5 +1,6 @@
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -67,6 +68,7 @@ internal sealed class SimServer : IDisposable
             HasSpareSeats = true,
             CallAfter = settings.CallAfter,
             Time = machine,
+            Machine = new SimLoad(machine),
             EndTimeout = TimeSpan.Zero,
         };
         SchedulingCounters counters = new(settings.Loops);
@@ -192,6 +194,16 @@ internal sealed class SimServer : IDisposable
                 watched.Look(elapsed > 2 * WatchNs ? TimeSpan.Zero : TimeSpan.FromMicroseconds(elapsed / 1000.0));
             }
         }
+    }
+}
+
+/// <summary>Whether a thread of a <see cref="SimMachine"/> waits for a processor.</summary>
+internal sealed class SimLoad(SimMachine machine) : MachineLoad(file: null, processors: 0)
+{
+    public override bool IsCrowded()
+    {
+        machine.Point();
+        return machine.Waiting > 0;
     }
 }
 

@@ -1,0 +1,56 @@
+using KestrelEpollTransport.Native;
+
+namespace KestrelEpollTransport.Tests.Native;
+
+public class MachineLoadTests
+{
+    [Theory]
+    [InlineData("0.20 0.18 0.12 1/80 11206\n", 1)]
+    [InlineData("12.00 8.05 3.99 217/4321 11206\n", 217)]
+    [InlineData("", 0)]
+    [InlineData("no such thing", 0)]
+    [InlineData("a/b", 0)]
+    [InlineData("/", 0)]
+    public void Text_TellsHowManyThreadsWantToRun(string text, int runnable) =>
+        Assert.Equal(runnable, MachineLoad.CountRunnable(System.Text.Encoding.ASCII.GetBytes(text)));
+
+    [Fact]
+    public async Task MoreThreadsThatComputeThanProcessors_AreACrowd()
+    {
+        using MachineLoad load = MachineLoad.Open();
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.False(load.IsCrowded());
+            return;
+        }
+
+        bool ends = false;
+        Thread[] threads = [.. Enumerable.Range(0, load.Processors + 1).Select(_ => new Thread(Compute))];
+        Array.ForEach(threads, static thread => thread.Start());
+        try
+        {
+            await Timeouts.UntilAsync(load.IsCrowded);
+        }
+        finally
+        {
+            Volatile.Write(ref ends, true);
+            Array.ForEach(threads, static thread => thread.Join());
+        }
+
+        void Compute()
+        {
+            while (!Volatile.Read(ref ends))
+            {
+            }
+        }
+    }
+
+    [Fact]
+    public void Disposed_KnowsNothing()
+    {
+        MachineLoad load = MachineLoad.Open();
+        load.Dispose();
+
+        Assert.False(load.IsCrowded());
+    }
+}
