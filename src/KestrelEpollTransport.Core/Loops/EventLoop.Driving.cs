@@ -187,12 +187,13 @@ internal sealed partial class EventLoop
         }
 
         TimeSpan elapsed = _time.GetElapsedTime(began);
-        if (elapsed > CallAfter && elapsed * left / taken >= CallAfter && MayCall)
+        if (elapsed > CallAfter)
         {
+            TimeSpan rest = elapsed * left / taken;
             TimeSpan delay = _callDelay.Get(_time);
-            if (elapsed > delay && elapsed * left / taken >= delay)
+            if (elapsed > delay && rest >= delay && MayCall)
             {
-                TryCall(isNeeded: false);
+                TryCall(isNeeded: rest >= CallDelay.Most);
             }
         }
     }
@@ -241,7 +242,7 @@ internal sealed partial class EventLoop
             return false;
         }
 
-        if (Interlocked.Increment(ref _inLong) <= Drivers && _long.TryDequeue(out work))
+        if (Interlocked.Increment(ref _inLong) <= MaxLong && _long.TryDequeue(out work))
         {
             // A hint, for the watch.
             _longTaken++;

@@ -142,7 +142,10 @@ internal sealed partial class EventLoop : IDisposable
     public bool IsTaken(Seat seat) => _crew.Has(seat.Index);
 
     // Whether there is long work, and a thread that may run it.
-    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < Drivers;
+    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < MaxLong;
+
+    // As long as there is something short, one processor is for that. A hint; who found nothing, or sleeps, lets all run what is long.
+    private int MaxLong => Drivers > 1 && _gate.IsAwake && _eventCount > 0 ? Drivers - 1 : Drivers;
 
     // A hint: nobody has been called who has not come, and the system has not just refused a thread.
     private bool MayCall => Volatile.Read(ref _called) == 0 && _time.GetTimestamp() >= Volatile.Read(ref _callsRestUntil);

@@ -1,11 +1,11 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
-using Tmds.Linux;
 
 namespace KestrelEpollTransport.Native;
 
 /// <summary>How busy the machine is, as far as its kernel tells. Thread-safe.</summary>
-internal class MachineLoad : IDisposable
+internal partial class MachineLoad : IDisposable
 {
     // _SC_NPROCESSORS_ONLN of sysconf(3), in glibc and musl.
     private const int ProcessorsOnline = 84;
@@ -27,7 +27,7 @@ internal class MachineLoad : IDisposable
         try
         {
             // Those of the machine, as the file counts the threads of the machine: a container has its own, or part of one.
-            return new MachineLoad(File.OpenHandle("/proc/loadavg"), (int)LibC.sysconf(ProcessorsOnline));
+            return new MachineLoad(File.OpenHandle("/proc/loadavg"), (int)GetConfiguration(ProcessorsOnline));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -66,4 +66,7 @@ internal class MachineLoad : IDisposable
         ReadOnlySpan<byte> before = text[..Math.Max(text.IndexOf((byte)'/'), 0)];
         return int.TryParse(before[(before.LastIndexOf((byte)' ') + 1)..], CultureInfo.InvariantCulture, out int count) ? count : 0;
     }
+
+    [LibraryImport("libc", EntryPoint = "sysconf")]
+    private static partial nint GetConfiguration(int name);
 }

@@ -16,6 +16,12 @@ internal enum DispatchUse
     Slept,
 }
 
+/// <summary>What a dispatch took.</summary>
+/// <param name="Ticks">How long, in the ticks of <see cref="Stopwatch"/>.</param>
+/// <param name="Use">How it used that.</param>
+/// <param name="ComputedTicks">The processor time of it; 0: not known, or too short to look into.</param>
+internal readonly record struct DispatchTime(long Ticks, DispatchUse Use, long ComputedTicks = 0);
+
 /// <summary>How long a dispatch took, and whether it slept: a thread that merely waits for a processor does not.</summary>
 /// <remarks>
 /// The kernel is asked only where the answer matters, which costs half a microsecond. A dispatch ends on the thread that it began on: what it
@@ -47,30 +53,32 @@ internal static class DispatchCost
         return now;
     }
 
-    /// <summary>The dispatch is over. Returns how long it took, in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <summary>The dispatch is over. Returns what it took.</summary>
     /// <param name="began">What <see cref="Begin"/> returned.</param>
     /// <param name="limit">A time that nobody has to look into.</param>
-    public static (long Ticks, DispatchUse Use) End(long began, long limit)
+    public static DispatchTime End(long began, long limit)
     {
         long time = Stopwatch.GetTimestamp() - began;
         if (time <= limit)
         {
-            return (time, DispatchUse.Computed);
+            return new DispatchTime(time, DispatchUse.Computed);
         }
 
         // Where the system does not tell: off the loop it keeps nobody waiting, whatever it does.
         if (!ThreadUsage.IsKnown)
         {
-            return (time, DispatchUse.Slept);
+            return new DispatchTime(time, DispatchUse.Slept);
         }
 
         if (began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
         {
-            return (time, DispatchUse.Unknown);
+            return new DispatchTime(time, DispatchUse.Unknown);
         }
 
-        long idle = time - (usage.ProcessorTicks - s_threadUsage.ProcessorTicks) - (PauseTicks() - s_pauses);
-        return (time, usage.Sleeps != s_threadUsage.Sleeps && idle > limit ? DispatchUse.Slept : DispatchUse.Computed);
+        long computed = usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
+        long idle = time - computed - (PauseTicks() - s_pauses);
+        bool slept = usage.Sleeps != s_threadUsage.Sleeps && idle > limit;
+        return new DispatchTime(time, slept ? DispatchUse.Slept : DispatchUse.Computed, computed);
     }
 
     // While the collector runs, threads wait for it as for a lock.

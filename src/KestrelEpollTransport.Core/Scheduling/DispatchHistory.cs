@@ -19,7 +19,7 @@ internal sealed class DispatchHistory(TimeSpan limit, SchedulingCounters counter
     private const int StartShare = 8;
 
     // Hints: threads may overwrite each other's notes.
-    private BlockingScore _starts = new(StartWeight);
+    private Habit _starts = new(StartWeight);
     private long _startTicks;
 
     /// <summary>A dispatch that takes no longer is not looked into, in the ticks of <see cref="Stopwatch"/>.</summary>
@@ -33,7 +33,7 @@ internal sealed class DispatchHistory(TimeSpan limit, SchedulingCounters counter
     /// <summary>Whether new connections are known to block.</summary>
     public bool StartsBlock => _starts.IsKnown;
 
-    /// <inheritdoc cref="BlockingScore.IsSuspected"/>
+    /// <inheritdoc cref="Habit.IsSuspected"/>
     public bool StartsAreSuspected => _starts.IsSuspected;
 
     /// <summary>What one of the first dispatches is expected to take.</summary>

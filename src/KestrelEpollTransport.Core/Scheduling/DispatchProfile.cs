@@ -15,17 +15,13 @@ internal struct DispatchProfile
     /// <summary>The dispatches of a connection that tell what its endpoint's connections begin with.</summary>
     private const int Starts = 4;
 
-    /// <summary>More than one dispatch in 33 that blocks is too many.</summary>
+    /// <summary>More than one dispatch in 33 that blocks, or computes for long, is too many.</summary>
     private const short Weight = 32;
 
-    /// <summary>Of a long dispatch against one that is not.</summary>
-    private const byte LongWeight = 3;
-    private const byte MaxLongScore = 3 * LongWeight;
-
     private readonly DispatchHistory? _history;
-    private BlockingScore _score = new(Weight);
+    private Habit _blocks = new(Weight);
+    private Habit _isLong = new(Weight);
     private long _lastTicks;
-    private byte _longScore;
     private byte _starts;
     private bool _hasBegun;
 
@@ -33,14 +29,13 @@ internal struct DispatchProfile
     public DispatchProfile(DispatchHistory? history) => _history = history;
 
     /// <summary>Whether dispatches run on the loop: they are not known to block.</summary>
-    public readonly bool RunsInline => _hasBegun ? !_score.IsKnown : _history is not { StartsBlock: true };
+    public readonly bool RunsInline => _hasBegun ? !_blocks.IsKnown : _history is not { StartsBlock: true };
 
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
     public readonly bool IsQuick => _lastTicks <= (_history?.LimitTicks ?? 0);
 
     /// <summary>Whether the next dispatch is likely to be so long that it is deferred, and somebody else polls meanwhile.</summary>
-    /// <remarks>More than one in four of the last ones was: one by itself may have waited for a processor.</remarks>
-    public readonly bool IsLong => _longScore > LongWeight || (_starts < Starts && _history is { } history && history.StartTicks > history.LongTicks);
+    public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && _history is { } history && history.StartTicks > history.LongTicks);
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -56,10 +51,10 @@ internal struct DispatchProfile
             // As late as can be: of a thousand connections that are accepted before the first of them has blocked, nearly
             // all know better by now.
             _hasBegun = true;
-            _score = new BlockingScore(Weight, isKnown: _history.StartsBlock);
+            _blocks = new Habit(Weight, isKnown: _history.StartsBlock);
         }
 
-        return DispatchCost.Begin(asksKernel: _score.IsSuspected || (_starts < Starts && _history.StartsAreSuspected));
+        return DispatchCost.Begin(asksKernel: _blocks.IsSuspected || _isLong.IsSuspected || (_starts < Starts && _history.StartsAreSuspected));
     }
 
     /// <summary>The dispatch is over.</summary>
@@ -69,8 +64,7 @@ internal struct DispatchProfile
     {
         if (_history is not null)
         {
-            (long ticks, DispatchUse use) = DispatchCost.End(began, _history.LimitTicks * Math.Max(reads, 1));
-            Note(ticks, use);
+            Note(DispatchCost.End(began, _history.LimitTicks * Math.Max(reads, 1)));
         }
     }
 
@@ -79,9 +73,9 @@ internal struct DispatchProfile
     public void HandedOff(bool isBlocked)
     {
         _lastTicks = long.MaxValue;
-        _longScore = MaxLongScore;
         if (!isBlocked)
         {
+            _isLong.NoteHandOff();
             return;
         }
 
@@ -90,46 +84,37 @@ internal struct DispatchProfile
             _history!.NoteHandOff();
         }
 
-        if (_score.NoteHandOff())
+        if (_blocks.NoteHandOff())
         {
             _history!.Counters.Demoted();
         }
     }
 
     /// <summary>A dispatch took so long, and used its time so.</summary>
-    internal void Note(long ticks, DispatchUse use)
+    internal void Note(DispatchTime time)
     {
-        _lastTicks = ticks;
-        NoteLong(ticks > _history!.LongTicks);
+        DispatchUse use = time.Use;
+        _lastTicks = time.Ticks;
+        _isLong.Note(time.ComputedTicks > _history!.LongTicks);
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(ticks, use);
+            _history!.NoteStart(time.Ticks, use);
         }
 
         if (use == DispatchUse.Unknown)
         {
-            _score.Suspect();
+            _blocks.Suspect();
         }
-        else if (_score.Note(use == DispatchUse.Slept))
+        else if (_blocks.Note(use == DispatchUse.Slept))
         {
             CountChange();
         }
     }
 
-    private void NoteLong(bool isLong)
-    {
-        // Read once: another thread may note at the same moment.
-        byte score = _longScore;
-        if (isLong || score > 0)
-        {
-            _longScore = (byte)(isLong ? Math.Min(score + LongWeight, MaxLongScore) : score - 1);
-        }
-    }
-
     private readonly void CountChange()
     {
-        if (_score.IsKnown)
+        if (_blocks.IsKnown)
         {
             _history!.Counters.Demoted();
         }

@@ -31,7 +31,8 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
 
-    protected bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty;
+    /// <summary>Whether nothing waits.</summary>
+    public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty;
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     /// <param name="work">What to run.</param>

@@ -24,8 +24,9 @@ public class DispatchCostTests
         long began = DispatchCost.Begin(asksKernel: true);
         Thread.Sleep(20);
 
-        (long cost, DispatchUse use) = DispatchCost.End(began, limit: 0);
+        (long cost, DispatchUse use, long computed) = DispatchCost.End(began, limit: 0);
         Assert.InRange(cost, 19 * s_ms, long.MaxValue);
+        Assert.InRange(computed, 0, cost / 2);
         Assert.Equal(DispatchUse.Slept, use);
     }
 
@@ -36,7 +37,7 @@ public class DispatchCostTests
         GC.Collect(0);
         Thread.Sleep(20);
 
-        (_, DispatchUse use) = DispatchCost.End(began, limit: s_ms);
+        (_, DispatchUse use, _) = DispatchCost.End(began, limit: s_ms);
         Assert.Equal(DispatchUse.Slept, use);
     }
 
@@ -66,7 +67,9 @@ public class DispatchCostTests
             Compute(s_ms);
         }
 
-        Assert.Equal(DispatchUse.Computed, DispatchCost.End(began, limit: 9 * s_ms).Use);
+        DispatchTime time = DispatchCost.End(began, limit: 9 * s_ms);
+        Assert.Equal(DispatchUse.Computed, time.Use);
+        Assert.InRange(time.ComputedTicks, 9 * s_ms, time.Ticks + s_ms);
     }
 
     [Fact]

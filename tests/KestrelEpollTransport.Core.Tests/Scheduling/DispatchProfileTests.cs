@@ -32,7 +32,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 20; i++)
         {
-            profile.Note(_long, DispatchUse.Slept);
+            profile.Note(Took(_long, DispatchUse.Slept));
             NoteOthers(ref profile, 40);
             Assert.True(profile.RunsInline);
         }
@@ -44,13 +44,13 @@ public class DispatchProfileTests
     public void ThreeDispatchesThatSlept_CloseToEachOther_Demote()
     {
         DispatchProfile profile = Begun();
-        profile.Note(_long, DispatchUse.Slept);
+        profile.Note(Took(_long, DispatchUse.Slept));
         NoteOthers(ref profile, 20);
-        profile.Note(_long, DispatchUse.Slept);
+        profile.Note(Took(_long, DispatchUse.Slept));
         Assert.True(profile.RunsInline);
         NoteOthers(ref profile, 5);
 
-        profile.Note(_long, DispatchUse.Slept);
+        profile.Note(Took(_long, DispatchUse.Slept));
 
         Assert.False(profile.RunsInline);
         Assert.Equal(1, _counters.Demotions);
@@ -62,31 +62,33 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 1_000; i++)
         {
-            profile.Note(_long, i % 33 == 0 ? DispatchUse.Unknown : DispatchUse.Computed);
+            profile.Note(Took(_long, i % 33 == 32 ? DispatchUse.Unknown : DispatchUse.Computed));
             Assert.True(profile.RunsInline);
-            Assert.Equal(i > 0, profile.IsLong);
+            Assert.Equal(i > 1, profile.IsLong);
             Assert.False(profile.IsQuick);
         }
 
-        NoteOthers(ref profile, 6);
+        NoteOthers(ref profile, 255);
+        Assert.True(profile.IsLong);
+        NoteOthers(ref profile, 1);
         Assert.False(profile.IsLong);
         Assert.True(profile.IsQuick);
     }
 
     [Theory]
     [InlineData(2, true)]
-    [InlineData(3, true)]
-    [InlineData(5, false)]
+    [InlineData(20, true)]
+    [InlineData(40, false)]
     public void DispatchesThatAreLong_OneInSoMany_AreExpectedToBe(int oneIn, bool isLong)
     {
         DispatchProfile profile = Begun();
         for (int i = 0; i < 100; i++)
         {
-            profile.Note(_long, DispatchUse.Computed);
+            profile.Note(Took(_long, DispatchUse.Computed));
             NoteOthers(ref profile, oneIn - 1);
         }
 
-        profile.Note(_long, DispatchUse.Computed);
+        profile.Note(Took(_long, DispatchUse.Computed));
         Assert.Equal(isLong, profile.IsLong);
     }
 
@@ -94,9 +96,9 @@ public class DispatchProfileTests
     public void Kind_ThatTwoThreadsLeftAtZero_IsForgottenWithTheNextThatDidNotBlock()
     {
         // What their notes leave when one was overwritten in between.
-        BlockingScore torn = new(weight: 0, isKnown: true);
+        Habit torn = new(weight: 0, isKnown: true);
 
-        Assert.True(torn.Note(blocked: false));
+        Assert.True(torn.Note(did: false));
 
         Assert.False(torn.IsKnown);
     }
@@ -112,7 +114,7 @@ public class DispatchProfileTests
 
         Assert.Equal(!isBlocked, profile.RunsInline);
         Assert.Equal(isBlocked ? 1 : 0, _counters.Demotions);
-        Assert.True(profile.IsLong);
+        Assert.Equal(!isBlocked, profile.IsLong);
         Assert.Equal(!isBlocked, new DispatchProfile(_history).RunsInline);
     }
 
@@ -122,7 +124,7 @@ public class DispatchProfileTests
         DispatchProfile slept = Begun();
         for (int i = 0; i < 3; i++)
         {
-            slept.Note(_long, DispatchUse.Slept);
+            slept.Note(Took(_long, DispatchUse.Slept));
         }
 
         Assert.Equal(96, OthersUntilInline(ref slept));
@@ -143,7 +145,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 300; i++)
         {
-            profile.Note(_long, DispatchUse.Slept);
+            profile.Note(Took(_long, DispatchUse.Slept));
             NoteOthers(ref profile, oneIn - 1);
             Assert.True(i < 100 || profile.RunsInline == !staysOff);
         }
@@ -155,7 +157,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 10_000; i++)
         {
-            profile.Note(_long, DispatchUse.Slept);
+            profile.Note(Took(_long, DispatchUse.Slept));
         }
 
         Assert.Equal(256, OthersUntilInline(ref profile));
@@ -168,7 +170,7 @@ public class DispatchProfileTests
         {
             DispatchProfile start = Begun();
             Assert.True(start.RunsInline);
-            start.Note(_long, DispatchUse.Slept);
+            start.Note(Took(_long, DispatchUse.Slept));
         }
 
         DispatchProfile next = new(_history);
@@ -208,7 +210,7 @@ public class DispatchProfileTests
         NoteOthers(ref profile, 10);
         for (int i = 0; i < 10; i++)
         {
-            profile.Note(_long, DispatchUse.Slept);
+            profile.Note(Took(_long, DispatchUse.Slept));
         }
 
         Assert.False(profile.RunsInline);
@@ -222,7 +224,7 @@ public class DispatchProfileTests
         for (int i = 0; i < 40; i++)
         {
             DispatchProfile start = Begun();
-            start.Note(2 * _long, DispatchUse.Computed);
+            start.Note(Took(2 * _long, DispatchUse.Computed));
         }
 
         DispatchProfile next = new(_history);
@@ -296,7 +298,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < count; i++)
         {
-            profile.Note(0, DispatchUse.Computed);
+            profile.Note(Took(0, DispatchUse.Computed));
         }
     }
 
@@ -304,7 +306,7 @@ public class DispatchProfileTests
     {
         for (int i = 1; i <= 10_000; i++)
         {
-            profile.Note(0, DispatchUse.Computed);
+            profile.Note(Took(0, DispatchUse.Computed));
             if (profile.RunsInline)
             {
                 return i;
@@ -313,4 +315,6 @@ public class DispatchProfileTests
 
         return -1;
     }
+
+    private static DispatchTime Took(long ticks, DispatchUse use) => new(ticks, use, use == DispatchUse.Computed ? ticks : 0);
 }

@@ -11,6 +11,9 @@ internal sealed class SimMachine : TimeProvider, IDisposable
 {
     private const long SliceNs = 3_000_000;
 
+    /// <summary>So many points without time that passes are no progress.</summary>
+    private const int MostPoints = 10_000;
+
     private readonly Random _random;
     private readonly PriorityQueue<Timed, (long Due, long Order)> _timed = new();
     private readonly List<SimThread> _continuing = [];
@@ -18,6 +21,8 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     private readonly SemaphoreSlim _main = new(0);
     private long _order;
     private long _returnAt;
+    private long _pointsAt;
+    private int _points;
     private Exception? _failure;
 
     public SimMachine(int seed, int processors)
@@ -128,6 +133,13 @@ internal sealed class SimMachine : TimeProvider, IDisposable
         if (SimThread.Current is not { } me)
         {
             return;
+        }
+
+        _points = Now == _pointsAt ? _points + 1 : 0;
+        _pointsAt = Now;
+        if (_points > MostPoints)
+        {
+            throw new SimulationException("threads run in a circle", null);
         }
 
         if (Chance(Preemption))

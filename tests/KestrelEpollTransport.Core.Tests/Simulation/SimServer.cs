@@ -77,6 +77,7 @@ internal sealed class SimServer : IDisposable
         _watched = [Workers.OffLoop, new LoopWatch(_loops, Workers, counters, alarm, NullLogger.Instance, TimeSpan.FromMilliseconds(2))];
         DispatchHistory history = new(TimeSpan.FromMicroseconds(100), counters);
         Connections = [.. Enumerable.Range(0, settings.Connections).Select(i => new SimConnection(this, Loops[i % settings.Loops], history))];
+        DeferredSince = new long?[settings.Loops];
         machine.Start(Watch);
     }
 
@@ -86,6 +87,14 @@ internal sealed class SimServer : IDisposable
 
     /// <summary>How long each request waited, and how long until it was served.</summary>
     public List<(long Waited, long Took)> Served { get; } = [];
+
+    /// <summary>Whether what is not served yet may never be.</summary>
+    public bool IsStopping => _stops;
+
+    /// <summary>For the test: since when work off the loops, and long work of each loop, has been left alone.</summary>
+    public long? QueuedSince { get; set; }
+
+    public long?[] DeferredSince { get; }
 
     public ReadOnlySpan<EventLoop> Loops => _loops.Loops;
 
@@ -207,8 +216,15 @@ internal sealed class SimLoad(SimMachine machine) : MachineLoad(file: null, proc
     }
 }
 
-/// <summary>A request: it computes or sleeps for so long.</summary>
-internal readonly record struct SimRequest(long ArrivedNs, long ServiceNs, bool Sleeps);
+/// <summary>A request: it computes or sleeps for so long, or waits until another one was served.</summary>
+internal sealed record SimRequest(long ArrivedNs, long ServiceNs, bool Sleeps)
+{
+    public SimRequest? WaitsFor { get; init; }
+
+    public bool IsServed { get; set; }
+
+    public bool Blocks => Sleeps || WaitsFor is not null;
+}
 
 /// <summary>A connection, which serves its requests one after the other.</summary>
 internal sealed class SimConnection : ILoopHandler, IResumable
@@ -235,7 +251,7 @@ internal sealed class SimConnection : ILoopHandler, IResumable
     public ref DispatchProfile Profile => ref _profile;
 
     /// <summary>Since when a request has had its turn that nobody has begun; null: there is none.</summary>
-    public long? ReadySince => _requests.TryPeek(out SimRequest next) && !_runs ? Math.Max(next.ArrivedNs, _ranUntil) : null;
+    public long? ReadySince => _requests.TryPeek(out SimRequest? next) && !_runs ? Math.Max(next.ArrivedNs, _ranUntil) : null;
 
     public bool IsEmpty => _requests.Count == 0 && !_runs;
 
@@ -282,11 +298,17 @@ internal sealed class SimConnection : ILoopHandler, IResumable
             machine.Sleep(request.ServiceNs);
         }
 
-        machine.Compute(_server.Settings.DispatchNs + (request.Sleeps ? 1_000 : request.ServiceNs));
+        while (request.WaitsFor is { IsServed: false } && !_server.IsStopping)
+        {
+            machine.Sleep(1_000_000);
+        }
+
+        machine.Compute(_server.Settings.DispatchNs + (request.Blocks ? 1_000 : request.ServiceNs));
         machine.Point();
         long took = machine.Now - began;
+        request.IsServed = true;
         _server.Served.Add((began - request.ArrivedNs, machine.Now - request.ArrivedNs));
-        _profile.Note(took, request.Sleeps && took > 100_000 ? DispatchUse.Slept : DispatchUse.Computed);
+        _profile.Note(new DispatchTime(took, request.Blocks && took > 100_000 ? DispatchUse.Slept : DispatchUse.Computed, request.Blocks ? 1_000 : request.ServiceNs));
         _server.Check();
         _runs = false;
         _ranUntil = machine.Now;

@@ -13,6 +13,9 @@ public class SimulatedSchedulingTests(ITestOutputHelper output)
     /// <summary>Nothing waits longer beside a processor that is free: where all workers are stuck, 33 late looks of the watch.</summary>
     private const long ResponsibleWithin = 600 * Ms;
 
+    /// <summary>What nothing prevents: some looks of the watch.</summary>
+    private const long WithinLooks = 30 * Ms;
+
     [Theory]
     [InlineData(1, 4_000)]
     public void RandomMachines_ServeAllThatBecomesReady_AndEnd(int first, int count)
@@ -155,10 +158,10 @@ public class SimulatedSchedulingTests(ITestOutputHelper output)
 
         int requests = random.Next(5, 60);
         long at = 0;
+        List<(SimConnection Connection, SimRequest Request)> arrivals = [];
         for (int i = 0; i < requests; i++)
         {
-            at += random.Next(3) == 0 ? 0 : random.Next(0, 400_000);
-            SimConnection connection = server.Connections[random.Next(server.Connections.Length)];
+            at += random.Next(20) == 0 ? 10 * Ms : random.Next(3) == 0 ? 0 : random.Next(0, 400_000);
             (long service, bool sleeps) = random.Next(40) switch
             {
                 39 => (300 * Ms, false),
@@ -167,9 +170,24 @@ public class SimulatedSchedulingTests(ITestOutputHelper output)
                 27 => (2_000 * Ms, true),
                 _ => (random.Next(1_000, 60_000), false),
             };
-            long due = at;
-            machine.At(due, () => connection.Arrive(new SimRequest(due, service, sleeps)));
+            arrivals.Add((server.Connections[random.Next(server.Connections.Length)], new SimRequest(at, service, sleeps)));
         }
+
+        bool areLinked = random.Next(2) == 0;
+        for (int i = requests - 1; i >= 0; i--)
+        {
+            // Some of the first half of the connections wait for what comes later, on the other half: in no circle.
+            (SimConnection connection, SimRequest request) = arrivals[i];
+            if (areLinked && random.Next(4) == 0 && IsInFirstHalf(connection)
+                && arrivals[i..].FirstOrDefault(arrival => !IsInFirstHalf(arrival.Connection)).Request is { } later)
+            {
+                request = request with { WaitsFor = later };
+            }
+
+            machine.At(request.ArrivedNs, () => connection.Arrive(request));
+        }
+
+        bool IsInFirstHalf(SimConnection connection) => Array.IndexOf(server.Connections, connection) < server.Connections.Length / 2;
 
         bool stopsEarly = random.Next(5) == 0;
         long stopsAt = stopsEarly ? random.NextInt64(at + 1) : long.MaxValue;
@@ -218,6 +236,24 @@ public class SimulatedSchedulingTests(ITestOutputHelper output)
     // Somebody is responsible for what is ready, if there is a processor.
     private static void Responsible(SimMachine machine, SimServer server)
     {
+        // What may run at once where nothing is exhausted, or refused, or looked at late.
+        bool isIdle = machine.IdleSince < machine.Now - WithinLooks && server is { Workers.IsExhausted: false, Settings: { Refusal: 0, WatchLatenessNs: 0 } };
+        server.QueuedSince = isIdle && !server.Workers.OffLoop.IsEmpty ? server.QueuedSince ?? machine.Now : null;
+        if (server.QueuedSince < machine.Now - WithinLooks)
+        {
+            throw new SimulationException($"the queue is left alone while workers rest: {server}", null);
+        }
+
+        foreach (EventLoop loop in server.Loops)
+        {
+            bool waits = isIdle && loop.HasDeferred && loop.InLong == 0;
+            server.DeferredSince[loop.Index] = waits ? server.DeferredSince[loop.Index] ?? machine.Now : null;
+            if (server.DeferredSince[loop.Index] < machine.Now - WithinLooks)
+            {
+                throw new SimulationException($"long work is left alone: {server}", null);
+            }
+        }
+
         foreach (SimConnection connection in server.Connections)
         {
             // Long work waits for its turn: for as many threads as the loop is worth, and that may be one of several processors.
