@@ -168,7 +168,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     public void Resume(IResumable work) => Shared.Scheduler.Resume(work, Loop);
 
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
-    public void ResumeFromLoop(IResumable work, bool wasDeferred = false) => Shared.Scheduler.ResumeFromLoop(work, Loop, wasDeferred);
+    public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, Loop);
 
     /// <summary>The same for a continuation that came late, if one did.</summary>
     public void ResumeLate(Continuation continuation, bool isRead)

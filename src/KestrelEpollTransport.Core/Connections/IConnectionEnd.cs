@@ -13,7 +13,7 @@ internal interface IConnectionEnd : IResumable
     /// <param name="began">When the dispatch began, of <see cref="DispatchProfile.Begin"/>.</param>
     void Resume(long began);
 
-    void Loops.ILoopWork.OnLoop(bool wasDeferred) => Connection.ResumeFromLoop(this, wasDeferred);
+    void Loops.ILoopWork.OnLoop() => Connection.ResumeFromLoop(this);
 
     void Loops.IDispatched.OnHandedOff(bool isBlocked) => Connection.OnHandedOff(isBlocked);
 

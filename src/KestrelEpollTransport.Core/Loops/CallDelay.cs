@@ -26,9 +26,9 @@ internal struct CallDelay
     /// <summary>The delay at this moment.</summary>
     public TimeSpan Get(TimeProvider time)
     {
-        if (_delay > Least && time.GetElapsedTime(_changed) >= HalvesAfter)
+        if (_delay > Least && time.GetElapsedTime(_changed) is var elapsed && elapsed >= HalvesAfter)
         {
-            Change(_delay / 2, time);
+            Change(_delay / Math.Pow(2, Math.Floor(elapsed / HalvesAfter)), time);
         }
 
         return _delay;
@@ -36,6 +36,9 @@ internal struct CallDelay
 
     /// <summary>A thread that was called has come.</summary>
     public void NoteCame(bool inVain, TimeProvider time) => Change(inVain ? _delay * 2 : _delay / 2, time);
+
+    /// <summary>The system had no thread: to ask costs more than most dispatches.</summary>
+    public void NoteRefused(TimeProvider time) => Change(Most, time);
 
     private void Change(TimeSpan delay, TimeProvider time)
     {

@@ -18,6 +18,8 @@ namespace KestrelEpollTransport.Loops;
 /// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
 /// driver leaves only while another one holds it, which publishes what comes and takes of it itself; or it leaves what it had come to share
 /// to those who are here, as if it had not been called, and the watch looks after them.</para>
+/// <para><b>The last but one declines.</b> T1 calls: it sets that somebody is called, and takes a seat, whose thread may be refused. T2 reads the
+/// word, then that nobody is called, and then changes the word: so the seats that it saw are those of threads that are here.</para>
 /// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
 /// polls after it, so nobody needs to be.</para>
 /// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>
@@ -104,11 +106,13 @@ internal struct Crew(int maxSeats)
         return false;
     }
 
-    /// <summary>Gives up a seat although nobody may poll. False: it is the last.</summary>
-    public bool TryDecline(int seat)
+    /// <summary>Gives up a seat although nobody may poll. False: it is the last, or another one may be kept for who never comes.</summary>
+    /// <param name="seat">The seat.</param>
+    /// <param name="called">Not 0 while a seat is kept for a thread that was called: set before the seat is taken.</param>
+    public bool TryDecline(int seat, ref readonly int called)
     {
         long word = Word;
-        while ((word & Stops) == 0 && (word & Seats) != 1L << seat)
+        while ((word & Stops) == 0 && (word & Seats) != 1L << seat && Volatile.Read(in called) == 0)
         {
             if (TryMove(ref word, word & ~(1L << seat)))
             {

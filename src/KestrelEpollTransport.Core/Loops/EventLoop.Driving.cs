@@ -8,9 +8,6 @@ namespace KestrelEpollTransport.Loops;
 /// <content>For the threads that drive the loop: take of the pass, run what was posted, poll.</content>
 internal sealed partial class EventLoop
 {
-    /// <summary>How often a thread that shares a pass looks whether it has a processor for it.</summary>
-    private static readonly TimeSpan s_lookAgain = TimeSpan.FromMicroseconds(100);
-
     // Who holds the right to poll.
     private int _eventCount;
     private BriefPoll _brief;
@@ -26,49 +23,26 @@ internal sealed partial class EventLoop
     /// <summary>Drives the loop until it is stopped or others suffice (true), or the seat was taken while a dispatch was stuck (false).</summary>
     public bool OnDrive(Seat seat, in ThreadBaseline baseline)
     {
-        bool mayDecline = Interlocked.Exchange(ref _called, 0) == IsLate;
+        if (_called == seat.Index + 1)
+        {
+            Interlocked.Exchange(ref _called, 0);
+        }
+
         seat.Take();
         _observer?.OnLoopAwake();
-        long looked = 0;
-        bool hasPolled = false;
-        long longUntil = 0;
+        bool hasLooked = false;
         try
         {
             while (!_crew.IsStopping)
             {
-                if (mayDecline && TryDecline(ref seat, ref looked))
+                if (seat.MayDecline && !_crew.IsAlone && TryDecline(seat, ref hasLooked))
                 {
                     return true;
                 }
 
-                // What is long has as much of a thread's time as what is short.
-                bool goesOn = longUntil != 0 && _time.GetTimestamp() < longUntil;
-                if (!goesOn)
+                if (!TryFinishPass(seat, baseline))
                 {
-                    long began = HasLong ? _time.GetTimestamp() : 0;
-                    if (!TryFinishPass(seat, baseline))
-                    {
-                        return false;
-                    }
-
-                    longUntil = began == 0 ? 0 : (2 * _time.GetTimestamp()) - began;
-                }
-
-                // Not before somebody has looked for what is short.
-                if (goesOn || hasPolled || _crew.IsPolled)
-                {
-                    hasPolled = false;
-                    if (!TryRunLong(seat, baseline, out bool ran))
-                    {
-                        return false;
-                    }
-
-                    if (ran)
-                    {
-                        continue;
-                    }
-
-                    longUntil = 0;
+                    return false;
                 }
 
                 if (_crew.IsAlone)
@@ -81,9 +55,8 @@ internal sealed partial class EventLoop
                     // A loop that sleeps keeps nothing of the application's alive.
                     seat.Forget();
                     Poll();
-                    hasPolled = true;
                 }
-                else if (_pass.IsOver && _posted.IsEmpty && !HasLong)
+                else if (_pass.IsOver && _posted.IsEmpty)
                 {
                     // First: whoever joins next may be given this seat.
                     seat.Give();
@@ -112,30 +85,6 @@ internal sealed partial class EventLoop
 
         seat.Give();
         Leave(seat);
-        return true;
-    }
-
-    // False: the seat was taken meanwhile.
-    private bool TryRunLong(Seat seat, in ThreadBaseline baseline, out bool ran)
-    {
-        ran = TryTakeLong(out ILoopWork? work);
-        if (!ran)
-        {
-            return true;
-        }
-
-        // Somebody else is to poll meanwhile. Who declines at this moment stays for it.
-        if (!_crew.IsPolled && MayCall)
-        {
-            TryCall();
-        }
-
-        if (!seat.TryRun(work!, baseline, isLong: true))
-        {
-            return false;
-        }
-
-        EndLong();
         return true;
     }
 
@@ -189,67 +138,37 @@ internal sealed partial class EventLoop
         TimeSpan elapsed = _time.GetElapsedTime(began);
         if (elapsed > CallAfter)
         {
-            TimeSpan rest = elapsed * left / taken;
             TimeSpan delay = _callDelay.Get(_time);
-            if (elapsed > delay && rest >= delay && MayCall)
+            if (elapsed > delay && elapsed * left / taken >= delay)
             {
-                TryCall(isNeeded: rest >= CallDelay.Most);
+                TryCall(isNeeded: false);
             }
         }
     }
 
     // Who only came to share a pass leaves it to the others where a processor is wanted more by somebody else: by who answers, and who asks.
-    private bool TryDecline(ref Seat seat, ref long looked)
+    private bool TryDecline(Seat seat, ref bool hasLooked)
     {
-        if (Machine is null || _crew.IsAlone || Volatile.Read(ref _inLong) != 0 || (looked != 0 && _time.GetElapsedTime(looked) < s_lookAgain))
+        bool isCrowded = Machine is { IsCrowded: true };
+        if (!hasLooked)
         {
-            return false;
-        }
-
-        bool isCrowded = Machine.IsCrowded();
-        if (looked == 0)
-        {
+            hasLooked = true;
             _callDelay.NoteCame(isCrowded, _time);
         }
 
-        looked = _time.GetTimestamp();
         if (!isCrowded)
         {
             return false;
         }
 
         seat.Give();
-        if (_crew.TryDecline(seat.Index))
+        if (_crew.TryDecline(seat.Index, in _called))
         {
-            // Whoever went over to long work meanwhile had counted on this thread, or had found every seat taken.
-            if (Volatile.Read(ref _inLong) == 0 || _crew.IsPolled || !_crew.TryJoin(out int index))
-            {
-                return true;
-            }
-
-            seat = _seats[index];
-        }
-
-        seat.Take();
-        return false;
-    }
-
-    private bool TryTakeLong([NotNullWhen(true)] out ILoopWork? work)
-    {
-        work = null;
-        if (!HasLong)
-        {
-            return false;
-        }
-
-        if (Interlocked.Increment(ref _inLong) <= MaxLong && _long.TryDequeue(out work))
-        {
-            // A hint, for the watch.
-            _longTaken++;
+            Machine!.Relieve();
             return true;
         }
 
-        EndLong();
+        seat.Take();
         return false;
     }
 
@@ -294,7 +213,7 @@ internal sealed partial class EventLoop
         {
             // After the gate, both once more: what came before it woke nobody.
             _gate.BeginSleep();
-            timeoutMs = _posted.IsEmpty && !HasLong ? _timers.GetTimeoutMs() : 0;
+            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
         }
 
         long began = brief == 0 && timeoutMs != 0 ? Stopwatch.GetTimestamp() : 0;
@@ -331,7 +250,7 @@ internal sealed partial class EventLoop
         do
         {
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
-            found = _eventCount > 0 || !_posted.IsEmpty || HasLong || _timers.GetTimeoutMs() == 0;
+            found = _eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0;
             elapsed = Stopwatch.GetTimestamp() - start;
         }
         while (!found && elapsed < ticks);

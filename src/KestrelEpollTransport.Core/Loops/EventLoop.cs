@@ -17,20 +17,14 @@ namespace KestrelEpollTransport.Loops;
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
 /// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
 /// <see cref="CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
-/// <para><b>Work that will take long</b> is deferred (<see cref="Defer"/>) until the pass is over, and before each piece another thread is
-/// called if nobody polls. There is one seat more than <see cref="Drivers"/>, so one thread is free of such work and polls.</para>
 /// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
 /// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="Permit"/>.</para>
 /// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable
 {
-    // Why another thread was called that has not come; 0: none was.
-    private const int IsLate = 1;
-    private const int IsNeeded = 2;
-
-    /// <summary>After the system refused a thread: to ask costs more than most dispatches. The watch asks all the same.</summary>
-    private const int RefusedCallRestMs = 100;
+    /// <summary>A call that has no seat yet.</summary>
+    private const int Calling = -1;
 
     // Immutable.
     private readonly Poller _poller;
@@ -42,18 +36,16 @@ internal sealed partial class EventLoop : IDisposable
 
     // Any thread.
     private readonly UninterruptedQueue<ILoopWork> _posted = new();
-    private readonly UninterruptedQueue<ILoopWork> _long = new();
     private readonly TimeProvider _time;
     private readonly LoopTimers _timers;
     private readonly ManualResetEvent _endedEvent = new(initialState: false);
     private SharedPass _pass = new();
     private Crew _crew;
     private WakeGate _gate;
-    private int _inLong;
-    private int _longTaken;
+
+    // The seat of the thread that was called and has not come, plus one; 0: none was.
     private int _called;
     private CallDelay _callDelay;
-    private long _callsRestUntil;
     private int _load;
     private int _registered;
     private volatile bool _refusing;
@@ -93,7 +85,7 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>Tells whether a thread that was called found a processor; null: it is taken for granted.</summary>
     public MachineLoad? Machine { get; init; }
 
-    /// <summary>How many threads may share a pass that has fallen behind, and run long work: the processors that this loop is worth.</summary>
+    /// <summary>How many threads may share a pass that has fallen behind: the processors that this loop is worth.</summary>
     public int Drivers { get; init; } = 1;
 
     /// <summary>The position of this loop in its group.</summary>
@@ -141,15 +133,6 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>Whether a seat is taken by a thread, or kept for one.</summary>
     public bool IsTaken(Seat seat) => _crew.Has(seat.Index);
 
-    // Whether there is long work, and a thread that may run it.
-    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < MaxLong;
-
-    // As long as there is something short, one processor is for that. A hint; who found nothing, or sleeps, lets all run what is long.
-    private int MaxLong => Drivers > 1 && _gate.IsAwake && _eventCount > 0 ? Drivers - 1 : Drivers;
-
-    // A hint: nobody has been called who has not come, and the system has not just refused a thread.
-    private bool MayCall => Volatile.Read(ref _called) == 0 && _time.GetTimestamp() >= Volatile.Read(ref _callsRestUntil);
-
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 
     /// <summary>Registers a descriptor; its first readiness may be told before this returns.</summary>
@@ -190,40 +173,6 @@ internal sealed partial class EventLoop : IDisposable
         _posted.Enqueue(work);
         WakeIfAsleep();
     }
-
-    /// <summary>
-    /// Queues work that will take long, from a dispatch of this loop: it runs on as many threads as <see cref="Drivers"/>, while another one
-    /// polls.
-    /// </summary>
-    public void Defer(ILoopWork work)
-    {
-        _long.Enqueue(work);
-        Interlocked.MemoryBarrier();
-        if (_ended)
-        {
-            MoveWorkToPool();
-        }
-        else if (!IsDriver)
-        {
-            // It has lost its seat: others are to take this, who may sleep.
-            WakeIfAsleep();
-        }
-    }
-
-    /// <summary>How often such work was taken; a hint.</summary>
-    public int LongTaken => Volatile.Read(ref _longTaken);
-
-    /// <summary>How many threads run such work.</summary>
-    public int InLong => Volatile.Read(ref _inLong);
-
-    /// <summary>Whether such work waits.</summary>
-    public bool HasDeferred => !_long.IsEmpty;
-
-    /// <summary>Takes work that was deferred, to run it elsewhere; null: there is none.</summary>
-    public ILoopWork? TryTakeDeferred() => _long.TryDequeue(out ILoopWork? work) ? work : null;
-
-    /// <summary>A thread that ran such work does no longer, or has lost its seat.</summary>
-    public void EndLong() => Interlocked.Decrement(ref _inLong);
 
     /// <summary>Runs <paramref name="work"/> on this loop in <paramref name="delayMs"/> milliseconds or a little later.</summary>
     public void Schedule(ILoopWork work, int delayMs)
@@ -282,13 +231,21 @@ internal sealed partial class EventLoop : IDisposable
     /// </summary>
     public void TryCall(bool isNeeded = true)
     {
-        if (Interlocked.CompareExchange(ref _called, isNeeded ? IsNeeded : IsLate, 0) != 0)
+        int called = Interlocked.CompareExchange(ref _called, Calling, 0);
+        if (called != 0)
         {
+            if (isNeeded && called != Calling)
+            {
+                _seats[called - 1].MayDecline = false;
+            }
+
             return;
         }
 
         if (_crew.TryJoin(out int seat))
         {
+            _seats[seat].MayDecline = !isNeeded;
+            Volatile.Write(ref _called, seat + 1);
             try
             {
                 _driver.Drive(_seats[seat]);
@@ -298,7 +255,7 @@ internal sealed partial class EventLoop : IDisposable
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                Volatile.Write(ref _callsRestUntil, _time.GetTimestamp() + (_time.TimestampFrequency / 1000 * RefusedCallRestMs));
+                _callDelay.NoteRefused(_time);
                 Leave(_seats[seat]);
                 if (exception is not (OutOfMemoryException or ThreadStartException))
                 {
@@ -399,7 +356,7 @@ internal sealed partial class EventLoop : IDisposable
 
     private void MoveWorkToPool(bool timersToo = true)
     {
-        while (_posted.TryDequeue(out ILoopWork? work) || _long.TryDequeue(out work) || (timersToo && (work = _timers.TakeAny()) is not null))
+        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.TakeAny()) is not null))
         {
             Uninterrupted.QueueToPool(work);
         }

@@ -31,6 +31,5 @@ internal interface ILoopWork : IThreadPoolWorkItem, IDispatched
     /// The work's turn has come, at the top of a dispatch on the loop's thread. On a loop that has ended it is
     /// <see cref="IThreadPoolWorkItem.Execute"/> instead, on the thread pool.
     /// </summary>
-    /// <param name="wasDeferred">Whether it was deferred, <see cref="EventLoop.Defer"/>.</param>
-    void OnLoop(bool wasDeferred) => Execute();
+    void OnLoop() => Execute();
 }

@@ -14,7 +14,6 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
 {
     private Permit _permit;
     private IDispatched? _dispatched;
-    private bool _isLong;
     private volatile int _thread;
     private volatile KernelThread? _kernelThread;
 
@@ -30,6 +29,9 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
 
     /// <summary>The dispatch that runs at this moment; 0: none. For <see cref="TryTake"/>.</summary>
     public long CurrentDispatch => _permit.Current;
+
+    /// <summary>Whether its thread, or the one that was called for it, only came to share a pass that was late. A hint for others.</summary>
+    public bool MayDecline { get; set; }
 
     /// <summary>The calling thread drives the loop from here.</summary>
     public void Take()
@@ -58,11 +60,7 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     {
         bool taken = _permit.TryTake(dispatch);
         dispatched = taken ? _dispatched : null;
-        if (taken && _isLong)
-        {
-            loop.EndLong();
-        }
-
+        MayDecline &= !taken;
         return taken;
     }
 
@@ -72,7 +70,6 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     /// <summary>Tells a handler of its readiness. False: the seat was taken meanwhile.</summary>
     public bool TryDispatch(ILoopHandler handler, Readiness readiness, in ThreadBaseline baseline)
     {
-        _isLong = false;
         long dispatch = Begin(handler);
         try
         {
@@ -90,14 +87,13 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
         return _permit.TryEnd(dispatch);
     }
 
-    /// <summary>Runs posted work, or what was deferred because it takes long. The same.</summary>
-    public bool TryRun(ILoopWork work, in ThreadBaseline baseline, bool isLong = false)
+    /// <summary>Runs posted work. The same.</summary>
+    public bool TryRun(ILoopWork work, in ThreadBaseline baseline)
     {
-        _isLong = isLong;
         long dispatch = Begin(work);
         try
         {
-            work.OnLoop(wasDeferred: isLong);
+            work.OnLoop();
         }
 #pragma warning disable CA1031 // As in TryDispatch. Work closes what it belongs to by itself.
         catch (Exception exception)

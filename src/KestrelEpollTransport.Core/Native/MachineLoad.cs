@@ -1,62 +1,83 @@
+using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace KestrelEpollTransport.Native;
 
 /// <summary>How busy the machine is, as far as its kernel tells. Thread-safe.</summary>
-internal partial class MachineLoad : IDisposable
+internal class MachineLoad : IDisposable
 {
-    // _SC_NPROCESSORS_ONLN of sysconf(3), in glibc and musl.
-    private const int ProcessorsOnline = 84;
+    private const string LoadPath = "/proc/loadavg";
+    private const string OnlinePath = "/sys/devices/system/cpu/online";
+
+    /// <summary>A look costs a microsecond, more on large machines; and one answer is for one thread.</summary>
+    private static readonly long s_lookEvery = Stopwatch.Frequency / 10_000;
+
+    /// <summary>So many more looks found a crowd lately than found none: a client that computes for a moment is no crowd.</summary>
+    private const int Enough = 4;
 
     private readonly SafeFileHandle? _file;
+    private readonly int _processors;
+
+    // Hints: threads may overwrite each other's notes.
+    private long _looked;
+    private int _score;
+    private volatile bool _isCrowded;
 
     protected MachineLoad(SafeFileHandle? file, int processors)
     {
         _file = file;
-        Processors = processors;
+        _processors = processors;
     }
 
-    /// <summary>How many processors it has; 0: that is not known.</summary>
-    public int Processors { get; }
-
-    /// <summary>This machine's.</summary>
+    /// <summary>
+    /// This machine's; nothing is known of it where the process may not use all of its processors, or where a container
+    /// shows figures of its own: both would compare the threads of one machine with the processors of another.
+    /// </summary>
     public static MachineLoad Open()
     {
         try
         {
-            // Those of the machine, as the file counts the threads of the machine: a container has its own, or part of one.
-            return new MachineLoad(File.OpenHandle("/proc/loadavg"), (int)GetConfiguration(ProcessorsOnline));
+            if (new DriveInfo(LoadPath).DriveFormat == "proc" && new DriveInfo(OnlinePath).DriveFormat == "sysfs"
+                && CountProcessors(File.ReadAllText(OnlinePath)) == Environment.ProcessorCount)
+            {
+                return new MachineLoad(File.OpenHandle(LoadPath), Environment.ProcessorCount);
+            }
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or FormatException)
         {
-            // Only Linux has it.
-            return new MachineLoad(null, 0);
+            // Only Linux has these.
         }
+
+        return new MachineLoad(null, 0);
     }
+
+    /// <summary>Whether anything is known of it.</summary>
+    public bool IsKnown => _file is not null;
 
     /// <summary>
-    /// Whether more threads want to run than there are processors, so that one of them waits. False where that is not known. It costs a
-    /// microsecond.
+    /// Whether, lately and at this moment, more threads want to run than there are processors, so that one of them waits. False where that is
+    /// not known.
     /// </summary>
-    public virtual bool IsCrowded()
+    public virtual bool IsCrowded
     {
-        if (_file is null)
+        get
         {
-            return false;
-        }
+            long now = Stopwatch.GetTimestamp();
+            if (now - Volatile.Read(ref _looked) >= s_lookEvery)
+            {
+                Volatile.Write(ref _looked, now);
+                bool isCrowded = CountRunnable() > _processors;
+                _score = Math.Clamp(_score + (isCrowded ? 1 : -1), 0, 2 * Enough);
+                _isCrowded = isCrowded && _score >= Enough;
+            }
 
-        try
-        {
-            Span<byte> buffer = stackalloc byte[64];
-            return CountRunnable(buffer[..RandomAccess.Read(_file, buffer, fileOffset: 0)]) > Processors;
-        }
-        catch (Exception exception) when (exception is IOException or ObjectDisposedException)
-        {
-            return false;
+            return _isCrowded;
         }
     }
+
+    /// <summary>A thread that saw the crowd leaves it: others stay until the next look.</summary>
+    public void Relieve() => _isCrowded = false;
 
     public void Dispose() => _file?.Dispose();
 
@@ -67,6 +88,23 @@ internal partial class MachineLoad : IDisposable
         return int.TryParse(before[(before.LastIndexOf((byte)' ') + 1)..], CultureInfo.InvariantCulture, out int count) ? count : 0;
     }
 
-    [LibraryImport("libc", EntryPoint = "sysconf")]
-    private static partial nint GetConfiguration(int name);
+    /// <summary>Of a list as "0-3,8,10-11", the kernel's cputopology.rst.</summary>
+    internal static int CountProcessors(string list) => list.Split(',').Sum(static range =>
+    {
+        string[] ends = range.Split('-');
+        return int.Parse(ends[^1], CultureInfo.InvariantCulture) - int.Parse(ends[0], CultureInfo.InvariantCulture) + 1;
+    });
+
+    private int CountRunnable()
+    {
+        try
+        {
+            Span<byte> buffer = stackalloc byte[64];
+            return _file is null ? 0 : CountRunnable(buffer[..RandomAccess.Read(_file, buffer, fileOffset: 0)]);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            return 0;
+        }
+    }
 }

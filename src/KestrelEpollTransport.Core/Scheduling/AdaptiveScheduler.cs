@@ -4,36 +4,28 @@ using KestrelEpollTransport.Loops;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Resumes run on a thread of their loop unless their connection is known to block, then on a worker, and on the thread pool when
-/// workers have run out and none comes back.
+/// Resumes run on a thread of their loop unless their connection is known to block, or to compute for long: then on a worker, and on the
+/// thread pool when workers have run out and none comes back.
 /// </summary>
 internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters, WorkerAlarm alarm) : ConnectionScheduler
 {
     public override void Resume(IResumable work, EventLoop loop)
     {
-        if (work.Profile.RunsInline)
+        if (!TryRunOffLoop(work))
         {
             // When its turn comes, it asks again.
             loop.Post(work);
         }
-        else
-        {
-            RunOffLoop(work);
-        }
     }
 
-    public override void ResumeFromLoop(IResumable work, EventLoop loop, bool wasDeferred = false)
+    public override void ResumeFromLoop(IResumable work, EventLoop loop)
     {
-        ref DispatchProfile profile = ref work.Profile;
-        if (!profile.RunsInline)
+        if (TryRunOffLoop(work))
         {
-            RunOffLoop(work);
+            return;
         }
-        else if (profile.IsLong && !wasDeferred)
-        {
-            loop.Defer(work);
-        }
-        else if (workers.HasReserve)
+
+        if (workers.HasReserve)
         {
             counters.RanInline(loop.Index);
             work.Execute();
@@ -47,15 +39,19 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         }
     }
 
-    private void RunOffLoop(IResumable work)
+    private bool TryRunOffLoop(IResumable work)
     {
+        if (work.Profile.Lane is not { } lane)
+        {
+            return false;
+        }
+
         if (workers.IsExhausted)
         {
             alarm.WorkersRanOut();
         }
 
-        // Who proves to be quick must not do it behind all that blocks: 150 ms for each request, beside a thousand handlers
-        // that sleep.
-        workers.OffLoop.Enqueue(work, work.Profile.IsQuick);
+        workers.OffLoop.Enqueue(work, lane);
+        return true;
     }
 }

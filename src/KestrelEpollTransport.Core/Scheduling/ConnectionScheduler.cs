@@ -17,10 +17,7 @@ internal abstract class ConnectionScheduler
     /// As <see cref="Resume"/>, from the top frame of a dispatch of <paramref name="loop"/> on its own thread: may run it
     /// at once. The caller touches nothing afterwards that application code may have ended.
     /// </summary>
-    /// <param name="work">What to run.</param>
-    /// <param name="loop">Its loop.</param>
-    /// <param name="wasDeferred">Whether it was deferred because it may take long, and its turn has come.</param>
-    public abstract void ResumeFromLoop(IResumable work, EventLoop loop, bool wasDeferred = false);
+    public abstract void ResumeFromLoop(IResumable work, EventLoop loop);
 }
 
 /// <summary>

@@ -25,7 +25,7 @@ internal sealed class DispatchHistory(TimeSpan limit, SchedulingCounters counter
     /// <summary>A dispatch that takes no longer is not looked into, in the ticks of <see cref="Stopwatch"/>.</summary>
     public long LimitTicks { get; } = (long)(limit.TotalSeconds * Stopwatch.Frequency);
 
-    /// <summary>A dispatch that is expected to take longer is deferred, and runs while somebody else polls.</summary>
+    /// <summary>A dispatch that is expected to compute for longer runs on a worker.</summary>
     public long LongTicks => LimitTicks * LongFactor;
 
     public SchedulingCounters Counters => counters;

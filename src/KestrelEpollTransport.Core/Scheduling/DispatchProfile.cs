@@ -28,13 +28,17 @@ internal struct DispatchProfile
     /// <param name="history">Of the endpoint; null: do not measure.</param>
     public DispatchProfile(DispatchHistory? history) => _history = history;
 
-    /// <summary>Whether dispatches run on the loop: they are not known to block.</summary>
+    /// <summary>Whether dispatches are not known to block.</summary>
     public readonly bool RunsInline => _hasBegun ? !_blocks.IsKnown : _history is not { StartsBlock: true };
 
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
     public readonly bool IsQuick => _lastTicks <= (_history?.LimitTicks ?? 0);
 
-    /// <summary>Whether the next dispatch is likely to be so long that it is deferred, and somebody else polls meanwhile.</summary>
+    /// <summary>How the next dispatch is to run off the loop; null: it is to run there.</summary>
+    /// <remarks>Who proves to be quick must not wait behind all that blocks: 150 ms for each request, beside a thousand handlers that sleep.</remarks>
+    public readonly WorkLane? Lane => !RunsInline ? (IsQuick ? WorkLane.Quick : WorkLane.Slow) : IsLong ? WorkLane.Long : null;
+
+    /// <summary>Whether the next dispatch is likely to compute for so long that others are not to wait for it.</summary>
     public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && _history is { } history && history.StartTicks > history.LongTicks);
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
@@ -75,7 +79,8 @@ internal struct DispatchProfile
         _lastTicks = long.MaxValue;
         if (!isBlocked)
         {
-            _isLong.NoteHandOff();
+            // It computes, or waits for a processor: the kernel tells next time.
+            _isLong.Suspect();
             return;
         }
 

@@ -64,7 +64,7 @@ internal sealed class FlushWatch : IWatched
             if (_workers is { IsExhausted: false })
             {
                 // Before other work, which may block all workers there are.
-                _workers.OffLoop.Enqueue(due, isQuick: true);
+                _workers.OffLoop.Enqueue(due, WorkLane.Quick);
                 _given.Add(due);
             }
             else

@@ -7,5 +7,5 @@ internal sealed class InlineScheduler : ConnectionScheduler
 {
     public override void Resume(IResumable work, EventLoop loop) => loop.Post(work);
 
-    public override void ResumeFromLoop(IResumable work, EventLoop loop, bool wasDeferred = false) => work.Execute();
+    public override void ResumeFromLoop(IResumable work, EventLoop loop) => work.Execute();
 }

@@ -34,7 +34,6 @@ internal sealed class LoopWatch : IWatched
     private readonly TimeSpan _limit;
     private Sighting[][] _sightings = [];
     private long[] _passes = [];
-    private (int Taken, int Looks)[] _deferred = [];
 
     /// <param name="group">Whose loops.</param>
     /// <param name="workers">Who takes over.</param>
@@ -75,13 +74,11 @@ internal sealed class LoopWatch : IWatched
         {
             _sightings = [.. loops.ToArray().Select(static loop => new Sighting[loop.Seats.Length])];
             _passes = new long[loops.Length];
-            _deferred = new (int, int)[loops.Length];
         }
 
         for (int i = 0; i < loops.Length; i++)
         {
             LookAt(loops[i], _sightings[i], ref _passes[i], elapsed);
-            LookAtDeferred(loops[i], ref _deferred[i]);
         }
     }
 
@@ -113,18 +110,6 @@ internal sealed class LoopWatch : IWatched
         }
     }
 
-    // What waits behind work that computes for ever so long gets a thread of its own now and then, as the thread pool grows.
-    private void LookAtDeferred(EventLoop loop, ref (int Taken, int Looks) seen)
-    {
-        int taken = loop.LongTaken;
-        seen = loop.HasDeferred && taken == seen.Taken ? (taken, seen.Looks + 1) : (taken, 0);
-        if (seen.Looks >= OffLoopQueue.LooksPerCall && loop.TryTakeDeferred() is { } work)
-        {
-            seen.Looks = 0;
-            _workers.OffLoop.Enqueue(work);
-        }
-    }
-
     private bool TryHandOff(Seat seat, ref Sighting sighting, bool isLast)
     {
         if (sighting.Blocked < sighting.AskAt && !(isLast && sighting.Blocked >= _limit * ComputingFactor))
@@ -145,16 +130,12 @@ internal sealed class LoopWatch : IWatched
         {
             _counters.HandedOff();
             dispatched!.OnHandedOff(isBlocked);
-            _workers.OffLoop.Enqueue(new Report(_logger, dispatched, seat.Loop.Index, sighting.Blocked), isQuick: true);
+            _workers.OffLoop.Enqueue(new Report(_logger, dispatched, seat.Loop.Index, sighting.Blocked), WorkLane.Quick);
         }
         else if (outcome == HandOff.NoWorker)
         {
-            // The next look tries again. What waits for the turn of a stuck one does not.
+            // The next look tries again.
             _alarm.WorkersRanOut();
-            while (seat.Loop.TryTakeDeferred() is { } work)
-            {
-                _workers.QueueToPool(work);
-            }
         }
 
         return outcome == HandOff.Done;

@@ -4,9 +4,22 @@ using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
+/// <summary>When work of a <see cref="WorkQueue"/> is taken.</summary>
+internal enum WorkLane
+{
+    /// <summary>It may block: in its turn.</summary>
+    Slow,
+
+    /// <summary>It is not expected to: before the others, but for a small part of them.</summary>
+    Quick,
+
+    /// <summary>It is expected to compute for long: in its turn, on so many threads at a time that a processor is left for what is short.</summary>
+    Long,
+}
+
 /// <summary>
-/// Work on its way to threads: one call for a thread takes many pieces, so that finding and waking a thread is paid once a burst.
-/// Thread-safe.
+/// Work on its way to threads: workers and, as far as they don't keep up, or where there are none, the thread pool. One call for a thread
+/// takes many pieces, so that finding and waking a thread is paid once a burst. Thread-safe.
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls the next one before each
@@ -14,80 +27,129 @@ namespace KestrelEpollTransport.Scheduling;
 /// called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
 /// <para><b>A thread leaves while work comes.</b> T1 clears the flag (a fence) and then finds the queue empty. T2 enqueues and then takes the
 /// flag (a fence). Either T1 sees the work, or T2 finds the flag clear and calls. Who found nobody and is about to clear the flag may
-/// have made another one think that somebody comes: whoever frees a thread looks for both, see <see cref="TryCallThread"/>.</para>
+/// have made another one think that somebody comes: whoever frees a worker looks for both, see <see cref="Workers.TryRest"/>. So with a piece of
+/// long work that ends (a fence) while another one comes (a fence).</para>
+/// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. The pool would not do it sooner, and meanwhile threads
+/// of it would be blocked that others need: Kestrel starts each new connection there. So while work waits the pool gets one call each
+/// <see cref="LooksPerCall"/> looks of the watch, about as slowly as it grows by itself; so, too, where workers rest but none takes anything,
+/// because long work waits for what is still to come. The window: the watch parks while a call is missed. The work is enqueued before the call
+/// is missed, then comes a fence, and the watch is unparked; it looks at the queue once more after its own fence.</para>
 /// </remarks>
-internal abstract class WorkQueue : IThreadPoolWorkItem
+/// <param name="workers">Who runs it; null: the thread pool.</param>
+/// <param name="maxLong">On how many threads long work runs at a time.</param>
+internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThreadPoolWorkItem, IWatched
 {
+    /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
+    internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
+
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
 
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
 
+    private const long NoLimit = long.MaxValue;
+
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _quick = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _slow = new();
+    private readonly UninterruptedQueue<IThreadPoolWorkItem> _long = new();
     private int _called;
+    private int _poolCalls;
+    private int _inLong;
+    private volatile bool _isUnwatched;
 
     // A hint: threads may overwrite each other's counts.
     private int _quickInARow;
 
+    // Written by whoever takes work whenever it is not set.
+    private volatile bool _moved;
+    private volatile bool _longMoved;
+
+    // Of the watch.
+    private int _looks;
+    private int _longLooks;
+
     /// <summary>Whether nothing waits.</summary>
-    public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty;
+    public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty && _long.IsEmpty;
+
+    bool IWatched.IsQuiet => IsEmpty;
+
+    /// <summary>Whether something waits that may be taken.</summary>
+    public bool HasMore => !_quick.IsEmpty || !_slow.IsEmpty || HasLong;
+
+    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < maxLong;
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
-    /// <param name="work">What to run.</param>
-    /// <param name="isQuick">Whether it comes before work that is not, but for a small part of that.</param>
-    public void Enqueue(IThreadPoolWorkItem work, bool isQuick = false)
+    public void Enqueue(IThreadPoolWorkItem work, WorkLane lane = WorkLane.Slow)
     {
-        (isQuick ? _quick : _slow).Enqueue(work);
-        CallOnce();
+        if (lane != WorkLane.Long)
+        {
+            (lane == WorkLane.Quick ? _quick : _slow).Enqueue(work);
+            CallOnce();
+            return;
+        }
+
+        _long.Enqueue(work);
+        Interlocked.MemoryBarrier();
+        CallIfMoreWaits();
     }
+
+    /// <summary>A worker that was called has come.</summary>
+    public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
 
     void IThreadPoolWorkItem.Execute()
     {
-        OnPoolThread();
+        Interlocked.Exchange(ref _poolCalls, 0);
 
         // The pool restores a thread between its items, and to it all of these are one.
         Drain(ThreadBaseline.Capture(), Environment.TickCount64 + MaxPoolRunMs);
     }
 
-    /// <summary>The thread pool has come, and drains next.</summary>
-    protected virtual void OnPoolThread()
+    /// <summary>Nobody will look any more: what waits, and does not find a worker from now on, goes to the thread pool.</summary>
+    public void GiveUp()
     {
+        _isUnwatched = true;
+        Interlocked.MemoryBarrier();
+        if (!IsEmpty)
+        {
+            CallPool();
+        }
     }
 
-    /// <summary>A thread is about to run <paramref name="work"/>.</summary>
-    protected virtual void OnTaken(IThreadPoolWorkItem work, long untilMs)
+    void IWatched.Look(TimeSpan elapsed)
     {
+        _looks = !IsEmpty && (!_moved || workers is { IsExhausted: true }) ? _looks + 1 : 0;
+        _longLooks = !_long.IsEmpty && !_longMoved ? _longLooks + 1 : 0;
+        _moved = _longMoved = false;
+        if (_looks >= LooksPerCall)
+        {
+            _looks = 0;
+            CallPool();
+        }
+
+        if (_longLooks >= LooksPerCall && _long.TryDequeue(out IThreadPoolWorkItem? work))
+        {
+            _longLooks = 0;
+            workers!.QueueToPool(work);
+        }
     }
 
-    /// <summary>Whether a thread is to leave what still waits to the next one.</summary>
-    protected virtual bool ShouldLeave(long untilMs) => Environment.TickCount64 >= untilMs;
-
-    /// <summary>
-    /// Has a thread call <see cref="Drain"/>, or the thread pool execute this. False: nobody is to be had. Then whoever has time
-    /// from now on has to look at the queue, without being called.
-    /// </summary>
-    protected abstract bool TryCallThread();
-
-    /// <summary>Nobody was to be had, and work that came meanwhile may have taken that for a call. After a full fence.</summary>
-    protected virtual void OnNobodyCalled()
-    {
-    }
-
-    /// <summary>The thread that was called has come: runs what waits.</summary>
-    /// <param name="baseline">What the thread looks like before and after each piece.</param>
-    /// <param name="untilMs">When to leave the rest to the next thread, in the time of <see cref="Environment.TickCount64"/>.</param>
-    protected void Drain(in ThreadBaseline baseline, long untilMs)
+    private void Drain(in ThreadBaseline baseline, long untilMs)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (TryTake(out IThreadPoolWorkItem? work))
+        while (TryTake(out IThreadPoolWorkItem? work, out bool isLong))
         {
             CallIfMoreWaits();
-            OnTaken(work, untilMs);
+            OnTaken(work, isWorker: untilMs == NoLimit);
             work.Execute();
             baseline.Restore();
-            if (ShouldLeave(untilMs))
+            if (isLong)
+            {
+                Interlocked.Decrement(ref _inLong);
+            }
+
+            // A worker too many goes back to the reserve.
+            if (untilMs == NoLimit ? !workers!.HasReserve : Environment.TickCount64 >= untilMs)
             {
                 break;
             }
@@ -96,25 +158,22 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
         CallIfMoreWaits();
     }
 
-    private void CallIfMoreWaits()
+    private void OnTaken(IThreadPoolWorkItem work, bool isWorker)
     {
-        if (!IsEmpty)
+        if (isWorker && !_moved)
         {
-            CallOnce();
+            _moved = true;
+        }
+
+        if (work is IResumable)
+        {
+            workers?.Counters?.RanOffLoop(isWorker);
         }
     }
 
-    private void CallOnce()
+    private bool TryTake([NotNullWhen(true)] out IThreadPoolWorkItem? work, out bool isLong)
     {
-        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
-        {
-            Interlocked.Exchange(ref _called, 0);
-            OnNobodyCalled();
-        }
-    }
-
-    private bool TryTake([NotNullWhen(true)] out IThreadPoolWorkItem? work)
-    {
+        isLong = false;
         if (_quickInARow < MaxQuickInARow && _quick.TryDequeue(out work))
         {
             _quickInARow++;
@@ -126,6 +185,84 @@ internal abstract class WorkQueue : IThreadPoolWorkItem
             _quickInARow = 0;
         }
 
-        return _slow.TryDequeue(out work) || _quick.TryDequeue(out work);
+        isLong = TryTakeLong(out work);
+        return isLong || _slow.TryDequeue(out work) || _quick.TryDequeue(out work);
+    }
+
+    private bool TryTakeLong([NotNullWhen(true)] out IThreadPoolWorkItem? work)
+    {
+        work = null;
+        if (!HasLong)
+        {
+            return false;
+        }
+
+        if (Interlocked.Increment(ref _inLong) <= maxLong && _long.TryDequeue(out work))
+        {
+            _longMoved = true;
+            return true;
+        }
+
+        Interlocked.Decrement(ref _inLong);
+        return false;
+    }
+
+    private void CallIfMoreWaits()
+    {
+        if (HasMore)
+        {
+            CallOnce();
+        }
+    }
+
+    private void CallOnce()
+    {
+        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
+        {
+            Interlocked.Exchange(ref _called, 0);
+            if (_isUnwatched && HasMore)
+            {
+                CallPool();
+            }
+        }
+    }
+
+    // False: nobody is to be had. Then whoever has time from now on has to look at the queue, without being called.
+    private bool TryCallThread()
+    {
+        if (workers is null)
+        {
+            Uninterrupted.QueueToPool(this);
+            return true;
+        }
+
+        if (workers.TryCall())
+        {
+            return true;
+        }
+
+        // Nobody busy: the system refuses threads, and no worker will come back. Nobody looking: enqueuing has fenced, so either
+        // this sees that, or who gave up sees the work.
+        if (_isUnwatched || workers.Busy == 0 || workers.CallWatch is not { } callWatch)
+        {
+            CallPool();
+        }
+        else
+        {
+            Interlocked.MemoryBarrier();
+            callWatch();
+        }
+
+        // Also where the pool was called: before it comes, a worker may be free.
+        return false;
+    }
+
+    // One that was called and has not come takes along whatever there is when it comes.
+    private void CallPool()
+    {
+        if (Interlocked.Exchange(ref _poolCalls, 1) == 0)
+        {
+            workers!.QueueToPool(this);
+        }
     }
 }

@@ -25,7 +25,7 @@ internal enum HandOff
 /// </summary>
 /// <remarks>
 /// <i>Busy</i> is a worker that runs work off the loops, or is stuck in a dispatch that cost it its seat. Such work gets workers while fewer
-/// than the bound are busy; beyond, see <see cref="OffLoopQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
+/// than the bound are busy; beyond, see <see cref="WorkQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
 /// are inline only while all of that reserve is there (<see cref="HasReserve"/>): so when one stuck dispatch eats into it, every
 /// other loop, which may be in a dispatch at that moment, still has its worker, and the loop that was handed over resumes no
 /// application until the reserve is whole. Application code that waits for other requests of the same server never blocks the
@@ -53,11 +53,12 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     /// <param name="maxBusy">See the remarks.</param>
     /// <param name="loopCount">How many loops may have to be handed over.</param>
-    public Workers(int maxBusy, int loopCount)
+    /// <param name="maxLong">How many may run long work; null: a processor is left for what is short.</param>
+    public Workers(int maxBusy, int loopCount, int? maxLong = null)
     {
         _maxBusy = maxBusy;
         _reserve = loopCount;
-        OffLoop = new OffLoopQueue(this);
+        OffLoop = new WorkQueue(this, maxLong ?? Math.Max(1, Environment.ProcessorCount - 1));
     }
 
     /// <summary>How long a worker without work is kept. Settable for tests.</summary>
@@ -81,8 +82,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>Counts what runs off the loops; null: nobody wants to know.</summary>
     public SchedulingCounters? Counters { get; init; }
 
-    /// <summary>For what is known to block.</summary>
-    public OffLoopQueue OffLoop { get; }
+    /// <summary>For what is known to block, or to compute for long.</summary>
+    public WorkQueue OffLoop { get; }
 
     /// <summary>Whether every loop could be handed over at this moment.</summary>
     public bool HasReserve => _busy <= _maxBusy;

@@ -16,13 +16,11 @@ internal readonly record struct Setup()
     /// <summary>Threads that are called because a pass is late.</summary>
     public int Calls { get; init; }
 
-    /// <summary>Pieces of long work that never end.</summary>
-    public int Long { get; init; }
+    /// <summary>Threads that are called, and refused.</summary>
+    public int RefusedCalls { get; init; }
 
     /// <summary>At some moment, others want the processors.</summary>
     public bool IsCrowded { get; init; }
-
-    public bool RefusesThreads { get; init; }
 
     public bool Stops { get; init; }
 
@@ -42,16 +40,12 @@ internal enum CrewFault
     LooksOnceBeforeItSleeps,
     FreesTheRightBeforeItPublishes,
     DeclinesAsTheLast,
-    DeclinesBesideLongWork,
+    DeclinesBesideWhoNeverComes,
 }
 
 /// <summary><see cref="EventLoop"/> in steps, with its own words: what is read, changed and left between two steps is what another thread sees.</summary>
 internal sealed class CrewModel
 {
-    // As in EventLoop.
-    private const int IsLate = 1;
-    private const int IsNeeded = 2;
-
     private readonly Setup _setup;
     private Crew _crew;
     private SharedPass _pass = new();
@@ -60,8 +54,6 @@ internal sealed class CrewModel
     private int _posted;
     private int _given = -1;
     private int _called;
-    private int _long;
-    private int _inLong;
     private bool _isCrowded;
     private int _ran;
     private int _ranPosts;
@@ -73,7 +65,6 @@ internal sealed class CrewModel
     {
         _setup = setup;
         _crew = new Crew(seats);
-        _long = setup.Long;
         for (int i = 1; i < setup.Drivers; i++)
         {
             Assert.True(_crew.TryJoin(out int seat));
@@ -91,7 +82,7 @@ internal sealed class CrewModel
         Assert.Equal(EndsLoop ? 1 : 0, _ends);
         Assert.Equal(EndsLoop ? 0 : 1, _inPoller);
         Assert.Equal(!EndsLoop, _crew.IsPolled);
-        Assert.Equal(EndsLoop ? 0 : _setup.Long + 1, _crew.Count);
+        Assert.Equal(EndsLoop ? 0 : 1, _crew.Count);
     }
 
     // As EventLoop.OnDrive.
@@ -105,27 +96,18 @@ internal sealed class CrewModel
                 break;
             }
 
-            if (mayDecline)
+            if (mayDecline && _isCrowded)
             {
-                yield return "in long, or crowded?";
-                if (_inLong == 0 && _isCrowded)
+                yield return "TryDecline";
+                bool declines = _setup.Fault switch
                 {
-                    yield return "TryDecline";
-                    bool declines = _setup.Fault == CrewFault.DeclinesAsTheLast ? !_crew.IsStopping && !_crew.Leave(seat) : _crew.TryDecline(seat);
-                    if (declines)
-                    {
-                        yield return "in long by now?";
-                        if (_inLong == 0 || _crew.IsPolled || _setup.Fault == CrewFault.DeclinesBesideLongWork)
-                        {
-                            yield break;
-                        }
-
-                        yield return "TryJoin, again";
-                        if (!_crew.TryJoin(out seat))
-                        {
-                            yield break;
-                        }
-                    }
+                    CrewFault.DeclinesAsTheLast => !_crew.IsStopping && !_crew.Leave(seat),
+                    CrewFault.DeclinesBesideWhoNeverComes => DeclinesBlindly(seat),
+                    _ => _crew.TryDecline(seat, in _called),
+                };
+                if (declines)
+                {
+                    yield break;
                 }
             }
 
@@ -151,17 +133,6 @@ internal sealed class CrewModel
 
                 _posted--;
                 _ranPosts++;
-            }
-
-            yield return "take long work";
-            if (_long > 0)
-            {
-                _long--;
-                _inLong++;
-                foreach (Step step in RunLong())
-                {
-                    yield return step;
-                }
             }
 
             yield return "TryBeginPoll";
@@ -195,34 +166,29 @@ internal sealed class CrewModel
     }
 
     // As EventLoop.TryCall.
-    public IEnumerable<Step> Call(bool isNeeded)
+    public IEnumerable<Step> Call(bool isRefused)
     {
-        yield return "called?";
+        yield return "is somebody called?";
         if (_called != 0)
         {
             yield break;
         }
 
-        _called = isNeeded ? IsNeeded : IsLate;
-
+        _called = 1;
         yield return "TryJoin";
-        if (!_crew.TryJoin(out int seat))
-        {
-            yield return "nobody is called";
-            _called = 0;
-            yield break;
-        }
-
-        if (!_setup.RefusesThreads)
+        if (_crew.TryJoin(out int seat))
         {
             yield return "give";
-            _given = seat;
-            yield break;
-        }
+            if (!isRefused)
+            {
+                _given = seat;
+                yield break;
+            }
 
-        foreach (Step step in Leave(seat))
-        {
-            yield return step;
+            foreach (Step step in Leave(seat))
+            {
+                yield return step;
+            }
         }
 
         yield return "nobody is called";
@@ -234,10 +200,9 @@ internal sealed class CrewModel
         yield return new Step("comes", () => _given >= 0, MayStay: true);
         int seat = _given;
         _given = -1;
-        yield return "why called?";
-        bool mayDecline = _called == IsLate;
+        yield return "has come";
         _called = 0;
-        foreach (Step step in Drive(seat, mayDecline))
+        foreach (Step step in Drive(seat, mayDecline: true))
         {
             yield return step;
         }
@@ -284,21 +249,6 @@ internal sealed class CrewModel
         _crew.Stop();
         yield return "wake";
         _wakePending = true;
-    }
-
-    // As EventLoop.TryRunLong.
-    private IEnumerable<Step> RunLong()
-    {
-        yield return "polled?";
-        if (!_crew.IsPolled)
-        {
-            foreach (Step step in Call(isNeeded: true))
-            {
-                yield return step;
-            }
-        }
-
-        yield return new Step("computes for ever", static () => false, MayStay: true);
     }
 
     // As EventLoop.Poll.
@@ -367,6 +317,12 @@ internal sealed class CrewModel
             MoveWorkToPool();
             Assert.Equal(0, _inPoller);
         }
+    }
+
+    private bool DeclinesBlindly(int seat)
+    {
+        int nobody = 0;
+        return _crew.TryDecline(seat, in nobody);
     }
 
     private void MoveWorkToPool()

@@ -23,16 +23,15 @@ public class CrewTests
     {
         Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1 });
         Explore(new Setup { Drivers = 1, Posts = 1, Calls = 1 });
-        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, RefusedCalls = 1 });
     }
 
     [Fact]
-    public void CalledThread_ThatFindsNoProcessor_LeavesEverythingToOthersUnlessTheyComputeForEver()
+    public void CalledThread_ThatFindsNoProcessor_LeavesEverythingToThoseWhoAreHere()
     {
         Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusedCalls = 1, IsCrowded = true });
         Explore(new Setup { Drivers = 2, Ready = 1, Calls = 1, IsCrowded = true }, seats: 3);
-        Explore(new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true });
-        Explore(new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true }, seats: 3);
         Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, IsCrowded = true, Stops = true });
     }
 
@@ -42,7 +41,7 @@ public class CrewTests
         Explore(new Setup { Drivers = 2, Ready = 1, Stops = true });
         Explore(new Setup { Drivers = 2, Posts = 1, Stops = true });
         Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, Stops = true });
-        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true, Stops = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, RefusedCalls = 1, Stops = true });
     }
 
     [Fact]
@@ -60,7 +59,7 @@ public class CrewTests
     [InlineData(CrewFault.LooksOnceBeforeItSleeps)]
     [InlineData(CrewFault.FreesTheRightBeforeItPublishes)]
     [InlineData(CrewFault.DeclinesAsTheLast)]
-    [InlineData(CrewFault.DeclinesBesideLongWork)]
+    [InlineData(CrewFault.DeclinesBesideWhoNeverComes)]
     internal void Fault_IsFound(CrewFault fault)
     {
         Setup[] setups =
@@ -69,9 +68,9 @@ public class CrewTests
             new Setup { Drivers = 1, Posts = 2 },
             new Setup { Drivers = 2, Ready = 1, Stops = true },
             new Setup { Drivers = 2, Ready = 1, FailsPoll = true },
-            new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusesThreads = true, Stops = true },
+            new Setup { Drivers = 1, Ready = 1, RefusedCalls = 1, Stops = true },
             new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true },
-            new Setup { Drivers = 1, Calls = 1, Long = 1, IsCrowded = true },
+            new Setup { Drivers = 1, Ready = 2, Calls = 1, RefusedCalls = 1, IsCrowded = true },
         ];
 
         Assert.Contains(setups, setup => Record.Exception(() => Explore(setup with { Fault = fault })) is InterleavingException);
@@ -88,12 +87,13 @@ public class CrewTests
 
         for (int i = 0; i < setup.Calls; i++)
         {
-            actors.Add(new Actor<CrewModel>("caller", static model => model.Call(isNeeded: false)));
+            actors.Add(new Actor<CrewModel>("caller", static model => model.Call(isRefused: false)));
+            actors.Add(new Actor<CrewModel>("called", static model => model.Come()));
         }
 
-        for (int i = 0; i < setup.Calls + setup.Long && !setup.RefusesThreads; i++)
+        for (int i = 0; i < setup.RefusedCalls; i++)
         {
-            actors.Add(new Actor<CrewModel>("called", static model => model.Come()));
+            actors.Add(new Actor<CrewModel>("watch", static model => model.Call(isRefused: true)));
         }
 
         if (setup.Ready > 0)

@@ -41,7 +41,7 @@ public sealed class AdaptiveSchedulerTests : IDisposable
     }
 
     [Fact]
-    public void ConnectionThatMayComputeForLong_IsDeferredAndAnyOtherRunsAtOnce()
+    public async Task ConnectionThatComputesForLong_GetsAWorker_AndAnyOtherRunsAtOnce()
     {
         Resumable cheap = new(_history);
         cheap.Work.Release();
@@ -52,11 +52,14 @@ public sealed class AdaptiveSchedulerTests : IDisposable
         Resumable longer = new(_history);
         longer.Work.Release();
         longer.Profile.Begin();
-        longer.Profile.HandedOff(isBlocked: false);
+        for (int i = 0; i < 3; i++)
+        {
+            longer.Profile.Note(new DispatchTime(_history.LongTicks + 1, DispatchUse.Computed, _history.LongTicks + 1));
+        }
+
         _scheduler.ResumeFromLoop(longer, _loop);
 
-        Assert.False(longer.Work.Thread.IsCompleted);
-        Assert.Equal(0, _workers.Busy);
+        Assert.NotEqual(Environment.CurrentManagedThreadId, (await longer.Work.Thread.OrTimeout()).ManagedThreadId);
     }
 
     // A connection whose dispatch was seen blocked has left its loop.

@@ -114,7 +114,7 @@ public class DispatchProfileTests
 
         Assert.Equal(!isBlocked, profile.RunsInline);
         Assert.Equal(isBlocked ? 1 : 0, _counters.Demotions);
-        Assert.Equal(!isBlocked, profile.IsLong);
+        Assert.False(profile.IsLong);
         Assert.Equal(!isBlocked, new DispatchProfile(_history).RunsInline);
     }
 

@@ -1,7 +1,7 @@
 namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>
-/// Every interleaving of dear work that comes with workers that leave, while the thread pool, called at the bound, never gets
+/// Every interleaving of expensive work that comes with workers that leave, while the thread pool, called at the bound, never gets
 /// a thread: no work may wait while a worker rests. Beside them a loop may be handed over, and the system may refuse threads; or
 /// the work only computes, and is held back while others do.
 /// </summary>
@@ -140,7 +140,7 @@ public class OffLoopCallTests
         }
     }
 
-    // As WorkQueue.CallIfOfUse and CallOnce, OffLoopQueue.TryCallThread and Workers.TryCall, whose lock is one step.
+    // As WorkQueue.CallIfMoreWaits, CallOnce and TryCallThread, and Workers.TryCall, whose lock is one step.
     private static IEnumerable<Step> CallOnce(State state)
     {
         if (state.Computes)

@@ -26,7 +26,7 @@ public sealed class StuckWorkersTests : IDisposable
 
         HeldWork waits = Enqueue();
         Assert.Equal(1, _watchCalls);
-        Look(OffLoopQueue.LooksPerCall - 1);
+        Look(WorkQueue.LooksPerCall - 1);
         first.Release();
 
         Assert.Same(await first.Thread, await waits.Thread.OrTimeout());
@@ -40,33 +40,20 @@ public sealed class StuckWorkersTests : IDisposable
         HeldWork waits = Enqueue();
 
         // The first look finds that workers have taken something lately: they are late, and not stuck, when the pool is called.
-        Look(OffLoopQueue.LooksPerCall);
+        Look(WorkQueue.LooksPerCall);
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
         int calls = _watchCalls;
         waits = Enqueue();
         Assert.Equal(calls + 1, _watchCalls);
-        Look(OffLoopQueue.LooksPerCall);
+        Look(WorkQueue.LooksPerCall);
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
 
-        // From here on it does not wait for a look.
-        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
-        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
-        Assert.Equal(calls + 1, _watchCalls);
-
-        // Also when a worker is back and stuck again, as with requests that wait for others of the same server.
-        first.Release();
-        await Timeouts.UntilAsync(() => !_workers.IsExhausted);
-        HeldWork back = await RunAsync();
-        Assert.False((await back.Thread).IsThreadPoolThread);
-        Look(OffLoopQueue.LooksStuck - OffLoopQueue.LooksPerCall);
-        Assert.True((await Enqueue().Thread.OrTimeout()).IsThreadPoolThread);
-
-        // But not for ever.
-        Look(OffLoopQueue.LooksPerCall);
+        // And on to a worker that is back.
         waits = Enqueue();
         Assert.Equal(calls + 2, _watchCalls);
         second.Release();
         Assert.Same(await second.Thread, await waits.Thread.OrTimeout());
+        first.Release();
     }
 
     [Fact]
@@ -120,7 +107,7 @@ public sealed class StuckWorkersTests : IDisposable
     {
         HeldWork first = await RunAsync();
         await RunAsync();
-        Look(OffLoopQueue.LooksPerCall - 1);
+        Look(WorkQueue.LooksPerCall - 1);
 
         HeldWork waits = Enqueue();
         Look(1);

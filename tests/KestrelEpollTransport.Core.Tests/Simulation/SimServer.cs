@@ -18,6 +18,8 @@ internal sealed record SimSettings
 
     public int MaxWorkers { get; init; } = 16;
 
+    public int MaxLong { get; init; } = 1;
+
     public TimeSpan CallAfter { get; init; } = new EpollTransportOptions().CallAfter;
 
     /// <summary>How likely it is that the system refuses a thread.</summary>
@@ -55,7 +57,7 @@ internal sealed class SimServer : IDisposable
     {
         _machine = machine;
         _settings = settings;
-        Workers = new Workers(settings.MaxWorkers, settings.Loops)
+        Workers = new Workers(settings.MaxWorkers, settings.Loops, settings.MaxLong)
         {
             CallWatch = static () => { },
             CreateSignal = () => new SimSignal(machine),
@@ -77,7 +79,6 @@ internal sealed class SimServer : IDisposable
         _watched = [Workers.OffLoop, new LoopWatch(_loops, Workers, counters, alarm, NullLogger.Instance, TimeSpan.FromMilliseconds(2))];
         DispatchHistory history = new(TimeSpan.FromMicroseconds(100), counters);
         Connections = [.. Enumerable.Range(0, settings.Connections).Select(i => new SimConnection(this, Loops[i % settings.Loops], history))];
-        DeferredSince = new long?[settings.Loops];
         machine.Start(Watch);
     }
 
@@ -91,10 +92,8 @@ internal sealed class SimServer : IDisposable
     /// <summary>Whether what is not served yet may never be.</summary>
     public bool IsStopping => _stops;
 
-    /// <summary>For the test: since when work off the loops, and long work of each loop, has been left alone.</summary>
+    /// <summary>For the test: since when work off the loops has been left alone.</summary>
     public long? QueuedSince { get; set; }
-
-    public long?[] DeferredSince { get; }
 
     public ReadOnlySpan<EventLoop> Loops => _loops.Loops;
 
@@ -209,10 +208,13 @@ internal sealed class SimServer : IDisposable
 /// <summary>Whether a thread of a <see cref="SimMachine"/> waits for a processor.</summary>
 internal sealed class SimLoad(SimMachine machine) : MachineLoad(file: null, processors: 0)
 {
-    public override bool IsCrowded()
+    public override bool IsCrowded
     {
-        machine.Point();
-        return machine.Waiting > 0;
+        get
+        {
+            machine.Point();
+            return machine.Waiting > 0;
+        }
     }
 }
 
@@ -270,7 +272,7 @@ internal sealed class SimConnection : ILoopHandler, IResumable
         }
     }
 
-    public void OnLoop(bool wasDeferred) => _server.Scheduler.ResumeFromLoop(this, Loop, wasDeferred);
+    public void OnLoop() => _server.Scheduler.ResumeFromLoop(this, Loop);
 
     public void OnHandedOff(bool isBlocked) => _profile.HandedOff(isBlocked);
 

@@ -3,7 +3,7 @@ using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
-public class PoolQueueTests
+public class WorkQueueTests
 {
     [Fact]
     public void Enqueue_BehindWorkThatBlocks_BeforeTheItemRuns_IsStillRun()
@@ -11,7 +11,7 @@ public class PoolQueueTests
         // Both are in the queue when the one scheduled item begins, unless it is very quick: so, many rounds.
         for (int round = 0; round < 50; round++)
         {
-            PoolQueue queue = new();
+            WorkQueue queue = new();
             using ManualResetEventSlim release = new();
             using ManualResetEventSlim ran = new();
             using CountdownEvent left = new(2);
@@ -38,11 +38,11 @@ public class PoolQueueTests
     [Fact]
     public void Enqueue_OfQuickWork_RunsBeforeWhatWaited()
     {
-        HeldQueue queue = new();
+        WorkQueue queue = Held();
         List<string> ran = [];
         queue.Enqueue(new Work(() => ran.Add("slow 1")));
         queue.Enqueue(new Work(() => ran.Add("slow 2")));
-        queue.Enqueue(new Work(() => ran.Add("quick")), isQuick: true);
+        queue.Enqueue(new Work(() => ran.Add("quick")), WorkLane.Quick);
 
         ((IThreadPoolWorkItem)queue).Execute();
 
@@ -53,7 +53,7 @@ public class PoolQueueTests
     public void Enqueue_OfQuickWorkForEver_RunsWhatWaitedAllTheSame()
     {
         const int Endless = 1_000;
-        HeldQueue queue = new();
+        WorkQueue queue = Held();
         int quick = 0;
         int[] before = new int[3];
         for (int i = 0; i < before.Length; i++)
@@ -63,8 +63,8 @@ public class PoolQueueTests
         }
 
         // Two at a time, so that there is always one that waits.
-        queue.Enqueue(new Work(RunQuick), isQuick: true);
-        queue.Enqueue(new Work(RunQuick), isQuick: true);
+        queue.Enqueue(new Work(RunQuick), WorkLane.Quick);
+        queue.Enqueue(new Work(RunQuick), WorkLane.Quick);
         ((IThreadPoolWorkItem)queue).Execute();
 
         Assert.Equal([8, 16, 24], before);
@@ -73,15 +73,55 @@ public class PoolQueueTests
         {
             if (++quick < Endless)
             {
-                queue.Enqueue(new Work(RunQuick), isQuick: true);
+                queue.Enqueue(new Work(RunQuick), WorkLane.Quick);
             }
         }
     }
 
-    /// <summary>Nobody comes when it calls: the test does.</summary>
-    private sealed class HeldQueue : WorkQueue
+    [Fact]
+    public async Task LongWork_RunsOnSoManyThreadsAndNoMore_WhileOtherWorkGoesOn()
     {
-        protected override bool TryCallThread() => true;
+        using Workers workers = new(maxBusy: 8, loopCount: 1, maxLong: 2);
+        HeldWork[] held = [.. Enumerable.Range(0, 4).Select(static _ => new HeldWork())];
+        Array.ForEach(held, work => workers.OffLoop.Enqueue(work, WorkLane.Long));
+        await Task.WhenAll(held[0].Thread, held[1].Thread).OrTimeout();
+
+        HeldWork slow = new();
+        workers.OffLoop.Enqueue(slow);
+        await slow.Thread.OrTimeout();
+        Assert.False(held[2].Thread.IsCompleted || held[3].Thread.IsCompleted);
+        held[0].Release();
+        await held[2].Thread.OrTimeout();
+        Assert.False(held[3].Thread.IsCompleted);
+
+        held[1].Release();
+        await held[3].Thread.OrTimeout();
+        held[2].Release();
+        held[3].Release();
+        slow.Release();
+    }
+
+    [Fact]
+    public async Task LongWork_BehindLongWorkThatNeverEnds_GoesToThePoolAfterSomeLooks()
+    {
+        using Workers workers = new(maxBusy: 8, loopCount: 1, maxLong: 1) { CallWatch = static () => { } };
+        HeldWork stuck = new();
+        HeldWork waits = new();
+        workers.OffLoop.Enqueue(stuck, WorkLane.Long);
+        await stuck.Thread.OrTimeout();
+        workers.OffLoop.Enqueue(waits, WorkLane.Long);
+
+        // The first look finds that work was taken lately.
+        for (int i = 0; i < WorkQueue.LooksPerCall; i++)
+        {
+            ((IWatched)workers.OffLoop).Look(WatchThread.Interval);
+            Assert.False(waits.Thread.IsCompleted);
+        }
+
+        ((IWatched)workers.OffLoop).Look(WatchThread.Interval);
+        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        stuck.Release();
+        waits.Release();
     }
 
     [Fact]
@@ -89,7 +129,7 @@ public class PoolQueueTests
     {
         const int Threads = 8;
         const int Each = 2_000;
-        PoolQueue queue = new();
+        WorkQueue queue = new();
         int[] runs = new int[Threads * Each];
         CountdownEvent left = new(runs.Length);
         TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -118,7 +158,7 @@ public class PoolQueueTests
     [Fact]
     public async Task Enqueue_OneAtATimeToAQueueThatFallsIdle_IsNeverStranded()
     {
-        PoolQueue queue = new();
+        WorkQueue queue = new();
         for (int i = 0; i < 2_000; i++)
         {
             // No asynchronous continuation: the next one is enqueued while the pool's item finds the queue empty.
@@ -131,7 +171,7 @@ public class PoolQueueTests
     [Fact]
     public async Task Enqueue_BehindWorkThatBlocks_RunsNevertheless()
     {
-        PoolQueue queue = new();
+        WorkQueue queue = new();
         using ManualResetEventSlim release = new();
         TaskCompletionSource blocks = new(TaskCreationOptions.RunContinuationsAsynchronously);
         TaskCompletionSource blockEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -173,7 +213,7 @@ public class PoolQueueTests
     {
         AsyncLocal<string> local = new();
         CultureInfo culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
-        PoolQueue queue = new();
+        WorkQueue queue = new();
         int sameThread = 0;
 
         // Enqueued by work of the queue itself, so that most often one item of the pool runs both.
@@ -201,6 +241,9 @@ public class PoolQueueTests
 
         Assert.True(sameThread > 0, "No two ran on one thread: nothing was shown.");
     }
+
+    // Nobody comes when it calls: the test does.
+    private static WorkQueue Held() => new(new Workers(maxBusy: 0, loopCount: 1) { QueueToPool = static _ => { } }, maxLong: 2);
 
     private sealed class Work(Action action) : IThreadPoolWorkItem
     {

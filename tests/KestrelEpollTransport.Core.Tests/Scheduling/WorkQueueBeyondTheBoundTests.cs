@@ -2,9 +2,9 @@ using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
-/// <summary>Dear work on its way to workers and, beyond the bound, to a thread pool that is out of threads.</summary>
+/// <summary>Expensive work on its way to workers and, beyond the bound, to a thread pool that is out of threads.</summary>
 [Collection(RunsAlone.Name)]
-public sealed class OffLoopQueueTests : IDisposable
+public sealed class WorkQueueBeyondTheBoundTests : IDisposable
 {
     /// <summary>The pool starts a few threads a second, so what waits behind so many that block does not run.</summary>
     private const int PoolBlockers = 2_000;
