@@ -62,8 +62,9 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: a connection whose dispatches repeatedly block for longer than this, for each read
-    /// that they serve, runs on workers instead of its loop until they no longer do. Dispatches that compute, or wait for a processor, stay
-    /// on the loop, and others share its work. Default: 100 µs. Limits: 1 µs to 1 minute.
+    /// that they serve, runs on workers instead of its loop until they no longer do. One whose dispatches repeatedly
+    /// compute for four times as long does so, too, on one worker fewer than there are processors; other dispatches that compute, or wait for a
+    /// processor, stay on the loop, and others share its work. Default: 100 µs. Limits: 1 µs to 1 minute.
     /// </summary>
     public TimeSpan DemotionLimit { get; set; } = TimeSpan.FromMicroseconds(100);
 

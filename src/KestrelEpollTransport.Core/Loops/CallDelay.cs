@@ -15,18 +15,17 @@ internal struct CallDelay
 
     internal static readonly TimeSpan HalvesAfter = TimeSpan.FromMilliseconds(50);
 
+    private readonly TimeSpan _least;
     private TimeSpan _delay;
     private long _changed;
 
     /// <param name="least">Where processors are free.</param>
-    public CallDelay(TimeSpan least) => Least = _delay = least;
-
-    public TimeSpan Least { get; }
+    public CallDelay(TimeSpan least) => _least = _delay = least;
 
     /// <summary>The delay at this moment.</summary>
     public TimeSpan Get(TimeProvider time)
     {
-        if (_delay > Least && time.GetElapsedTime(_changed) is var elapsed && elapsed >= HalvesAfter)
+        if (_delay > _least && time.GetElapsedTime(_changed) is var elapsed && elapsed >= HalvesAfter)
         {
             Change(_delay / Math.Pow(2, Math.Floor(elapsed / HalvesAfter)), time);
         }
@@ -44,6 +43,6 @@ internal struct CallDelay
     {
         _changed = time.GetTimestamp();
         TimeSpan most = delay < Most ? delay : Most;
-        _delay = most > Least ? most : Least;
+        _delay = most > _least ? most : _least;
     }
 }

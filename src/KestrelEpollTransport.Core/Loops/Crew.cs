@@ -4,22 +4,23 @@ namespace KestrelEpollTransport.Loops;
 
 /// <summary>Which seats of a loop are taken, whether one of those threads polls, and whether the loop is to end. Thread-safe.</summary>
 /// <remarks>
-/// One word: a bit for each seat, one for the right to poll, and one that the loop stops.
+/// One word: a bit for each seat, one for the right to poll, one that a thread was called and has not come, and one that the loop stops.
 /// <code>
 /// from                   to                      who
 /// seats                  seats, polls            TryBeginPoll: a driver that found the pass over
 /// seats, polls           seats                   EndPoll: the same, after it has published the pass and before its first dispatch
-/// seats [polls]          seats + s [polls]       TryJoin: on behalf of a thread that is called
+/// seats [polls]          seats + s, calls [polls] TryCall: on behalf of a thread that is called
+/// calls                  the same, without       Come: the thread that was called
 /// seats, polls           seats - s, polls        TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
-/// seats + s [polls]      seats [polls]           TryDecline: a driver that came to share a pass, and is not the last
+/// seats + s [polls]      seats [polls]           TryDecline: a driver that came to share a pass, and is not the last, while nobody is called
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
-/// seats [polls, stops]   seats - s [...]         Leave: a driver of a loop that stops, or who finds no thread for a seat; the last ends the loop
+/// seats [...]            seats - s [...]         Leave: a driver of a loop that stops; for a seat that finds no thread; the last ends the loop
 /// </code>
 /// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
 /// driver leaves only while another one holds it, which publishes what comes and takes of it itself; or it leaves what it had come to share
 /// to those who are here, as if it had not been called, and the watch looks after them.</para>
-/// <para><b>The last but one declines.</b> T1 calls: it sets that somebody is called, and takes a seat, whose thread may be refused. T2 reads the
-/// word, then that nobody is called, and then changes the word: so the seats that it saw are those of threads that are here.</para>
+/// <para><b>Who declines counts on those whose seats it sees.</b> A seat that is kept for a thread which may be refused is none of them, so
+/// nobody declines meanwhile, and a refused thread's seat goes together with its call.</para>
 /// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
 /// polls after it, so nobody needs to be.</para>
 /// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>
@@ -31,6 +32,7 @@ internal struct Crew(int maxSeats)
 
     private const long Polls = 1L << Limit;
     private const long Stops = 2L << Limit;
+    private const long Calls = 4L << Limit;
     private const long Seats = Polls - 1;
 
     // The first seat is that of the thread that is to drive the loop first.
@@ -47,6 +49,9 @@ internal struct Crew(int maxSeats)
 
     /// <summary>How many seats are taken.</summary>
     public readonly int Count => BitOperations.PopCount((ulong)(Word & Seats));
+
+    /// <summary>Whether a thread was called and has not come.</summary>
+    public readonly bool IsCalled => (Word & Calls) != 0;
 
     public readonly bool IsStopping => (Word & Stops) != 0;
 
@@ -72,24 +77,26 @@ internal struct Crew(int maxSeats)
 
     public void EndPoll() => Interlocked.And(ref _word, ~Polls);
 
-    /// <summary>Takes a seat that is free. False: none is, or the loop stops.</summary>
-    public bool TryJoin(out int seat)
+    /// <summary>Takes a seat for a thread that is called. False: none is free, one was called and has not come, or the loop stops.</summary>
+    public bool TryCall(out int seat)
     {
         long word = Word;
         while (true)
         {
             seat = BitOperations.TrailingZeroCount(~word);
-            if (seat >= maxSeats || (word & Stops) != 0)
+            if (seat >= maxSeats || (word & (Stops | Calls)) != 0)
             {
                 return false;
             }
 
-            if (TryMove(ref word, word | (1L << seat)))
+            if (TryMove(ref word, word | (1L << seat) | Calls))
             {
                 return true;
             }
         }
     }
+
+    public void Come() => Interlocked.And(ref _word, ~Calls);
 
     /// <summary>Gives up a seat whose thread is not needed. False: it is.</summary>
     public bool TryLeave(int seat)
@@ -106,13 +113,11 @@ internal struct Crew(int maxSeats)
         return false;
     }
 
-    /// <summary>Gives up a seat although nobody may poll. False: it is the last, or another one may be kept for who never comes.</summary>
-    /// <param name="seat">The seat.</param>
-    /// <param name="called">Not 0 while a seat is kept for a thread that was called: set before the seat is taken.</param>
-    public bool TryDecline(int seat, ref readonly int called)
+    /// <summary>Gives up a seat although nobody may poll. False: it is the last, or one is kept for a thread that has not come.</summary>
+    public bool TryDecline(int seat)
     {
         long word = Word;
-        while ((word & Stops) == 0 && (word & Seats) != 1L << seat && Volatile.Read(in called) == 0)
+        while ((word & (Stops | Calls)) == 0 && (word & Seats) != 1L << seat)
         {
             if (TryMove(ref word, word & ~(1L << seat)))
             {
@@ -124,7 +129,10 @@ internal struct Crew(int maxSeats)
     }
 
     /// <summary>Gives up a seat. True: it was the last, and the caller ends the loop.</summary>
-    public bool Leave(int seat) => (Interlocked.And(ref _word, ~(1L << seat)) & Seats) == 1L << seat;
+    /// <param name="seat">The seat.</param>
+    /// <param name="isRefused">Whether it was kept for a thread that was called, and will not come.</param>
+    public bool Leave(int seat, bool isRefused = false) =>
+        (Interlocked.And(ref _word, ~((1L << seat) | (isRefused ? Calls : 0))) & Seats) == 1L << seat;
 
     // True: the word is the next one. False: word is what it has become.
     private bool TryMove(ref long word, long next)

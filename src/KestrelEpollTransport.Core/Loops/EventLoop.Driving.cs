@@ -20,26 +20,32 @@ internal sealed partial class EventLoop
     private int _registeredBefore;
     private LoopYield _yield;
 
+    private bool IsCrowded => _settings.Machine is { IsCrowded: true };
+
     /// <summary>Drives the loop until it is stopped or others suffice (true), or the seat was taken while a dispatch was stuck (false).</summary>
     public bool OnDrive(Seat seat, in ThreadBaseline baseline)
     {
-        if (_called == seat.Index + 1)
+        if (seat.IsCalled)
         {
-            Interlocked.Exchange(ref _called, 0);
+            seat.IsCalled = false;
+            _crew.Come();
+            _callDelay.NoteCame(inVain: IsCrowded, _time);
         }
 
         seat.Take();
-        _observer?.OnLoopAwake();
-        bool hasLooked = false;
+        _settings.OnAwake?.Invoke();
+        bool hasPolled = false;
         try
         {
             while (!_crew.IsStopping)
             {
-                if (seat.MayDecline && !_crew.IsAlone && TryDecline(seat, ref hasLooked))
+                // Not what it has published itself: the others may be in dispatches that take long.
+                if (!hasPolled && seat.MayDecline && !_crew.IsAlone && IsCrowded && TryDecline(seat))
                 {
                     return true;
                 }
 
+                hasPolled = false;
                 if (!TryFinishPass(seat, baseline))
                 {
                     return false;
@@ -55,6 +61,7 @@ internal sealed partial class EventLoop
                     // A loop that sleeps keeps nothing of the application's alive.
                     seat.Forget();
                     Poll();
+                    hasPolled = true;
                 }
                 else if (_pass.IsOver && _posted.IsEmpty)
                 {
@@ -130,13 +137,13 @@ internal sealed partial class EventLoop
     // Calls another thread where this one has taken long, and what is left will.
     private void CallIfLate(long began, int taken, int left)
     {
-        if (left == 0 || _crew.Count >= Drivers || Volatile.Read(ref _called) != 0)
+        if (left == 0 || _crew.Count >= _settings.Drivers || _crew.IsCalled)
         {
             return;
         }
 
         TimeSpan elapsed = _time.GetElapsedTime(began);
-        if (elapsed > CallAfter)
+        if (elapsed > _settings.CallAfter)
         {
             TimeSpan delay = _callDelay.Get(_time);
             if (elapsed > delay && elapsed * left / taken >= delay)
@@ -147,24 +154,12 @@ internal sealed partial class EventLoop
     }
 
     // Who only came to share a pass leaves it to the others where a processor is wanted more by somebody else: by who answers, and who asks.
-    private bool TryDecline(Seat seat, ref bool hasLooked)
+    private bool TryDecline(Seat seat)
     {
-        bool isCrowded = Machine is { IsCrowded: true };
-        if (!hasLooked)
-        {
-            hasLooked = true;
-            _callDelay.NoteCame(isCrowded, _time);
-        }
-
-        if (!isCrowded)
-        {
-            return false;
-        }
-
         seat.Give();
-        if (_crew.TryDecline(seat.Index, in _called))
+        if (_crew.TryDecline(seat.Index))
         {
-            Machine!.Relieve();
+            _settings.Machine!.Relieve();
             return true;
         }
 
@@ -203,8 +198,8 @@ internal sealed partial class EventLoop
         long brief = _crew.IsAlone ? _brief.Ticks : 0;
         if (brief > 0 && TryPollFor(brief))
         {
-            // It did not sleep; but perhaps it never has, and the observer does not know of it yet.
-            _observer?.OnLoopAwake();
+            // It did not sleep; but perhaps it never has, and who watches does not know of it yet.
+            _settings.OnAwake?.Invoke();
             return;
         }
 
@@ -224,7 +219,7 @@ internal sealed partial class EventLoop
         }
 
         _gate.EndSleep();
-        _observer?.OnLoopAwake();
+        _settings.OnAwake?.Invoke();
     }
 
     private void GiveWay()

@@ -16,21 +16,18 @@ namespace KestrelEpollTransport.Loops;
 /// left it runs the work that was posted before that and the timers that are due. Then one of them polls, and the others leave. All of it is
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
 /// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
-/// <see cref="CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
+/// <see cref="LoopSettings.CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
 /// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
 /// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="Permit"/>.</para>
 /// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable
 {
-    /// <summary>A call that has no seat yet.</summary>
-    private const int Calling = -1;
-
     // Immutable.
     private readonly Poller _poller;
     private readonly ILogger _logger;
     private readonly ILoopDriver _driver;
-    private readonly ILoopObserver? _observer;
+    private readonly LoopSettings _settings;
     private readonly Seat[] _seats;
     private readonly HandlerTable _handlers = new();
 
@@ -42,9 +39,6 @@ internal sealed partial class EventLoop : IDisposable
     private SharedPass _pass = new();
     private Crew _crew;
     private WakeGate _gate;
-
-    // The seat of the thread that was called and has not come, plus one; 0: none was.
-    private int _called;
     private CallDelay _callDelay;
     private int _load;
     private int _registered;
@@ -55,38 +49,25 @@ internal sealed partial class EventLoop : IDisposable
     /// <param name="poller">Its own, to dispose.</param>
     /// <param name="logger">For broken invariants.</param>
     /// <param name="driver">Finds its threads.</param>
-    /// <param name="seats">How many threads may drive it at a time; at least <see cref="Drivers"/>.</param>
-    /// <param name="observer">Told whenever the loop wakes up.</param>
-    /// <param name="spin">How long to poll before sleeping; null: as long as it pays.</param>
-    /// <param name="time">Null: the system's.</param>
-    public EventLoop(
-        int index, Poller poller, ILogger logger, ILoopDriver driver, int seats = 1, ILoopObserver? observer = null, TimeSpan? spin = null, TimeProvider? time = null)
+    /// <param name="settings">Null: the defaults.</param>
+    public EventLoop(int index, Poller poller, ILogger logger, ILoopDriver driver, LoopSettings? settings = null)
     {
         Index = index;
         Name = $"epoll loop {index}";
         _poller = poller;
         _logger = logger;
         _driver = driver;
+        _settings = settings ?? new LoopSettings();
+        _time = _settings.Time;
+
+        // One more, for who is called while all others are in dispatches that take unexpectedly long.
+        int seats = _settings.Drivers + 1;
         _crew = new Crew(seats);
         _seats = [.. Enumerable.Range(0, seats).Select(seat => new Seat(this, seat, logger))];
-        _observer = observer;
-        _time = time ?? TimeProvider.System;
         _timers = new LoopTimers(_time);
-        _brief = new BriefPoll(spin is { } fixedSpin ? (long)(fixedSpin.TotalSeconds * Stopwatch.Frequency) : null);
+        _callDelay = new CallDelay(_settings.CallAfter);
+        _brief = new BriefPoll(_settings.Spin is { } spin ? (long)(spin.TotalSeconds * Stopwatch.Frequency) : null);
     }
-
-    /// <summary>How long a pass takes before another thread is called, where processors are free.</summary>
-    public TimeSpan CallAfter
-    {
-        get => _callDelay.Least;
-        init => _callDelay = new CallDelay(value);
-    }
-
-    /// <summary>Tells whether a thread that was called found a processor; null: it is taken for granted.</summary>
-    public MachineLoad? Machine { get; init; }
-
-    /// <summary>How many threads may share a pass that has fallen behind: the processors that this loop is worth.</summary>
-    public int Drivers { get; init; } = 1;
 
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
@@ -231,49 +212,40 @@ internal sealed partial class EventLoop : IDisposable
     /// </summary>
     public void TryCall(bool isNeeded = true)
     {
-        int called = Interlocked.CompareExchange(ref _called, Calling, 0);
-        if (called != 0)
+        if (!_crew.TryCall(out int index))
         {
-            if (isNeeded && called != Calling)
-            {
-                _seats[called - 1].MayDecline = false;
-            }
-
+            // Who is on the way is to stay.
+            Array.ForEach(_seats, seat => seat.MayDecline &= !(isNeeded && seat.IsCalled));
             return;
         }
 
-        if (_crew.TryJoin(out int seat))
+        Seat seat = _seats[index];
+        seat.MayDecline = !isNeeded;
+        seat.IsCalled = true;
+        try
         {
-            _seats[seat].MayDecline = !isNeeded;
-            Volatile.Write(ref _called, seat + 1);
-            try
-            {
-                _driver.Drive(_seats[seat]);
-                return;
-            }
+            _driver.Drive(seat);
+        }
 #pragma warning disable CA1031 // The system has no thread for us at the moment. Those who are here go on.
-            catch (Exception exception)
+        catch (Exception exception)
 #pragma warning restore CA1031
+        {
+            seat.IsCalled = false;
+            _callDelay.NoteRefused(_time);
+            Leave(seat, isRefused: true);
+            if (exception is not (OutOfMemoryException or ThreadStartException))
             {
-                _callDelay.NoteRefused(_time);
-                Leave(_seats[seat]);
-                if (exception is not (OutOfMemoryException or ThreadStartException))
-                {
-                    Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
-                }
+                Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
             }
         }
-
-        Volatile.Write(ref _called, 0);
     }
 
     /// <summary>
-    /// For a seat of a loop that stops: its thread comes back no more, or has lost the seat and nobody else is to be given it. The last one
-    /// ends the loop.
+    /// For a seat whose thread comes back no more, as the loop stops; or that nobody else is to be given. The last one ends the loop.
     /// </summary>
-    public void Leave(Seat seat)
+    public void Leave(Seat seat, bool isRefused = false)
     {
-        if (_crew.Leave(seat.Index))
+        if (_crew.Leave(seat.Index, isRefused))
         {
             End();
         }

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using KestrelEpollTransport.Locking;
-using KestrelEpollTransport.Native;
-using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Loops;
@@ -12,9 +10,7 @@ internal sealed class LoopGroup : IDisposable
     private readonly int _count;
     private readonly ILoopDriver _driver;
     private readonly ILogger _logger;
-    private readonly ILoopObserver? _observer;
-    private readonly TimeSpan? _spin;
-    private readonly Func<Poller> _createPoller;
+    private readonly LoopSettings _settings;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private volatile bool _disposed;
@@ -23,40 +19,21 @@ internal sealed class LoopGroup : IDisposable
     /// <param name="count">How many loops.</param>
     /// <param name="driver">Finds their threads.</param>
     /// <param name="logger">For broken invariants.</param>
-    /// <param name="observer">Told whenever a loop wakes up.</param>
-    /// <param name="spin">How long a loop polls before it sleeps, unless there are more loops than processors; null: as long as it pays.</param>
-    /// <param name="createPoller">Null: the system's.</param>
-    public LoopGroup(
-        int count, ILoopDriver driver, ILogger logger, ILoopObserver? observer = null, TimeSpan? spin = null, Func<Poller>? createPoller = null)
+    /// <param name="settings">Of each; null: the defaults.</param>
+    public LoopGroup(int count, ILoopDriver driver, ILogger logger, LoopSettings? settings = null)
     {
         _count = count;
         _driver = driver;
         _logger = logger;
-        _observer = observer;
+        settings ??= new LoopSettings();
 
         // Who polls without a processor of its own keeps another loop, or the client, from working.
-        bool hasProcessor = count <= Environment.ProcessorCount && (spin is not null || Environment.ProcessorCount > 1);
-        _spin = hasProcessor ? spin : TimeSpan.Zero;
-        _createPoller = createPoller ?? Poller.Create;
+        bool hasProcessor = count <= Environment.ProcessorCount && (settings.Spin is not null || Environment.ProcessorCount > 1);
+        _settings = hasProcessor ? settings : settings with { Spin = TimeSpan.Zero };
     }
 
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
     public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(5);
-
-    /// <inheritdoc cref="EventLoop.Drivers"/>
-    public int DriversPerLoop { get; init; } = 1;
-
-    /// <summary>Whether a loop has a seat more than that, for a thread that polls while all others are in long dispatches.</summary>
-    public bool HasSpareSeats { get; init; }
-
-    /// <summary>Settable for tests that simulate it.</summary>
-    public TimeProvider Time { get; init; } = TimeProvider.System;
-
-    /// <inheritdoc cref="EventLoop.CallAfter"/>
-    public TimeSpan CallAfter { get; init; }
-
-    /// <inheritdoc cref="EventLoop.Machine"/>
-    public MachineLoad? Machine { get; init; }
 
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
@@ -100,7 +77,7 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>
     /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. Where a
     /// connection wakes few loops all are to register it, and else the first that can, from which <see cref="Balance"/> distributes.
-    /// See <see cref="Poller.SharesListeners"/>.
+    /// See <see cref="Polling.Poller.SharesListeners"/>.
     /// </summary>
     public EventLoop[] ForListener()
     {
@@ -230,12 +207,7 @@ internal sealed class LoopGroup : IDisposable
         {
             for (int i = 0; i < _count; i++)
             {
-                loops.Add(new EventLoop(i, _createPoller(), _logger, _driver, DriversPerLoop + (HasSpareSeats ? 1 : 0), _observer, _spin, Time)
-                {
-                    Drivers = DriversPerLoop,
-                    CallAfter = CallAfter,
-                    Machine = Machine,
-                });
+                loops.Add(new EventLoop(i, _settings.CreatePoller(), _logger, _driver, _settings));
             }
 
             return [.. loops];

@@ -33,6 +33,9 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     /// <summary>Whether its thread, or the one that was called for it, only came to share a pass that was late. A hint for others.</summary>
     public bool MayDecline { get; set; }
 
+    /// <summary>Whether a thread was called for it that has not come. Written by who calls, and by that thread.</summary>
+    public bool IsCalled { get; set; }
+
     /// <summary>The calling thread drives the loop from here.</summary>
     public void Take()
     {

@@ -16,6 +16,9 @@ internal class MachineLoad : IDisposable
     /// <summary>So many more looks found a crowd lately than found none: a client that computes for a moment is no crowd.</summary>
     private const int Enough = 4;
 
+    /// <summary>So many times that between two looks, and the first says nothing any more.</summary>
+    private const int ForgottenAfter = 500;
+
     private readonly SafeFileHandle? _file;
     private readonly int _processors;
 
@@ -31,42 +34,38 @@ internal class MachineLoad : IDisposable
     }
 
     /// <summary>
-    /// This machine's; nothing is known of it where the process may not use all of its processors, or where a container
-    /// shows figures of its own: both would compare the threads of one machine with the processors of another.
+    /// This machine's; null: nothing is known of it, as where the process may not use all of its processors, or where a container shows figures
+    /// of its own. Both would compare the threads of one machine with the processors of another.
     /// </summary>
-    public static MachineLoad Open()
+    public static MachineLoad? Open()
     {
         try
         {
-            if (new DriveInfo(LoadPath).DriveFormat == "proc" && new DriveInfo(OnlinePath).DriveFormat == "sysfs"
-                && CountProcessors(File.ReadAllText(OnlinePath)) == Environment.ProcessorCount)
-            {
-                return new MachineLoad(File.OpenHandle(LoadPath), Environment.ProcessorCount);
-            }
+            bool isWhole = new DriveInfo(LoadPath).DriveFormat == "proc" && new DriveInfo(OnlinePath).DriveFormat == "sysfs"
+                && CountProcessors(File.ReadAllText(OnlinePath)) == Environment.ProcessorCount;
+            return isWhole ? new MachineLoad(File.OpenHandle(LoadPath), Environment.ProcessorCount) : null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or FormatException)
         {
             // Only Linux has these.
+            return null;
         }
-
-        return new MachineLoad(null, 0);
     }
 
-    /// <summary>Whether anything is known of it.</summary>
-    public bool IsKnown => _file is not null;
-
     /// <summary>
-    /// Whether, lately and at this moment, more threads want to run than there are processors, so that one of them waits. False where that is
-    /// not known.
+    /// Whether, lately and at this moment, more threads want to run than there are processors, so that one of them waits. False where the
+    /// kernel does not tell.
     /// </summary>
     public virtual bool IsCrowded
     {
         get
         {
             long now = Stopwatch.GetTimestamp();
-            if (now - Volatile.Read(ref _looked) >= s_lookEvery)
+            long sinceLook = now - Volatile.Read(ref _looked);
+            if (sinceLook >= s_lookEvery)
             {
                 Volatile.Write(ref _looked, now);
+                _score = sinceLook < ForgottenAfter * s_lookEvery ? _score : 0;
                 bool isCrowded = CountRunnable() > _processors;
                 _score = Math.Clamp(_score + (isCrowded ? 1 : -1), 0, 2 * Enough);
                 _isCrowded = isCrowded && _score >= Enough;

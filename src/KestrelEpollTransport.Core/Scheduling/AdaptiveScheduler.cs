@@ -7,7 +7,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// Resumes run on a thread of their loop unless their connection is known to block, or to compute for long: then on a worker, and on the
 /// thread pool when workers have run out and none comes back.
 /// </summary>
-internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters, WorkerAlarm alarm) : ConnectionScheduler
+internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters) : ConnectionScheduler
 {
     public override void Resume(IResumable work, EventLoop loop)
     {
@@ -33,7 +33,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
         else
         {
             // Should it block, nobody could take this loop over. By itself, and not behind what waits and may block.
-            alarm.WorkersRanOut();
+            workers.NoteExhausted();
             counters.RanOffLoop(onWorker: false);
             workers.QueueToPool(work);
         }
@@ -48,7 +48,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
 
         if (workers.IsExhausted)
         {
-            alarm.WorkersRanOut();
+            workers.NoteExhausted();
         }
 
         workers.OffLoop.Enqueue(work, lane);

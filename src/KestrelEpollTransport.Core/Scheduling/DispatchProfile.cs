@@ -39,7 +39,7 @@ internal struct DispatchProfile
     public readonly WorkLane? Lane => !RunsInline ? (IsQuick ? WorkLane.Quick : WorkLane.Slow) : IsLong ? WorkLane.Long : null;
 
     /// <summary>Whether the next dispatch is likely to compute for so long that others are not to wait for it.</summary>
-    public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && _history is { } history && history.StartTicks > history.LongTicks);
+    public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && _history is { StartsAreLong: true });
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -104,7 +104,7 @@ internal struct DispatchProfile
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(time.Ticks, use);
+            _history!.NoteStart(time);
         }
 
         if (use == DispatchUse.Unknown)

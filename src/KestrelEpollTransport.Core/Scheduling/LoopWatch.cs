@@ -29,7 +29,6 @@ internal sealed class LoopWatch : IWatched
     private readonly LoopGroup _group;
     private readonly Workers _workers;
     private readonly SchedulingCounters _counters;
-    private readonly WorkerAlarm _alarm;
     private readonly ILogger _logger;
     private readonly TimeSpan _limit;
     private Sighting[][] _sightings = [];
@@ -38,15 +37,13 @@ internal sealed class LoopWatch : IWatched
     /// <param name="group">Whose loops.</param>
     /// <param name="workers">Who takes over.</param>
     /// <param name="counters">Counts what was done.</param>
-    /// <param name="alarm">Told that nobody could take over.</param>
     /// <param name="logger">Told of each hand-over.</param>
     /// <param name="limit">How long a dispatch may take.</param>
-    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, WorkerAlarm alarm, ILogger logger, TimeSpan limit)
+    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, ILogger logger, TimeSpan limit)
     {
         _group = group;
         _workers = workers;
         _counters = counters;
-        _alarm = alarm;
         _logger = logger;
         _limit = limit;
     }
@@ -135,7 +132,7 @@ internal sealed class LoopWatch : IWatched
         else if (outcome == HandOff.NoWorker)
         {
             // The next look tries again.
-            _alarm.WorkersRanOut();
+            _workers.NoteExhausted();
         }
 
         return outcome == HandOff.Done;

@@ -25,26 +25,28 @@ internal sealed class SchedulingParts : IDisposable
 
             // The application runs elsewhere, and wants the processors.
             TimeSpan? spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero);
-            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, spin: spin, createPoller: createPoller);
+            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, new LoopSettings { Spin = spin, CreatePoller = createPoller ?? Poller.Create });
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
             return;
         }
 
         Counters = new SchedulingCounters(options.LoopCount);
-        Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters };
+        Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters, Logger = logger };
         _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
-        Loops = new LoopGroup(options.LoopCount, Workers, logger, _watch, options.SpinBeforeWait, createPoller)
+        _machine = MachineLoad.Open();
+        Loops = new LoopGroup(options.LoopCount, Workers, logger, new LoopSettings
         {
-            DriversPerLoop = options.DriversPerLoop,
-            HasSpareSeats = true,
+            Drivers = options.DriversPerLoop,
             CallAfter = options.CallAfter,
-            Machine = _machine = MachineLoad.Open(),
-        };
-        WorkerAlarm alarm = new(logger, options.MaxWorkers);
-        Scheduler = new AdaptiveScheduler(Workers, Counters, alarm);
-        _watch.Add(new LoopWatch(Loops, Workers, Counters, alarm, logger, options.HandOffLimit));
+            Spin = options.SpinBeforeWait,
+            OnAwake = _watch.Unpark,
+            Machine = _machine,
+            CreatePoller = createPoller ?? Poller.Create,
+        });
+        Scheduler = new AdaptiveScheduler(Workers, Counters);
+        _watch.Add(new LoopWatch(Loops, Workers, Counters, logger, options.HandOffLimit));
     }
 
     public LoopGroup Loops { get; }

@@ -27,7 +27,7 @@ internal interface IWatched
 /// sets the parked flag, fences, and asks everything that it watches once more; whoever begins something makes it
 /// visible, fences, and calls <see cref="Unpark"/>, which reads the flag: one of them sees the other.
 /// </remarks>
-internal sealed class WatchThread : ILoopObserver, IDisposable
+internal sealed class WatchThread : IDisposable
 {
     // A look costs 20 to 26 µs of a busy machine's processors, most of it the kernel's for sleeping: 1.0 to 1.3 % of one every 2 ms.
     private const int LookEveryMs = 3;
@@ -72,8 +72,6 @@ internal sealed class WatchThread : ILoopObserver, IDisposable
             Start();
         }
     }
-
-    void ILoopObserver.OnLoopAwake() => Unpark();
 
     /// <summary>Ends the thread, after a last look at everything.</summary>
     public void Dispose()

@@ -7,13 +7,13 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>When work of a <see cref="WorkQueue"/> is taken.</summary>
 internal enum WorkLane
 {
-    /// <summary>It may block: in its turn.</summary>
+    /// <summary>It may block.</summary>
     Slow,
 
     /// <summary>It is not expected to: before the others, but for a small part of them.</summary>
     Quick,
 
-    /// <summary>It is expected to compute for long: in its turn, on so many threads at a time that a processor is left for what is short.</summary>
+    /// <summary>It is expected to compute for long: on so many threads at a time that a processor is left for what is short.</summary>
     Long,
 }
 
@@ -31,9 +31,11 @@ internal enum WorkLane
 /// long work that ends (a fence) while another one comes (a fence).</para>
 /// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. The pool would not do it sooner, and meanwhile threads
 /// of it would be blocked that others need: Kestrel starts each new connection there. So while work waits the pool gets one call each
-/// <see cref="LooksPerCall"/> looks of the watch, about as slowly as it grows by itself; so, too, where workers rest but none takes anything,
-/// because long work waits for what is still to come. The window: the watch parks while a call is missed. The work is enqueued before the call
-/// is missed, then comes a fence, and the watch is unparked; it looks at the queue once more after its own fence.</para>
+/// <see cref="LooksPerCall"/> looks of the watch, about as slowly as it grows by itself; so, too, where none takes anything. The window: the watch
+/// parks while a call is missed. The work is enqueued before the call is missed, then comes a fence, and the watch is unparked; it looks at the
+/// queue once more after its own fence.</para>
+/// <para><b>Long work that blocks,</b> perhaps for other long work, keeps its place. As long as none ends, and some waits, there is one place
+/// more each <see cref="LooksPerPlace"/> looks.</para>
 /// </remarks>
 /// <param name="workers">Who runs it; null: the thread pool.</param>
 /// <param name="maxLong">On how many threads long work runs at a time.</param>
@@ -41,6 +43,9 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 {
     /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
+
+    /// <summary>How many looks long work waits for before there is a place more.</summary>
+    internal static readonly int LooksPerPlace = LooksPerCall / 3;
 
     /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
     private const int MaxPoolRunMs = 15;
@@ -56,17 +61,20 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     private int _called;
     private int _poolCalls;
     private int _inLong;
+    private volatile int _placesMore;
     private volatile bool _isUnwatched;
 
-    // A hint: threads may overwrite each other's counts.
+    // Hints: threads may overwrite each other's.
     private int _quickInARow;
+    private bool _wasLong;
 
-    // Written by whoever takes work whenever it is not set.
+    // Written by workers whenever it is not set.
     private volatile bool _moved;
-    private volatile bool _longMoved;
 
     // Of the watch.
     private int _looks;
+
+    // The same; and set to 0 where long work ends.
     private int _longLooks;
 
     /// <summary>Whether nothing waits.</summary>
@@ -77,7 +85,9 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     /// <summary>Whether something waits that may be taken.</summary>
     public bool HasMore => !_quick.IsEmpty || !_slow.IsEmpty || HasLong;
 
-    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < maxLong;
+    private bool HasLong => !_long.IsEmpty && Volatile.Read(ref _inLong) < Places;
+
+    private int Places => _isUnwatched ? int.MaxValue : maxLong + _placesMore;
 
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     public void Enqueue(IThreadPoolWorkItem work, WorkLane lane = WorkLane.Slow)
@@ -91,7 +101,14 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
         _long.Enqueue(work);
         Interlocked.MemoryBarrier();
-        CallIfMoreWaits();
+        if (HasLong)
+        {
+            CallOnce();
+        }
+        else
+        {
+            workers?.CallWatch?.Invoke();
+        }
     }
 
     /// <summary>A worker that was called has come.</summary>
@@ -118,19 +135,21 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        _looks = !IsEmpty && (!_moved || workers is { IsExhausted: true }) ? _looks + 1 : 0;
-        _longLooks = !_long.IsEmpty && !_longMoved ? _longLooks + 1 : 0;
-        _moved = _longMoved = false;
+        bool isExhausted = workers is { IsExhausted: true };
+        _looks = HasMore && (!_moved || isExhausted) ? _looks + 1 : 0;
+        _longLooks = _long.IsEmpty || HasLong ? 0 : _longLooks + 1;
+        _moved = false;
         if (_looks >= LooksPerCall)
         {
             _looks = 0;
             CallPool();
         }
 
-        if (_longLooks >= LooksPerCall && _long.TryDequeue(out IThreadPoolWorkItem? work))
+        if (_longLooks >= LooksPerPlace)
         {
             _longLooks = 0;
-            workers!.QueueToPool(work);
+            _placesMore++;
+            CallIfMoreWaits();
         }
     }
 
@@ -145,6 +164,8 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             baseline.Restore();
             if (isLong)
             {
+                _placesMore = 0;
+                _longLooks = 0;
                 Interlocked.Decrement(ref _inLong);
             }
 
@@ -185,8 +206,11 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             _quickInARow = 0;
         }
 
-        isLong = TryTakeLong(out work);
-        return isLong || _slow.TryDequeue(out work) || _quick.TryDequeue(out work);
+        // In turns, where both wait.
+        bool slowFirst = _wasLong && !_slow.IsEmpty;
+        work = null;
+        _wasLong = isLong = !slowFirst && TryTakeLong(out work);
+        return isLong || _slow.TryDequeue(out work) || _quick.TryDequeue(out work) || (isLong = TryTakeLong(out work));
     }
 
     private bool TryTakeLong([NotNullWhen(true)] out IThreadPoolWorkItem? work)
@@ -197,9 +221,8 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             return false;
         }
 
-        if (Interlocked.Increment(ref _inLong) <= maxLong && _long.TryDequeue(out work))
+        if (Interlocked.Increment(ref _inLong) <= Places && _long.TryDequeue(out work))
         {
-            _longMoved = true;
             return true;
         }
 

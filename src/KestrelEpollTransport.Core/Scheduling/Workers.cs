@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
 
@@ -38,6 +39,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
 
+    private const int WarnEveryMs = 60_000;
+
     private readonly int _maxBusy;
     private readonly int _reserve;
     private readonly Lock _lock = new();
@@ -47,6 +50,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
     private readonly List<Worker> _resting = [];
     private bool _callMissed;
     private bool _disposed;
+
+    private long _warnAtMs = long.MinValue;
 
     // Written under the lock.
     private volatile int _busy;
@@ -82,6 +87,9 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// <summary>Counts what runs off the loops; null: nobody wants to know.</summary>
     public SchedulingCounters? Counters { get; init; }
 
+    /// <summary>Told, on the thread pool, that workers have run out: once, and again when it lasts. Loggers may block, and whoever finds out may not.</summary>
+    public ILogger? Logger { get; init; }
+
     /// <summary>For what is known to block, or to compute for long.</summary>
     public WorkQueue OffLoop { get; }
 
@@ -103,6 +111,17 @@ internal sealed class Workers : ILoopDriver, IDisposable
             {
                 return _all.Count;
             }
+        }
+    }
+
+    /// <summary>Somebody wanted a worker, and there was none.</summary>
+    public void NoteExhausted()
+    {
+        long warnAtMs = Volatile.Read(ref _warnAtMs);
+        long nowMs = Environment.TickCount64;
+        if (Logger is { } logger && nowMs >= warnAtMs && Interlocked.CompareExchange(ref _warnAtMs, nowMs + WarnEveryMs, warnAtMs) == warnAtMs)
+        {
+            Uninterrupted.QueueToPool(new ExhaustionReport(logger, _maxBusy));
         }
     }
 
@@ -313,5 +332,10 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
             throw;
         }
+    }
+
+    private sealed class ExhaustionReport(ILogger logger, int maxBusy) : IThreadPoolWorkItem
+    {
+        public void Execute() => SchedulingLog.WorkersRanOut(logger, maxBusy);
     }
 }

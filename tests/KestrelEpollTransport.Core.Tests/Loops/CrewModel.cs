@@ -40,7 +40,7 @@ internal enum CrewFault
     LooksOnceBeforeItSleeps,
     FreesTheRightBeforeItPublishes,
     DeclinesAsTheLast,
-    DeclinesBesideWhoNeverComes,
+    EndsTheCallBeforeItLeaves,
 }
 
 /// <summary><see cref="EventLoop"/> in steps, with its own words: what is read, changed and left between two steps is what another thread sees.</summary>
@@ -53,7 +53,6 @@ internal sealed class CrewModel
     private int _ready;
     private int _posted;
     private int _given = -1;
-    private int _called;
     private bool _isCrowded;
     private int _ran;
     private int _ranPosts;
@@ -67,7 +66,8 @@ internal sealed class CrewModel
         _crew = new Crew(seats);
         for (int i = 1; i < setup.Drivers; i++)
         {
-            Assert.True(_crew.TryJoin(out int seat));
+            Assert.True(_crew.TryCall(out int seat));
+            _crew.Come();
             Assert.Equal(i, seat);
         }
     }
@@ -99,12 +99,7 @@ internal sealed class CrewModel
             if (mayDecline && _isCrowded)
             {
                 yield return "TryDecline";
-                bool declines = _setup.Fault switch
-                {
-                    CrewFault.DeclinesAsTheLast => !_crew.IsStopping && !_crew.Leave(seat),
-                    CrewFault.DeclinesBesideWhoNeverComes => DeclinesBlindly(seat),
-                    _ => _crew.TryDecline(seat, in _called),
-                };
+                bool declines = _setup.Fault == CrewFault.DeclinesAsTheLast ? !_crew.IsStopping && !_crew.Leave(seat) : _crew.TryDecline(seat);
                 if (declines)
                 {
                     yield break;
@@ -168,31 +163,29 @@ internal sealed class CrewModel
     // As EventLoop.TryCall.
     public IEnumerable<Step> Call(bool isRefused)
     {
-        yield return "is somebody called?";
-        if (_called != 0)
+        yield return "TryCall";
+        if (!_crew.TryCall(out int seat))
         {
             yield break;
         }
 
-        _called = 1;
-        yield return "TryJoin";
-        if (_crew.TryJoin(out int seat))
+        if (!isRefused)
         {
             yield return "give";
-            if (!isRefused)
-            {
-                _given = seat;
-                yield break;
-            }
-
-            foreach (Step step in Leave(seat))
-            {
-                yield return step;
-            }
+            _given = seat;
+            yield break;
         }
 
-        yield return "nobody is called";
-        _called = 0;
+        if (_setup.Fault == CrewFault.EndsTheCallBeforeItLeaves)
+        {
+            yield return "Come, for nobody";
+            _crew.Come();
+        }
+
+        foreach (Step step in Leave(seat, isRefused: true))
+        {
+            yield return step;
+        }
     }
 
     public IEnumerable<Step> Come()
@@ -200,8 +193,8 @@ internal sealed class CrewModel
         yield return new Step("comes", () => _given >= 0, MayStay: true);
         int seat = _given;
         _given = -1;
-        yield return "has come";
-        _called = 0;
+        yield return "Come";
+        _crew.Come();
         foreach (Step step in Drive(seat, mayDecline: true))
         {
             yield return step;
@@ -307,22 +300,16 @@ internal sealed class CrewModel
         _crew.EndPoll();
     }
 
-    private IEnumerable<Step> Leave(int seat)
+    private IEnumerable<Step> Leave(int seat, bool isRefused = false)
     {
         yield return "Leave";
-        if (_crew.Leave(seat) && _setup.Fault != CrewFault.ForgetsThatItWasTheLast)
+        if (_crew.Leave(seat, isRefused) && _setup.Fault != CrewFault.ForgetsThatItWasTheLast)
         {
             yield return "End";
             _ends++;
             MoveWorkToPool();
             Assert.Equal(0, _inPoller);
         }
-    }
-
-    private bool DeclinesBlindly(int seat)
-    {
-        int nobody = 0;
-        return _crew.TryDecline(seat, in nobody);
     }
 
     private void MoveWorkToPool()

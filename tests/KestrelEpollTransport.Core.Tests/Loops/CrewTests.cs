@@ -31,6 +31,7 @@ public class CrewTests
     {
         Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true });
         Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, RefusedCalls = 1, IsCrowded = true });
+        Explore(new Setup { Drivers = 1, Ready = 1, Calls = 2, RefusedCalls = 1, IsCrowded = true }, seats: 3);
         Explore(new Setup { Drivers = 2, Ready = 1, Calls = 1, IsCrowded = true }, seats: 3);
         Explore(new Setup { Drivers = 1, Ready = 1, Calls = 1, IsCrowded = true, Stops = true });
     }
@@ -59,7 +60,7 @@ public class CrewTests
     [InlineData(CrewFault.LooksOnceBeforeItSleeps)]
     [InlineData(CrewFault.FreesTheRightBeforeItPublishes)]
     [InlineData(CrewFault.DeclinesAsTheLast)]
-    [InlineData(CrewFault.DeclinesBesideWhoNeverComes)]
+    [InlineData(CrewFault.EndsTheCallBeforeItLeaves)]
     internal void Fault_IsFound(CrewFault fault)
     {
         Setup[] setups =

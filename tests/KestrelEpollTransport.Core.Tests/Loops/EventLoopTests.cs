@@ -254,7 +254,7 @@ public sealed class EventLoopTests : IDisposable
     [Fact]
     public async Task LoopThatSpins_StillRunsWhatIsPostedToldAndDueAndStops()
     {
-        EventLoop loop = new(6, Poller.Create(), _log, new LoopThread(), spin: TimeSpan.FromSeconds(1));
+        EventLoop loop = new(6, Poller.Create(), _log, new LoopThread(), new LoopSettings { Spin = TimeSpan.FromSeconds(1) });
         new LoopThread().Drive(loop.Seats[0]);
         TestHandler handler = new();
         Assert.False(loop.Register(handler, Descriptor, Interest.Read).IsError);

@@ -228,12 +228,7 @@ public sealed class LoopGroupTests : IDisposable
     public async Task Loops_OneThatEnded_GetsNothingMore()
     {
         List<BrokenPoller> pollers = [];
-        using LoopGroup group = new(3, new LoopThread(), _log, createPoller: () =>
-        {
-            BrokenPoller poller = new(Poller.Create());
-            pollers.Add(poller);
-            return poller;
-        });
+        using LoopGroup group = new(3, new LoopThread(), _log, new LoopSettings { CreatePoller = CreateBroken });
         EventLoop[] loops = group.Loops.ToArray();
         Assert.All(loops, loop => loop.AddLoad(100));
         loops[1].AddLoad(-100);
@@ -252,5 +247,12 @@ public sealed class LoopGroupTests : IDisposable
         pollers.ForEach(poller => poller.Break(new InvalidOperationException("on purpose")));
         await Timeouts.UntilAsync(() => Array.TrueForAll(loops, loop => loop.HasEnded));
         Assert.Null(group.FindLiving());
+
+        BrokenPoller CreateBroken()
+        {
+            BrokenPoller poller = new(Poller.Create());
+            pollers.Add(poller);
+            return poller;
+        }
     }
 }

@@ -20,7 +20,7 @@ public sealed class AdaptiveSchedulerTests : IDisposable
     {
         _history = new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters);
         _loop = new EventLoop(0, Poller.Create(), _log, new LoopThread());
-        _scheduler = new AdaptiveScheduler(_workers, _counters, new WorkerAlarm(_log, 8));
+        _scheduler = new AdaptiveScheduler(_workers, _counters);
     }
 
     public void Dispose()

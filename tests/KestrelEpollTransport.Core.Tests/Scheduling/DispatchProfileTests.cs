@@ -197,7 +197,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < 5_000; i++)
         {
-            _history.NoteStart(0, i % oneIn == 0 ? DispatchUse.Slept : DispatchUse.Computed);
+            _history.NoteStart(Took(0, i % oneIn == 0 ? DispatchUse.Slept : DispatchUse.Computed));
         }
 
         Assert.Equal(startsInline, !_history.StartsBlock);
@@ -259,7 +259,7 @@ public class DispatchProfileTests
         for (int turn = 0; turn < 10 && !told; turn++)
         {
             DispatchHistory history = new(TimeSpan.FromMicroseconds(100), _counters);
-            history.NoteStart(_long, DispatchUse.Unknown);
+            history.NoteStart(Took(_long, DispatchUse.Unknown));
             for (int start = 0; start < 2; start++)
             {
                 DispatchProfile profile = new(history);

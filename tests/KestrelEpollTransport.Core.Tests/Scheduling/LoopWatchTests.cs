@@ -19,7 +19,7 @@ public sealed class LoopWatchTests : IDisposable
     public LoopWatchTests()
     {
         _group = new LoopGroup(1, _workers, _log);
-        _watch = new LoopWatch(_group, _workers, _counters, new WorkerAlarm(_log, 4), _log, TimeSpan.FromMilliseconds(2));
+        _watch = new LoopWatch(_group, _workers, _counters, _log, TimeSpan.FromMilliseconds(2));
         _loop = _group.Loops[0];
     }
 

@@ -102,7 +102,50 @@ public class WorkQueueTests
     }
 
     [Fact]
-    public async Task LongWork_BehindLongWorkThatNeverEnds_GoesToThePoolAfterSomeLooks()
+    public async Task LongWork_BehindLongWorkThatNeverEnds_GetsAPlaceMoreAfterSomeLooks_UntilOneEnds()
+    {
+        int calls = 0;
+        using Workers workers = new(maxBusy: 8, loopCount: 1, maxLong: 1) { CallWatch = () => calls++ };
+        HeldWork[] work = [.. Enumerable.Range(0, 4).Select(static _ => new HeldWork())];
+        workers.OffLoop.Enqueue(work[0], WorkLane.Long);
+        await work[0].Thread.OrTimeout();
+        Assert.Equal(0, calls);
+
+        // The watch may be parked.
+        workers.OffLoop.Enqueue(work[1], WorkLane.Long);
+        Assert.Equal(1, calls);
+        workers.OffLoop.Enqueue(work[2], WorkLane.Long);
+        workers.OffLoop.Enqueue(work[3], WorkLane.Long);
+        for (int next = 1; next <= 2; next++)
+        {
+            Look(WorkQueue.LooksPerPlace - 1);
+            Assert.False(work[next].Thread.IsCompleted);
+            Look(1);
+            Assert.False((await work[next].Thread.OrTimeout()).IsThreadPoolThread);
+        }
+
+        // One ends: two are as many as there were, and more than there are to be.
+        work[0].Release();
+        await Timeouts.UntilAsync(() => workers.Busy == 2);
+        Assert.False(work[3].Thread.IsCompleted);
+        work[1].Release();
+        await Timeouts.UntilAsync(() => workers.Busy == 1);
+        Assert.False(work[3].Thread.IsCompleted);
+        work[2].Release();
+        await work[3].Thread.OrTimeout();
+        work[3].Release();
+
+        void Look(int times)
+        {
+            for (int i = 0; i < times; i++)
+            {
+                ((IWatched)workers.OffLoop).Look(WatchThread.Interval);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task LongWork_WhereNobodyLooksAnyMore_HasNoLimit()
     {
         using Workers workers = new(maxBusy: 8, loopCount: 1, maxLong: 1) { CallWatch = static () => { } };
         HeldWork stuck = new();
@@ -111,17 +154,28 @@ public class WorkQueueTests
         await stuck.Thread.OrTimeout();
         workers.OffLoop.Enqueue(waits, WorkLane.Long);
 
-        // The first look finds that work was taken lately.
-        for (int i = 0; i < WorkQueue.LooksPerCall; i++)
-        {
-            ((IWatched)workers.OffLoop).Look(WatchThread.Interval);
-            Assert.False(waits.Thread.IsCompleted);
-        }
+        workers.Dispose();
 
-        ((IWatched)workers.OffLoop).Look(WatchThread.Interval);
         Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
         stuck.Release();
         waits.Release();
+    }
+
+    [Fact]
+    public void LongAndSlowWork_RunInTurns()
+    {
+        WorkQueue queue = Held();
+        List<string> ran = [];
+        for (int i = 1; i <= 2; i++)
+        {
+            int number = i;
+            queue.Enqueue(new Work(() => ran.Add($"slow {number}")));
+            queue.Enqueue(new Work(() => ran.Add($"long {number}")), WorkLane.Long);
+        }
+
+        ((IThreadPoolWorkItem)queue).Execute();
+
+        Assert.Equal(["long 1", "slow 1", "long 2", "slow 2"], ran);
     }
 
     [Fact]

@@ -64,19 +64,21 @@ internal sealed class SimServer : IDisposable
             StartThread = StartThread,
             QueueToPool = work => machine.Start(work.Execute),
         };
-        _loops = new LoopGroup(settings.Loops, Workers, NullLogger.Instance, spin: TimeSpan.Zero, createPoller: CreatePoller)
+        _loops = new LoopGroup(settings.Loops, Workers, NullLogger.Instance, new LoopSettings
         {
-            DriversPerLoop = settings.Drivers,
-            HasSpareSeats = true,
+            Drivers = settings.Drivers,
             CallAfter = settings.CallAfter,
-            Time = machine,
+            Spin = TimeSpan.Zero,
             Machine = new SimLoad(machine),
+            Time = machine,
+            CreatePoller = CreatePoller,
+        })
+        {
             EndTimeout = TimeSpan.Zero,
         };
         SchedulingCounters counters = new(settings.Loops);
-        WorkerAlarm alarm = new(NullLogger.Instance, settings.MaxWorkers);
-        _scheduler = new AdaptiveScheduler(Workers, counters, alarm);
-        _watched = [Workers.OffLoop, new LoopWatch(_loops, Workers, counters, alarm, NullLogger.Instance, TimeSpan.FromMilliseconds(2))];
+        _scheduler = new AdaptiveScheduler(Workers, counters);
+        _watched = [Workers.OffLoop, new LoopWatch(_loops, Workers, counters, NullLogger.Instance, TimeSpan.FromMilliseconds(2))];
         DispatchHistory history = new(TimeSpan.FromMicroseconds(100), counters);
         Connections = [.. Enumerable.Range(0, settings.Connections).Select(i => new SimConnection(this, Loops[i % settings.Loops], history))];
         machine.Start(Watch);
