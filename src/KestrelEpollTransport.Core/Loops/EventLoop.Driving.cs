@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Polling;
 
