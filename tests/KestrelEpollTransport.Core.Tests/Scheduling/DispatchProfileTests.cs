@@ -93,6 +93,21 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void DispatchesThatWaitForAProcessor_HoweverLong_AreNotLong()
+    {
+        for (int i = 0; i < 40; i++)
+        {
+            DispatchProfile profile = Begun();
+            profile.Note(new DispatchTime(2 * _long, DispatchUse.Computed, ComputedTicks: _history.LimitTicks));
+            profile.Note(new DispatchTime(2 * _long, DispatchUse.Unknown));
+            profile.Note(new DispatchTime(2 * _long, DispatchUse.Computed, ComputedTicks: _history.LimitTicks));
+            Assert.False(profile.IsLong);
+        }
+
+        Assert.False(_history.StartsAreLong);
+    }
+
+    [Fact]
     public void Kind_ThatTwoThreadsLeftAtZero_IsForgottenWithTheNextThatDidNotBlock()
     {
         // What their notes leave when one was overwritten in between.
