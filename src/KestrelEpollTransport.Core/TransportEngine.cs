@@ -44,7 +44,7 @@ internal sealed class TransportEngine : IDisposable
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         _scheduling = new SchedulingParts(options, Logger, createPoller);
         IsPlatformSupported = createPoller is not null || Poller.IsSupported;
-        Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started.ToArray(), static loop => loop.Load));
+        Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started, static loop => loop.Load));
         if (_scheduling is { Counters: { } counters, Workers: { } workers })
         {
             Metrics.AddScheduling(counters, () => workers.Count);

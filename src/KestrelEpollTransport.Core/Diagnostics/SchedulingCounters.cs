@@ -38,9 +38,7 @@ internal sealed class SchedulingCounters
 
     public void HandedOff() => Interlocked.Increment(ref _handOffs);
 
-    public void Demoted() => Interlocked.Increment(ref _demotions);
-
-    public void Promoted() => Interlocked.Increment(ref _promotions);
+    public void Moved(bool toLoop) => Interlocked.Increment(ref toLoop ? ref _promotions : ref _demotions);
 
     // A cache line, and its neighbour that is fetched with it, for each loop: counted once a request.
     [StructLayout(LayoutKind.Explicit, Size = 128)]

@@ -39,8 +39,9 @@ internal sealed partial class EventLoop
             while (!_crew.IsStopping)
             {
                 // Not what it has published itself: the others may be in dispatches that take long.
-                if (!hasPolled && seat.MayDecline && !_crew.IsAlone && IsCrowded && TryDecline(seat))
+                if (!hasPolled && seat.MayDecline && !_crew.IsAlone && IsCrowded && TryLeave(seat, declines: true))
                 {
+                    _settings.Machine!.Relieve();
                     return true;
                 }
 
@@ -62,16 +63,9 @@ internal sealed partial class EventLoop
                     Poll();
                     hasPolled = true;
                 }
-                else if (_pass.IsOver && _posted.IsEmpty)
+                else if (_pass.IsOver && _posted.IsEmpty && TryLeave(seat, declines: false))
                 {
-                    // First: whoever joins next may be given this seat.
-                    seat.Give();
-                    if (_crew.TryLeave(seat.Index))
-                    {
-                        return true;
-                    }
-
-                    seat.Take();
+                    return true;
                 }
             }
         }
@@ -81,11 +75,7 @@ internal sealed partial class EventLoop
         {
             LoopLog.Died(_logger, Index, exception);
             Stop();
-            foreach (ILoopHandler handler in RefuseFurtherHandlers())
-            {
-                TellFault(handler, exception);
-            }
-
+            EndHandlers(exception);
             baseline.Restore();
         }
 
@@ -100,7 +90,7 @@ internal sealed partial class EventLoop
         while (_pass.TryTake(out PollEvent ready, out int taken, out int left))
         {
             // A wake, or an event of a registration that ended while it was on its way, has no handler.
-            if (_handlers.TryGet(ready.Token, out ILoopHandler? handler) && !seat.TryDispatch(handler, ready.Readiness, baseline))
+            if (_handlers.TryGet(ready.Token, out ILoopHandler? handler) && !seat.TryDispatch(handler, ready.Readiness, work: null, baseline))
             {
                 return false;
             }
@@ -114,7 +104,7 @@ internal sealed partial class EventLoop
         long began = count > 1 ? _time.GetTimestamp() : 0;
         for (int taken = 1; taken <= count && _posted.TryDequeue(out ILoopWork? work); taken++)
         {
-            if (!seat.TryRun(work, baseline))
+            if (!seat.TryDispatch(handler: null, default, work, baseline))
             {
                 return false;
             }
@@ -122,9 +112,9 @@ internal sealed partial class EventLoop
             CallIfLate(began, taken, count - taken);
         }
 
-        while (_timers.TakeDue(nowMs) is { } due)
+        while (_timers.Take(nowMs) is { } due)
         {
-            if (!seat.TryRun(due, baseline))
+            if (!seat.TryDispatch(handler: null, default, due, baseline))
             {
                 return false;
             }
@@ -152,13 +142,13 @@ internal sealed partial class EventLoop
         }
     }
 
-    // Who only came to share a pass leaves it to the others where a processor is wanted more by somebody else: by who answers, and who asks.
-    private bool TryDecline(Seat seat)
+    // Who only came to share a pass declines where a processor is wanted more by somebody else: by who answers, and who asks.
+    private bool TryLeave(Seat seat, bool declines)
     {
+        // First: whoever joins next may be given this seat.
         seat.Give();
-        if (_crew.TryDecline(seat.Index))
+        if (declines ? _crew.TryDecline(seat.Index) : _crew.TryLeave(seat.Index))
         {
-            _settings.Machine!.Relieve();
             return true;
         }
 

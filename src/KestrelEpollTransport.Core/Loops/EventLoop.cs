@@ -26,7 +26,7 @@ internal sealed partial class EventLoop : IDisposable
     // Immutable.
     private readonly Poller _poller;
     private readonly ILogger _logger;
-    private readonly ILoopDriver _driver;
+    private readonly Action<Seat> _drive;
     private readonly LoopSettings _settings;
     private readonly Seat[] _seats;
     private readonly HandlerTable _handlers = new();
@@ -45,18 +45,17 @@ internal sealed partial class EventLoop : IDisposable
     private volatile bool _refusing;
     private volatile bool _ended;
 
-    /// <param name="index">Its position in its group.</param>
-    /// <param name="poller">Its own, to dispose.</param>
-    /// <param name="logger">For broken invariants.</param>
-    /// <param name="driver">Finds its threads.</param>
-    /// <param name="settings">Null: the defaults.</param>
-    public EventLoop(int index, Poller poller, ILogger logger, ILoopDriver driver, LoopSettings? settings = null)
+    /// <summary>
+    /// A loop that owns its poller. Its threads are found by <paramref name="drive"/>, which has one call <see cref="OnDrive"/> from a seat
+    /// that was taken for it, and throws <see cref="OutOfMemoryException"/> where no thread could be started.
+    /// </summary>
+    public EventLoop(int index, Poller poller, ILogger logger, Action<Seat> drive, LoopSettings? settings = null)
     {
         Index = index;
         Name = $"epoll loop {index}";
         _poller = poller;
         _logger = logger;
-        _driver = driver;
+        _drive = drive;
         _settings = settings ?? new LoopSettings();
         _time = _settings.Time;
 
@@ -90,8 +89,8 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>Whether the calling thread drives this loop. It may have lost its seat by the time it looks at the answer.</summary>
     public bool IsDriver => Array.Exists(_seats, static seat => seat.IsMine);
 
-    /// <summary>Whether a thread polls: what becomes ready waits for nobody.</summary>
-    public bool IsPolled => _crew.IsPolled;
+    /// <summary>Which of the seats are taken, and whether somebody polls: what becomes ready waits for nobody then. For looking only.</summary>
+    public ref readonly Crew Crew => ref _crew;
 
     /// <summary>Whether it was stopped, and the thread pool runs what it left; its thread may still be held by a dispatch.</summary>
     public bool HasEnded => _ended;
@@ -108,25 +107,42 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>The number of the present pass.</summary>
     public long Pass => _pass.Number;
 
-    /// <summary>Whether it was stopped, or its poller is broken: its threads leave.</summary>
-    public bool IsStopping => _crew.IsStopping;
-
-    /// <summary>Whether a seat is taken by a thread, or kept for one.</summary>
-    public bool IsTaken(Seat seat) => _crew.Has(seat.Index);
-
     public void AddLoad(int change) => Interlocked.Add(ref _load, change);
 
-    /// <summary>Registers a descriptor; its first readiness may be told before this returns.</summary>
-    public IoResult Register(ILoopHandler handler, int descriptor, Interest interest)
+    /// <summary>
+    /// Registers a descriptor; its first readiness may be told before this returns. Never throws: who registers is in the middle of starting
+    /// a connection, or of arming a listener.
+    /// </summary>
+    public IoResult Register(ILoopHandler handler, int descriptor, Interest? interest)
     {
         // A hint: one that gets lost matters nothing.
-        _registered++;
-        return Register(handler, descriptor, interest, isShared: false);
+        _registered += interest is null ? 0 : 1;
+        IoResult result;
+        try
+        {
+            _handlers.Add(handler);
+            result = _refusing ? IoResult.Failure(Errno.EBADF)
+                : interest is { } asked ? _poller.Register(descriptor, asked, handler.Token)
+                : _poller.RegisterShared(descriptor, handler.Token);
+        }
+#pragma warning disable CA1031 // Memory that ran out, or a broken invariant of the poller: one registration's.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            LogFault(exception);
+            result = IoResult.Failure(Errno.EFAULT);
+        }
+
+        if (result.IsError)
+        {
+            _handlers.Remove(handler);
+        }
+
+        return result;
     }
 
     /// <summary>Registers a listening descriptor that other loops have registered too.</summary>
-    public IoResult RegisterShared(ILoopHandler handler, int descriptor) =>
-        Register(handler, descriptor, Interest.Read, isShared: true);
+    public IoResult RegisterShared(ILoopHandler handler, int descriptor) => Register(handler, descriptor, interest: null);
 
     public IoResult Modify(ILoopHandler handler, int descriptor, Interest interest) =>
         _poller.Modify(descriptor, interest, handler.Token);
@@ -163,13 +179,36 @@ internal sealed partial class EventLoop : IDisposable
     }
 
     /// <summary>
-    /// The last handlers of this loop: registering fails from now on. Adding looks at the flag after the table's lock,
+    /// Has all handlers end what they stand for, with the loop; registering fails from now on. Adding looks at the flag after the table's lock,
     /// and this takes that lock after the flag, so who is not among these is refused, and waits for nothing.
     /// </summary>
-    public ILoopHandler[] RefuseFurtherHandlers()
+    /// <param name="fault">What the poller threw; null: the transport is disposed.</param>
+    public void EndHandlers(Exception? fault = null)
     {
         _refusing = true;
-        return _handlers.Snapshot();
+        Array.ForEach(_handlers.Snapshot(), handler => EndHandler(handler, fault));
+    }
+
+    /// <summary>The same with one handler: a broken invariant is that of its own. What it throws is logged, as others are to be ended too.</summary>
+    public void EndHandler(ILoopHandler handler, Exception? fault)
+    {
+        try
+        {
+            if (fault is null)
+            {
+                handler.Abandon();
+            }
+            else
+            {
+                handler.OnFault(fault);
+            }
+        }
+#pragma warning disable CA1031 // There is nothing left to close; the log has both.
+        catch (Exception second)
+#pragma warning restore CA1031
+        {
+            LoopLog.Faulted(_logger, Index, second);
+        }
     }
 
     /// <summary>Makes <see cref="OnDrive"/> return, soon.</summary>
@@ -224,7 +263,7 @@ internal sealed partial class EventLoop : IDisposable
         seat.IsCalled = true;
         try
         {
-            _driver.Drive(seat);
+            _drive(seat);
         }
 #pragma warning disable CA1031 // The system has no thread for us at the moment. Those who are here go on.
         catch (Exception exception)
@@ -235,7 +274,7 @@ internal sealed partial class EventLoop : IDisposable
             Leave(seat, isRefused: true);
             if (exception is not (OutOfMemoryException or ThreadStartException))
             {
-                Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
+                LogFault(exception);
             }
         }
     }
@@ -251,51 +290,8 @@ internal sealed partial class EventLoop : IDisposable
         }
     }
 
-    /// <summary>Has a handler end what it stands for, with the loop. What it throws is logged.</summary>
-    public void Abandon(ILoopHandler handler)
-    {
-        try
-        {
-            handler.Abandon();
-        }
-#pragma warning disable CA1031 // As in TryDispatch: the others are to be abandoned too.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            LoopLog.Faulted(_logger, Index, exception);
-        }
-    }
-
     /// <summary>Closes the poller of a loop that no thread has driven.</summary>
     public void Dispose() => _poller.Dispose();
-
-    // Never throws: who registers is in the middle of starting a connection, or of arming a listener.
-    private IoResult Register(ILoopHandler handler, int descriptor, Interest interest, bool isShared)
-    {
-        IoResult result;
-        try
-        {
-            _handlers.Add(handler);
-            result = _refusing ? IoResult.Failure(Errno.EBADF)
-                : isShared ? _poller.RegisterShared(descriptor, handler.Token)
-                : _poller.Register(descriptor, interest, handler.Token);
-        }
-#pragma warning disable CA1031 // Memory that ran out, or a broken invariant of the poller: one registration's.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            // By the pool: loggers may block, and whoever registers may hold a lock.
-            Uninterrupted.QueueToPool(new FaultReport(_logger, Index, exception));
-            result = IoResult.Failure(Errno.EFAULT);
-        }
-
-        if (result.IsError)
-        {
-            _handlers.Remove(handler);
-        }
-
-        return result;
-    }
 
     private void WakeIfAsleep()
     {
@@ -311,32 +307,15 @@ internal sealed partial class EventLoop : IDisposable
         }
     }
 
-    /// <summary>Has a handler close what it belongs to. What it throws is logged.</summary>
-    public void TellFault(ILoopHandler handler, Exception exception)
-    {
-        try
-        {
-            handler.OnFault(exception);
-        }
-#pragma warning disable CA1031 // There is nothing left to close; the log has both.
-        catch (Exception second)
-#pragma warning restore CA1031
-        {
-            LoopLog.Faulted(_logger, Index, second);
-        }
-    }
-
     private void MoveWorkToPool(bool timersToo = true)
     {
-        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.TakeAny()) is not null))
+        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.Take(long.MaxValue)) is not null))
         {
             Uninterrupted.QueueToPool(work);
         }
     }
 
-    /// <summary>Logs what a poller threw.</summary>
-    private sealed class FaultReport(ILogger logger, int loop, Exception exception) : IThreadPoolWorkItem
-    {
-        public void Execute() => LoopLog.Faulted(logger, loop, exception);
-    }
+    // What a poller threw, or who finds threads.
+    private void LogFault(Exception exception) =>
+        Uninterrupted.QueueToPool(new LogElsewhere(() => LoopLog.Faulted(_logger, Index, exception)));
 }

@@ -5,32 +5,12 @@ using Microsoft.Extensions.Logging;
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>The loops of one transport: started together at first use, shared by all its listeners. Thread-safe.</summary>
-internal sealed class LoopGroup : IDisposable
+internal sealed class LoopGroup(int count, Action<Seat> drive, ILogger logger, LoopSettings? settings = null) : IDisposable
 {
-    private readonly int _count;
-    private readonly ILoopDriver _driver;
-    private readonly ILogger _logger;
-    private readonly LoopSettings _settings;
     private readonly Lock _lock = new();
     private EventLoop[]? _loops;
     private volatile bool _disposed;
     private uint _next;
-
-    /// <param name="count">How many loops.</param>
-    /// <param name="driver">Finds their threads.</param>
-    /// <param name="logger">For broken invariants.</param>
-    /// <param name="settings">Of each; null: the defaults.</param>
-    public LoopGroup(int count, ILoopDriver driver, ILogger logger, LoopSettings? settings = null)
-    {
-        _count = count;
-        _driver = driver;
-        _logger = logger;
-        settings ??= new LoopSettings();
-
-        // Who polls without a processor of its own keeps another loop, or the client, from working.
-        bool hasProcessor = count <= Environment.ProcessorCount && (settings.Spin is not null || Environment.ProcessorCount > 1);
-        _settings = hasProcessor ? settings : settings with { Spin = TimeSpan.Zero };
-    }
 
     /// <summary>How long disposal waits for loops that application code holds, all together. Settable for tests.</summary>
     public TimeSpan EndTimeout { get; init; } = TimeSpan.FromSeconds(5);
@@ -38,7 +18,7 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>The loops, started when they are first asked for.</summary>
     /// <exception cref="ObjectDisposedException">The group was disposed.</exception>
     /// <exception cref="PlatformNotSupportedException">The machine has no poller.</exception>
-    public ReadOnlySpan<EventLoop> Loops
+    public EventLoop[] Loops
     {
         get
         {
@@ -48,7 +28,7 @@ internal sealed class LoopGroup : IDisposable
     }
 
     /// <summary>The loops that were started, for looking only.</summary>
-    public ReadOnlySpan<EventLoop> Started => Volatile.Read(ref _loops);
+    public EventLoop[] Started => Volatile.Read(ref _loops) ?? [];
 
     /// <summary>How many connections live on all of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
     public int Load
@@ -68,7 +48,7 @@ internal sealed class LoopGroup : IDisposable
     /// <summary>A loop for a connection that comes from no loop: of two in turn, the one with fewer.</summary>
     public EventLoop Next()
     {
-        ReadOnlySpan<EventLoop> loops = Loops;
+        EventLoop[] loops = Loops;
         EventLoop first = Sample(loops);
         EventLoop second = Sample(loops);
         return second.Load < first.Load ? second : first;
@@ -81,17 +61,13 @@ internal sealed class LoopGroup : IDisposable
     /// </summary>
     public EventLoop[] ForListener()
     {
-        ReadOnlySpan<EventLoop> loops = Loops;
+        EventLoop[] loops = Loops;
         int first = Sample(loops).Index;
         return [.. loops[first..], .. loops[..first]];
     }
 
     /// <summary>A started loop that has not ended; null if there is none.</summary>
-    public EventLoop? FindLiving()
-    {
-        ReadOnlySpan<EventLoop> loops = Started;
-        return loops.IsEmpty || Sample(loops) is not { IsRefusing: false } loop ? null : loop;
-    }
+    public EventLoop? FindLiving() => Started is { Length: > 0 } loops && Sample(loops) is { IsRefusing: false } loop ? loop : null;
 
     /// <summary>
     /// The loop for a connection that <paramref name="accepting"/> took: that loop, unless another one, sampled in
@@ -120,20 +96,9 @@ internal sealed class LoopGroup : IDisposable
             _disposed = true;
         }
 
-        ReadOnlySpan<EventLoop> loops = Started;
-        foreach (EventLoop loop in loops)
-        {
-            foreach (ILoopHandler handler in loop.RefuseFurtherHandlers())
-            {
-                loop.Abandon(handler);
-            }
-        }
-
-        foreach (EventLoop loop in loops)
-        {
-            loop.Stop();
-        }
-
+        EventLoop[] loops = Started;
+        Array.ForEach(loops, static loop => loop.EndHandlers());
+        Array.ForEach(loops, static loop => loop.Stop());
         long began = Stopwatch.GetTimestamp();
         foreach (EventLoop loop in loops)
         {
@@ -147,10 +112,9 @@ internal sealed class LoopGroup : IDisposable
     }
 
     // In turn. One that has ended has no load, and would be given everything: it comes only where there is no other.
-    private EventLoop Sample(ReadOnlySpan<EventLoop> loops)
+    private EventLoop Sample(EventLoop[] loops)
     {
-        uint turn = Interlocked.Increment(ref _next);
-        int first = (int)(turn % (uint)loops.Length);
+        int first = (int)(Interlocked.Increment(ref _next) % (uint)loops.Length);
         for (int i = first; i < first + loops.Length; i++)
         {
             EventLoop loop = loops[i % loops.Length];
@@ -168,53 +132,45 @@ internal sealed class LoopGroup : IDisposable
         using (_lock.Hold())
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (_loops is not null)
+            if (_loops is null)
             {
-                return _loops;
+                Volatile.Write(ref _loops, CreateDriven());
             }
 
-            EventLoop[] loops = CreateLoops();
-            DriveAll(loops);
-
-            Volatile.Write(ref _loops, loops);
-            return loops;
+            return _loops!;
         }
     }
 
-    private void DriveAll(EventLoop[] loops)
+    private EventLoop[] CreateDriven()
     {
+        LoopSettings each = settings ?? new LoopSettings();
+        if (count > Environment.ProcessorCount || (each.Spin is null && Environment.ProcessorCount == 1))
+        {
+            // Who polls without a processor of its own keeps another loop, or the client, from working.
+            each = each with { Spin = TimeSpan.Zero };
+        }
+
+        List<EventLoop> loops = new(count);
         int driven = 0;
         try
         {
-            for (; driven < loops.Length; driven++)
+            for (int i = 0; i < count; i++)
             {
-                _driver.Drive(loops[driven].Seats[0]);
+                loops.Add(new EventLoop(i, each.CreatePoller(), logger, drive, each));
             }
-        }
-        catch
-        {
-            // No thread for this one: those that have one end by themselves.
-            Array.ForEach(loops[..driven], static loop => loop.Stop());
-            Array.ForEach(loops[driven..], static loop => loop.Dispose());
-            throw;
-        }
-    }
 
-    private EventLoop[] CreateLoops()
-    {
-        List<EventLoop> loops = new(_count);
-        try
-        {
-            for (int i = 0; i < _count; i++)
+            for (; driven < count; driven++)
             {
-                loops.Add(new EventLoop(i, _settings.CreatePoller(), _logger, _driver, _settings));
+                drive(loops[driven].Seats[0]);
             }
 
             return [.. loops];
         }
         catch
         {
-            loops.ForEach(static loop => loop.Dispose());
+            // No poller or no thread for one of them. Those that have a thread end by themselves.
+            loops[..driven].ForEach(static loop => loop.Stop());
+            loops[driven..].ForEach(static loop => loop.Dispose());
             throw;
         }
     }

@@ -1,9 +1,9 @@
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>Drives each loop on a thread of its own, from its start to its end.</summary>
-internal sealed class LoopThread : ILoopDriver
+internal static class LoopThread
 {
-    public void Drive(Seat seat)
+    public static void Drive(Seat seat)
     {
         // Background: a process that forgets to dispose still ends. The default stack size: handlers run here
         // and may be as deep as on the thread pool.

@@ -38,16 +38,16 @@ internal sealed class LoopTimers(TimeProvider time)
     }
 
     /// <summary>
-    /// Takes one that was due at <paramref name="nowMs"/>, the earliest first. The same time for all of a pass: timers that set others would never
-    /// let it end.
+    /// Takes one that was due at <paramref name="limitMs"/>, the earliest first. The same time for all of a pass: timers that set others would
+    /// never let it end.
     /// </summary>
-    public ILoopWork? TakeDue(long nowMs) => _count == 0 ? null : TakeBefore(nowMs);
-
-    /// <summary>Takes one whether it is due or not.</summary>
-    public ILoopWork? TakeAny() => TakeBefore(long.MaxValue);
-
-    private ILoopWork? TakeBefore(long limitMs)
+    public ILoopWork? Take(long limitMs)
     {
+        if (_count == 0)
+        {
+            return null;
+        }
+
         using (_lock.Hold())
         {
             if (!_timers.TryPeek(out _, out long dueMs) || dueMs > limitMs)

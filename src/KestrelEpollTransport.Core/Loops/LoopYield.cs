@@ -20,22 +20,18 @@ internal struct LoopYield
     /// <summary>At most one part in so many of a loop's time goes to threads that compute.</summary>
     internal const int RestFactor = 20;
 
-    /// <summary>Who answers a burst is back by then; in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <summary>Who answers a burst is back by then.</summary>
     internal static readonly long TooLong = Stopwatch.Frequency / 1000 * 3;
 
-    /// <summary>Many times what a scheduler lets a thread wait; in the ticks of <see cref="Stopwatch"/>.</summary>
+    /// <summary>Many times what a scheduler lets a thread wait.</summary>
     internal static readonly long MaxRest = Stopwatch.Frequency;
 
     private long _restsUntil;
 
-    /// <summary>Whether to give way after a pass.</summary>
-    /// <param name="events">How many events the pass had.</param>
-    /// <param name="now">The time, in the ticks of <see cref="Stopwatch"/>.</param>
+    /// <summary>Whether to give way after a pass that had so many events. All times are in the ticks of <see cref="Stopwatch"/>.</summary>
     public readonly bool IsDue(int events, long now) => events >= MinEvents && now >= _restsUntil;
 
     /// <summary>The loop gave way, and has its processor again.</summary>
-    /// <param name="before">When it gave way.</param>
-    /// <param name="now">The time.</param>
     public void OnBack(long before, long now)
     {
         if (now - before > TooLong)

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
@@ -70,49 +69,36 @@ internal sealed class Seat(EventLoop loop, int index, ILogger logger)
     /// <summary><see cref="IDispatched.TryFailOwnWait"/> of a dispatch.</summary>
     public bool TryFailOwnWait(long dispatch) => _dispatched is { } dispatched && CurrentDispatch == dispatch && dispatched.TryFailOwnWait();
 
-    /// <summary>Tells a handler of its readiness. False: the seat was taken meanwhile.</summary>
-    public bool TryDispatch(ILoopHandler handler, Readiness readiness, in ThreadBaseline baseline)
+    /// <summary>Tells a handler of its readiness, or else runs posted work. False: the seat was taken meanwhile.</summary>
+    public bool TryDispatch(ILoopHandler? handler, Readiness readiness, ILoopWork? work, in ThreadBaseline baseline)
     {
-        long dispatch = Begin(handler);
+        _dispatched = (IDispatched?)handler ?? work;
+        long dispatch = _permit.Begin();
         try
         {
-            handler.OnReady(readiness);
+            if (handler is not null)
+            {
+                handler.OnReady(readiness);
+            }
+            else
+            {
+                work!.OnLoop();
+            }
         }
 #pragma warning disable CA1031 // Nothing may pass through a loop: everyone else's connections live here too.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
             LoopLog.Faulted(logger, loop.Index, exception);
-            loop.TellFault(handler, exception);
+
+            // Work closes what it belongs to by itself.
+            if (handler is not null)
+            {
+                loop.EndHandler(handler, exception);
+            }
         }
 
         baseline.Restore();
         return _permit.TryEnd(dispatch);
-    }
-
-    /// <summary>Runs posted work. The same.</summary>
-    public bool TryRun(ILoopWork work, in ThreadBaseline baseline)
-    {
-        long dispatch = Begin(work);
-        try
-        {
-            work.OnLoop();
-        }
-#pragma warning disable CA1031 // As in TryDispatch. Work closes what it belongs to by itself.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            LoopLog.Faulted(logger, loop.Index, exception);
-        }
-
-        baseline.Restore();
-        return _permit.TryEnd(dispatch);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private long Begin(IDispatched dispatched)
-    {
-        _dispatched = dispatched;
-        return _permit.Begin();
     }
 }

@@ -46,10 +46,7 @@ internal struct SharedPass()
     /// <summary>A new pass: <paramref name="count"/> events may be taken from now on.</summary>
     public void Publish(int count) => Volatile.Write(ref _word, (((_word >>> SequenceShift) + 1) << SequenceShift) | (long)count);
 
-    /// <summary>Takes one event. False: the pass is over.</summary>
-    /// <param name="ready">The event.</param>
-    /// <param name="taken">How many were taken, this one included.</param>
-    /// <param name="left">How many are left.</param>
+    /// <summary>Takes one event, and tells how many were taken, this one included, and are left. False: the pass is over.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryTake(out PollEvent ready, out int taken, out int left)
     {

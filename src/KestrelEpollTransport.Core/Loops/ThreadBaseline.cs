@@ -7,18 +7,9 @@ namespace KestrelEpollTransport.Loops;
 /// What a thread looks like between two dispatches. Application code may change all of it; the next
 /// connection on this thread must not see that, as it does not on the thread pool.
 /// </summary>
-internal readonly struct ThreadBaseline
+internal readonly struct ThreadBaseline(Thread thread, ExecutionContext? context)
 {
-    private readonly Thread _thread;
-    private readonly string? _name;
-    private readonly ExecutionContext? _context;
-
-    private ThreadBaseline(Thread thread, ExecutionContext? context)
-    {
-        _thread = thread;
-        _name = thread.Name;
-        _context = context;
-    }
+    private readonly string? _name = thread.Name;
 
     /// <summary>Takes the present thread as it is: one that was just started, or that the pool has just given us.</summary>
     public static ThreadBaseline Capture() => new(Thread.CurrentThread, ExecutionContext.Capture());
@@ -28,9 +19,9 @@ internal readonly struct ThreadBaseline
     public void Restore()
     {
         Uninterrupted.DropRaised();
-        if (!ReferenceEquals(ExecutionContext.Capture(), _context) && _context is not null)
+        if (!ReferenceEquals(ExecutionContext.Capture(), context) && context is not null)
         {
-            ExecutionContext.Restore(_context);
+            ExecutionContext.Restore(context);
         }
 
         if (SynchronizationContext.Current is not null)
@@ -38,20 +29,20 @@ internal readonly struct ThreadBaseline
             SynchronizationContext.SetSynchronizationContext(null);
         }
 
-        if (!ReferenceEquals(_thread.Name, _name))
+        if (!ReferenceEquals(thread.Name, _name))
         {
-            _thread.Name = _name;
+            thread.Name = _name;
         }
 
-        if (_thread.Priority != ThreadPriority.Normal)
+        if (thread.Priority != ThreadPriority.Normal)
         {
-            _thread.Priority = ThreadPriority.Normal;
+            thread.Priority = ThreadPriority.Normal;
         }
 
         // A foreground thread keeps its process from ending.
-        if (!_thread.IsBackground)
+        if (!thread.IsBackground)
         {
-            _thread.IsBackground = true;
+            thread.IsBackground = true;
         }
     }
 }

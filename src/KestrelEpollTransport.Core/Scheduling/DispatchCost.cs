@@ -30,32 +30,21 @@ internal readonly record struct DispatchTime(long Ticks, DispatchUse Use, long C
 internal static class DispatchCost
 {
     [ThreadStatic]
-    private static long s_threadBegan;
-
-    [ThreadStatic]
-    private static ThreadUsage s_threadUsage;
-
-    [ThreadStatic]
-    private static long s_pauses;
+    private static (long Began, ThreadUsage Usage, long PauseTicks) s_thread;
 
     /// <summary>A dispatch begins. Returns the time, which <see cref="End"/> wants to know.</summary>
-    /// <param name="asksKernel">Whether to ask the kernel also.</param>
     public static long Begin(bool asksKernel)
     {
         long now = Stopwatch.GetTimestamp();
         if (asksKernel && ThreadUsage.OfThisThread() is { } usage)
         {
-            s_threadBegan = now;
-            s_threadUsage = usage;
-            s_pauses = PauseTicks();
+            s_thread = (now, usage, PauseTicks());
         }
 
         return now;
     }
 
-    /// <summary>The dispatch is over. Returns what it took.</summary>
-    /// <param name="began">What <see cref="Begin"/> returned.</param>
-    /// <param name="limit">A time that nobody has to look into.</param>
+    /// <summary>The dispatch is over. Returns what it took; up to the limit nobody has to look into that.</summary>
     public static DispatchTime End(long began, long limit)
     {
         long time = Stopwatch.GetTimestamp() - began;
@@ -70,14 +59,14 @@ internal static class DispatchCost
             return new DispatchTime(time, DispatchUse.Slept);
         }
 
-        if (began != s_threadBegan || ThreadUsage.OfThisThread() is not { } usage)
+        if (began != s_thread.Began || ThreadUsage.OfThisThread() is not { } usage)
         {
             return new DispatchTime(time, DispatchUse.Unknown);
         }
 
-        long computed = usage.ProcessorTicks - s_threadUsage.ProcessorTicks;
-        long idle = time - computed - (PauseTicks() - s_pauses);
-        bool slept = usage.Sleeps != s_threadUsage.Sleeps && idle > limit;
+        long computed = usage.ProcessorTicks - s_thread.Usage.ProcessorTicks;
+        long idle = time - computed - (PauseTicks() - s_thread.PauseTicks);
+        bool slept = usage.Sleeps != s_thread.Usage.Sleeps && idle > limit;
         return new DispatchTime(time, slept ? DispatchUse.Slept : DispatchUse.Computed, computed);
     }
 

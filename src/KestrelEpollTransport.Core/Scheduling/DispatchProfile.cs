@@ -10,7 +10,8 @@ namespace KestrelEpollTransport.Scheduling;
 /// Two threads may note at the same moment (the end of a dispatch and of the next one, a writer's resume, the watch): one note of the two
 /// is lost, and it is only a hint.
 /// </remarks>
-internal struct DispatchProfile
+/// <param name="history">Of the endpoint; null: do not measure.</param>
+internal struct DispatchProfile(DispatchHistory? history)
 {
     /// <summary>The dispatches of a connection that tell what its endpoint's connections begin with.</summary>
     private const int Starts = 4;
@@ -18,34 +19,30 @@ internal struct DispatchProfile
     /// <summary>More than one dispatch in 33 that blocks, or computes for long, is too many.</summary>
     private const short Weight = 32;
 
-    private readonly DispatchHistory? _history;
     private Habit _blocks = new(Weight);
     private Habit _isLong = new(Weight);
     private long _lastTicks;
     private byte _starts;
     private bool _hasBegun;
 
-    /// <param name="history">Of the endpoint; null: do not measure.</param>
-    public DispatchProfile(DispatchHistory? history) => _history = history;
-
     /// <summary>Whether dispatches are not known to block.</summary>
-    public readonly bool RunsInline => _hasBegun ? !_blocks.IsKnown : _history is not { StartsBlock: true };
+    public readonly bool RunsInline => _hasBegun ? !_blocks.IsKnown : history is not { StartsBlock: true };
 
     /// <summary>Whether the next dispatch is likely to be short: the last one was, or there was none.</summary>
-    public readonly bool IsQuick => _lastTicks <= (_history?.LimitTicks ?? 0);
+    public readonly bool IsQuick => _lastTicks <= (history?.LimitTicks ?? 0);
 
     /// <summary>How the next dispatch is to run off the loop; null: it is to run there.</summary>
     /// <remarks>Who proves to be quick must not wait behind all that blocks: 150 ms for each request, beside a thousand handlers that sleep.</remarks>
     public readonly WorkLane? Lane => !RunsInline ? (IsQuick ? WorkLane.Quick : WorkLane.Slow) : IsLong ? WorkLane.Long : null;
 
     /// <summary>Whether the next dispatch is likely to compute for so long that others are not to wait for it.</summary>
-    public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && _history is { StartsAreLong: true });
+    public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && history is { StartsAreLong: true });
 
     /// <summary>A dispatch begins. Returns what <see cref="End"/> wants to know.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long Begin()
     {
-        if (_history is null)
+        if (history is null)
         {
             return 0;
         }
@@ -55,25 +52,22 @@ internal struct DispatchProfile
             // As late as can be: of a thousand connections that are accepted before the first of them has blocked, nearly
             // all know better by now.
             _hasBegun = true;
-            _blocks = new Habit(Weight, isKnown: _history.StartsBlock);
+            _blocks = new Habit(Weight, isKnown: history.StartsBlock);
         }
 
-        return DispatchCost.Begin(asksKernel: _blocks.IsSuspected || _isLong.IsSuspected || (_starts < Starts && _history.StartsAreSuspected));
+        return DispatchCost.Begin(asksKernel: _blocks.IsSuspected || _isLong.IsSuspected || (_starts < Starts && history.StartsAreSuspected));
     }
 
-    /// <summary>The dispatch is over.</summary>
-    /// <param name="began">What <see cref="Begin"/> returned.</param>
-    /// <param name="reads">How many reads it served: pipelined requests share its time.</param>
+    /// <summary>The dispatch is over, and has served so many reads: pipelined requests share its time.</summary>
     public void End(long began, int reads)
     {
-        if (_history is not null)
+        if (history is not null)
         {
-            Note(DispatchCost.End(began, _history.LimitTicks * Math.Max(reads, 1)));
+            Note(DispatchCost.End(began, history.LimitTicks * Math.Max(reads, 1)));
         }
     }
 
-    /// <summary>A dispatch kept its thread for so long that the seat was given to another one.</summary>
-    /// <param name="isBlocked">Whether it does nothing; false: it computes.</param>
+    /// <summary>As <see cref="Loops.IDispatched.OnHandedOff"/>.</summary>
     public void HandedOff(bool isBlocked)
     {
         _lastTicks = long.MaxValue;
@@ -86,12 +80,12 @@ internal struct DispatchProfile
 
         if (_starts < Starts)
         {
-            _history!.NoteHandOff();
+            history!.NoteHandOff();
         }
 
         if (_blocks.NoteHandOff())
         {
-            _history!.Counters.Demoted();
+            history!.Counters.Moved(toLoop: false);
         }
     }
 
@@ -100,11 +94,11 @@ internal struct DispatchProfile
     {
         DispatchUse use = time.Use;
         _lastTicks = time.Ticks;
-        _isLong.Note(time.ComputedTicks > _history!.LongTicks);
+        _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (_starts < Starts)
         {
             _starts++;
-            _history!.NoteStart(time);
+            history.NoteStart(time);
         }
 
         if (use == DispatchUse.Unknown)
@@ -113,19 +107,7 @@ internal struct DispatchProfile
         }
         else if (_blocks.Note(use == DispatchUse.Slept))
         {
-            CountChange();
-        }
-    }
-
-    private readonly void CountChange()
-    {
-        if (_blocks.IsKnown)
-        {
-            _history!.Counters.Demoted();
-        }
-        else
-        {
-            _history!.Counters.Promoted();
+            history.Counters.Moved(toLoop: !_blocks.IsKnown);
         }
     }
 }

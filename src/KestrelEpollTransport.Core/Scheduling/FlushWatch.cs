@@ -22,23 +22,12 @@ internal interface IWatchedFlush
 /// By a worker, if there is one to be had: the watch must not block, and sending may. Otherwise by the watch itself, because
 /// the bytes must not wait longer; also if the workers ran out just then, and what they were given waits behind what blocks them.
 /// </remarks>
-internal sealed class FlushWatch : IWatched
+internal sealed class FlushWatch(WatchThread thread, Workers? workers, ILogger logger) : IWatched
 {
-    private readonly WatchThread _thread;
-    private readonly Workers? _workers;
-    private readonly ILogger _logger;
     private readonly UninterruptedQueue<IWatchedFlush> _queue = new();
 
     // Of the watch: what workers were given.
     private readonly List<DueFlush> _given = [];
-
-    public FlushWatch(WatchThread thread, Workers? workers, ILogger logger)
-    {
-        _thread = thread;
-        _workers = workers;
-        _logger = logger;
-        thread.Add(this);
-    }
 
     bool IWatched.IsQuiet => _queue.IsEmpty && _given.Count == 0;
 
@@ -47,7 +36,7 @@ internal sealed class FlushWatch : IWatched
     {
         _queue.Enqueue(flush);
         Interlocked.MemoryBarrier();
-        _thread.Unpark();
+        thread.Unpark();
     }
 
     void IWatched.Look(TimeSpan elapsed)
@@ -60,11 +49,11 @@ internal sealed class FlushWatch : IWatched
                 continue;
             }
 
-            DueFlush due = new(flush, _logger);
-            if (_workers is { IsExhausted: false })
+            DueFlush due = new(flush, logger);
+            if (workers is { IsExhausted: false })
             {
                 // Before other work, which may block all workers there are.
-                _workers.OffLoop.Enqueue(due, WorkLane.Quick);
+                workers.OffLoop.Enqueue(due, WorkLane.Quick);
                 _given.Add(due);
             }
             else
@@ -77,7 +66,7 @@ internal sealed class FlushWatch : IWatched
     private void LookAtGiven()
     {
         _given.RemoveAll(static due => due.HasBegun);
-        if (_workers is { IsExhausted: true } or { Busy: 0 })
+        if (workers is { IsExhausted: true } or { Busy: 0 })
         {
             // All are busy with something else, or none was to be had.
             _given.ForEach(static due => due.Execute());

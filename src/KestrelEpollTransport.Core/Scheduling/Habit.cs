@@ -10,7 +10,9 @@ namespace KestrelEpollTransport.Scheduling;
 /// One that did adds the weight, any other takes 1 away. The habit is known above the weight of two, so by the third of three that are close
 /// to each other, and no longer at 0. One by itself may have met a lock, or the collector.
 /// </remarks>
-internal struct Habit
+/// <param name="weight">Of one dispatch that did it against one that did not.</param>
+/// <param name="isKnown">What to begin with: as soon as others outweigh one that did, this is over.</param>
+internal struct Habit(short weight, bool isKnown = false)
 {
     /// <summary>A hand-over cost everyone on the loop some milliseconds: one in 129 is one too many.</summary>
     private const int HandOffWeight = 128;
@@ -21,51 +23,33 @@ internal struct Habit
     /// <summary>So many are forgiven when they are close to each other: the next one is one too many.</summary>
     private const int Forgiven = 2;
 
-    private readonly short _weight;
-    private short _score;
-    private bool _isKnown;
-
-    /// <param name="weight">Of one dispatch that did it against one that did not.</param>
-    /// <param name="isKnown">What to begin with: as soon as others outweigh one that did, this is over.</param>
-    public Habit(short weight, bool isKnown = false)
-    {
-        _weight = weight;
-        _isKnown = isKnown;
-        _score = isKnown ? weight : (short)0;
-    }
+    private short _score = isKnown ? weight : (short)0;
 
     /// <summary>Whether they have it.</summary>
-    public readonly bool IsKnown => _isKnown;
+    public bool IsKnown { get; private set; } = isKnown;
 
     /// <summary>Whether some did, or took long for reasons that are not known: the next ones are worth a closer look.</summary>
     public readonly bool IsSuspected => _score > 0;
 
     /// <summary>A dispatch is over. True: this has changed <see cref="IsKnown"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool Note(bool did)
-    {
-        // Nearly all there are. Both, for two threads that note at the same moment may leave a kind that is known at 0, and it
+    public bool Note(bool did) =>
+        // Nearly all change nothing. Both, for two threads that note at the same moment may leave a kind that is known at 0, and it
         // comes back with this.
-        if (!did && _score == 0 && !_isKnown)
-        {
-            return false;
-        }
-
-        return Add(did ? _weight : -1);
-    }
+        (did || _score != 0 || IsKnown) && Add(did ? weight : -1);
 
     /// <summary>A dispatch did it for so long that it was handed off. True: this has changed <see cref="IsKnown"/>.</summary>
     public bool NoteHandOff() => Add(HandOffWeight);
 
     /// <summary>A dispatch took long, and why is not known: the next ones are to be looked into.</summary>
-    public void Suspect() => _score = Math.Max(_score, _weight);
+    public void Suspect() => _score = Math.Max(_score, weight);
 
-    private bool Add(int weight)
+    private bool Add(int change)
     {
-        _score = (short)Math.Clamp(_score + weight, 0, Max);
-        bool isKnown = _isKnown ? _score > 0 : _score > Forgiven * _weight;
-        bool changed = isKnown != _isKnown;
-        _isKnown = isKnown;
-        return changed;
+        _score = (short)Math.Clamp(_score + change, 0, Max);
+        bool wasKnown = IsKnown;
+        bool isKnown = _score > (wasKnown ? 0 : Forgiven * weight);
+        IsKnown = isKnown;
+        return isKnown != wasKnown;
     }
 }

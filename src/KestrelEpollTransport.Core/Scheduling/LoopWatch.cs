@@ -8,7 +8,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// Sees that a thread has been in one and the same dispatch for too long, and has its seat handed to another worker; and that all threads
 /// of a loop are in dispatches, and calls another. For the watch's thread, but for <see cref="IWatched.IsQuiet"/>.
 /// </summary>
-internal sealed class LoopWatch : IWatched
+internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, ILogger logger, TimeSpan limit) : IWatched
 {
     /// <summary>
     /// How many times the limit a dispatch has that computes. The kernel says the same of a thread that waits for a
@@ -26,50 +26,17 @@ internal sealed class LoopWatch : IWatched
     /// <summary>How often a thread that computes is asked for, at least.</summary>
     private static readonly TimeSpan s_askAtLeast = TimeSpan.FromMilliseconds(50);
 
-    private readonly LoopGroup _group;
-    private readonly Workers _workers;
-    private readonly SchedulingCounters _counters;
-    private readonly ILogger _logger;
-    private readonly TimeSpan _limit;
     private Sighting[][] _sightings = [];
     private long[] _passes = [];
 
-    /// <param name="group">Whose loops.</param>
-    /// <param name="workers">Who takes over.</param>
-    /// <param name="counters">Counts what was done.</param>
-    /// <param name="logger">Told of each hand-over.</param>
-    /// <param name="limit">How long a dispatch may take.</param>
-    public LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, ILogger logger, TimeSpan limit)
-    {
-        _group = group;
-        _workers = workers;
-        _counters = counters;
-        _logger = logger;
-        _limit = limit;
-    }
-
-    bool IWatched.IsQuiet
-    {
-        get
-        {
-            foreach (EventLoop loop in _group.Started)
-            {
-                if (loop.IsAwake && !loop.HasEnded)
-                {
-                    return false;
-                }
-            }
-
-            return true;
-        }
-    }
+    bool IWatched.IsQuiet => Array.TrueForAll(group.Started, static loop => !loop.IsAwake || loop.HasEnded);
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        ReadOnlySpan<EventLoop> loops = _group.Started;
+        EventLoop[] loops = group.Started;
         if (_sightings.Length != loops.Length)
         {
-            _sightings = [.. loops.ToArray().Select(static loop => new Sighting[loop.Seats.Length])];
+            _sightings = Array.ConvertAll(loops, static loop => new Sighting[loop.Seats.Length]);
             _passes = new long[loops.Length];
         }
 
@@ -81,7 +48,7 @@ internal sealed class LoopWatch : IWatched
 
     private void LookAt(EventLoop loop, Sighting[] sightings, ref long pass, TimeSpan elapsed)
     {
-        bool isStalled = !loop.IsPolled;
+        bool isStalled = !loop.Crew.IsPolled;
         bool isLate = isStalled && loop.Pass == pass;
         pass = loop.Pass;
         foreach (Seat seat in loop.Seats)
@@ -89,9 +56,9 @@ internal sealed class LoopWatch : IWatched
             ref Sighting sighting = ref sightings[seat.Index];
             long dispatch = seat.CurrentDispatch;
             sighting = dispatch == 0 || dispatch != sighting.Dispatch
-                ? new Sighting(dispatch, TimeSpan.Zero, _limit)
+                ? new Sighting(dispatch, TimeSpan.Zero, limit)
                 : sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
-            isStalled &= !loop.IsTaken(seat) || sighting.Blocked > TimeSpan.Zero;
+            isStalled &= !loop.Crew.Has(seat.Index) || sighting.Blocked > TimeSpan.Zero;
         }
 
         bool handedOff = false;
@@ -109,30 +76,31 @@ internal sealed class LoopWatch : IWatched
 
     private bool TryHandOff(Seat seat, ref Sighting sighting, bool isLast)
     {
-        if (sighting.Blocked < sighting.AskAt && !(isLast && sighting.Blocked >= _limit * ComputingFactor))
+        bool isEnough = isLast && sighting.Blocked >= limit * ComputingFactor;
+        if (sighting.Blocked < sighting.AskAt && !isEnough)
         {
             return false;
         }
 
         bool isBlocked = IsBlocked(seat);
-        if (!isBlocked && (!isLast || sighting.Blocked < _limit * ComputingFactor))
+        if (!isBlocked && !isEnough)
         {
             // Asked for less and less often: it costs some 20 µs.
             sighting = sighting with { AskAt = sighting.Blocked + (sighting.Blocked < s_askAtLeast ? sighting.Blocked : s_askAtLeast) };
             return false;
         }
 
-        HandOff outcome = _workers.TryHandOff(seat, sighting.Dispatch, isLast, out IDispatched? dispatched);
+        HandOff outcome = workers.TryHandOff(seat, sighting.Dispatch, isLast, out IDispatched? dispatched);
         if (outcome == HandOff.Done)
         {
-            _counters.HandedOff();
+            counters.HandedOff();
             dispatched!.OnHandedOff(isBlocked);
-            _workers.OffLoop.Enqueue(new Report(_logger, dispatched, seat.Loop.Index, sighting.Blocked), WorkLane.Quick);
+            Report(dispatched, seat.Loop.Index, sighting.Blocked);
         }
         else if (outcome == HandOff.NoWorker)
         {
             // The next look tries again.
-            _workers.NoteExhausted();
+            workers.NoteExhausted();
         }
 
         return outcome == HandOff.Done;
@@ -145,18 +113,19 @@ internal sealed class LoopWatch : IWatched
         return seat.IsRunning != true && GC.GetTotalPauseDuration() == pauses;
     }
 
-    /// <summary>A dispatch, how long it has been seen for, and how long it will have been when its thread is asked for next.</summary>
-    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked, TimeSpan AskAt);
-
-    /// <summary>Logs a hand-over. A worker's, because loggers may block.</summary>
-    private sealed class Report(ILogger logger, IDispatched dispatched, int loop, TimeSpan blocked) : IThreadPoolWorkItem
+    // By a worker, who may block.
+    private void Report(IDispatched dispatched, int loop, TimeSpan blocked)
     {
-        public void Execute()
+        LogElsewhere line = new(() =>
         {
             if (!dispatched.TryLogHandOff(loop, blocked))
             {
                 SchedulingLog.HandedOff(logger, loop, blocked.TotalMilliseconds);
             }
-        }
+        });
+        workers.OffLoop.Enqueue(line, WorkLane.Quick);
     }
+
+    /// <summary>A dispatch, how long it has been seen for, and how long it will have been when its thread is asked for next.</summary>
+    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked, TimeSpan AskAt);
 }

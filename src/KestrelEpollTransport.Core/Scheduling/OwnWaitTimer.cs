@@ -41,7 +41,7 @@ internal sealed class OwnWaitTimer : IDisposable
         // A look that is late may meet the next one.
         using (_lock.Hold())
         {
-            ReadOnlySpan<EventLoop> loops = _group.Started;
+            EventLoop[] loops = _group.Started;
             long nowMs = Environment.TickCount64;
             if (_sightings.Length != loops.Length || nowMs - _lookedMs > LateMs)
             {

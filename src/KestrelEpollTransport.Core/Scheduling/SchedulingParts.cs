@@ -21,11 +21,12 @@ internal sealed class SchedulingParts : IDisposable
         if (options.Scheduling != ApplicationScheduling.Adaptive)
         {
             Flushes = new FlushWatch(_watch, workers: null, logger);
+            _watch.Add(Flushes);
             bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
 
             // The application runs elsewhere, and wants the processors.
             TimeSpan? spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero);
-            Loops = new LoopGroup(options.LoopCount, new LoopThread(), logger, new LoopSettings { Spin = spin, CreatePoller = createPoller ?? Poller.Create });
+            Loops = new LoopGroup(options.LoopCount, LoopThread.Drive, logger, new LoopSettings { Spin = spin, CreatePoller = createPoller ?? Poller.Create });
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
             _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
             return;
@@ -35,8 +36,9 @@ internal sealed class SchedulingParts : IDisposable
         Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters, Logger = logger };
         _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
+        _watch.Add(Flushes);
         _machine = MachineLoad.Open();
-        Loops = new LoopGroup(options.LoopCount, Workers, logger, new LoopSettings
+        Loops = new LoopGroup(options.LoopCount, Workers.Drive, logger, new LoopSettings
         {
             Drivers = options.DriversPerLoop,
             CallAfter = options.CallAfter,

@@ -27,7 +27,7 @@ internal interface IWatched
 /// sets the parked flag, fences, and asks everything that it watches once more; whoever begins something makes it
 /// visible, fences, and calls <see cref="Unpark"/>, which reads the flag: one of them sees the other.
 /// </remarks>
-internal sealed class WatchThread : IDisposable
+internal sealed class WatchThread(ILogger logger) : IDisposable
 {
     // A look costs 20 to 26 µs of a busy machine's processors, most of it the kernel's for sleeping: 1.0 to 1.3 % of one every 2 ms.
     private const int LookEveryMs = 3;
@@ -36,7 +36,6 @@ internal sealed class WatchThread : IDisposable
     /// <summary>A look that comes later than this says more about the machine than about what it sees.</summary>
     private static readonly TimeSpan s_late = TimeSpan.FromMilliseconds(2 * LookEveryMs);
 
-    private readonly ILogger _logger;
     // Whoever unparks may be a thread that was interrupted: this takes no lock that an interrupt could end the wait for.
     private readonly AutoResetEvent _unpark = new(false);
     private volatile IWatched[] _watched = [];
@@ -47,8 +46,6 @@ internal sealed class WatchThread : IDisposable
     // Of the thread.
     private long _lookedAt;
     private TimeSpan _pauses;
-
-    public WatchThread(ILogger logger) => _logger = logger;
 
     /// <summary>How long a look takes to come.</summary>
     public static TimeSpan Interval { get; } = TimeSpan.FromMilliseconds(LookEveryMs);
@@ -151,7 +148,7 @@ internal sealed class WatchThread : IDisposable
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                LoopLog.WatchFaulted(_logger, exception);
+                LoopLog.WatchFaulted(logger, exception);
             }
         }
     }

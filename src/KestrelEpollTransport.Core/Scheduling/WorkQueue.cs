@@ -53,8 +53,6 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
 
-    private const long NoLimit = long.MaxValue;
-
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _quick = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _slow = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _long = new();
@@ -92,16 +90,13 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     /// <summary>Has a thread run <paramref name="work"/>.</summary>
     public void Enqueue(IThreadPoolWorkItem work, WorkLane lane = WorkLane.Slow)
     {
-        if (lane != WorkLane.Long)
+        (lane == WorkLane.Long ? _long : lane == WorkLane.Quick ? _quick : _slow).Enqueue(work);
+        if (lane == WorkLane.Long)
         {
-            (lane == WorkLane.Quick ? _quick : _slow).Enqueue(work);
-            CallOnce();
-            return;
+            Interlocked.MemoryBarrier();
         }
 
-        _long.Enqueue(work);
-        Interlocked.MemoryBarrier();
-        if (HasLong)
+        if (lane != WorkLane.Long || HasLong)
         {
             CallOnce();
         }
@@ -111,8 +106,44 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         }
     }
 
-    /// <summary>A worker that was called has come.</summary>
-    public void OnWorker(in ThreadBaseline baseline) => Drain(baseline, NoLimit);
+    /// <summary>A thread that was called has come.</summary>
+    /// <param name="baseline">What it looks like.</param>
+    /// <param name="poolUntilMs">When the pool is to have it back; null: it is a worker.</param>
+    public void Drain(in ThreadBaseline baseline, long? poolUntilMs = null)
+    {
+        bool isWorker = poolUntilMs is null;
+        Interlocked.Exchange(ref _called, 0);
+        while (TryTake(out IThreadPoolWorkItem? work, out bool isLong))
+        {
+            CallIfMoreWaits();
+            if (isWorker && !_moved)
+            {
+                _moved = true;
+            }
+
+            if (work is IResumable)
+            {
+                workers?.Counters?.RanOffLoop(isWorker);
+            }
+
+            work.Execute();
+            baseline.Restore();
+            if (isLong)
+            {
+                _placesMore = 0;
+                _longLooks = 0;
+                Interlocked.Decrement(ref _inLong);
+            }
+
+            // A worker too many goes back to the reserve.
+            if (isWorker ? !workers!.HasReserve : Environment.TickCount64 >= poolUntilMs)
+            {
+                break;
+            }
+        }
+
+        CallIfMoreWaits();
+    }
 
     void IThreadPoolWorkItem.Execute()
     {
@@ -150,45 +181,6 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             _longLooks = 0;
             _placesMore++;
             CallIfMoreWaits();
-        }
-    }
-
-    private void Drain(in ThreadBaseline baseline, long untilMs)
-    {
-        Interlocked.Exchange(ref _called, 0);
-        while (TryTake(out IThreadPoolWorkItem? work, out bool isLong))
-        {
-            CallIfMoreWaits();
-            OnTaken(work, isWorker: untilMs == NoLimit);
-            work.Execute();
-            baseline.Restore();
-            if (isLong)
-            {
-                _placesMore = 0;
-                _longLooks = 0;
-                Interlocked.Decrement(ref _inLong);
-            }
-
-            // A worker too many goes back to the reserve.
-            if (untilMs == NoLimit ? !workers!.HasReserve : Environment.TickCount64 >= untilMs)
-            {
-                break;
-            }
-        }
-
-        CallIfMoreWaits();
-    }
-
-    private void OnTaken(IThreadPoolWorkItem work, bool isWorker)
-    {
-        if (isWorker && !_moved)
-        {
-            _moved = true;
-        }
-
-        if (work is IResumable)
-        {
-            workers?.Counters?.RanOffLoop(isWorker);
         }
     }
 

@@ -25,31 +25,20 @@ internal class WorkerSignal : IDisposable
 /// block; then it waits to be given something else, and ends if nothing comes.
 /// </summary>
 #pragma warning disable CA1001 // The thread disposes of its signal when it ends.
-internal sealed class Worker
+internal sealed class Worker(Workers owner)
 #pragma warning restore CA1001
 {
-    private readonly Workers _owner;
+    private readonly WorkerSignal _signal = owner.CreateSignal();
     private Thread? _thread;
-
-    private readonly WorkerSignal _signal;
 
     // Written by who gives, before it gives.
     private Seat? _seat;
     private bool _ended;
 
-    public Worker(Workers owner)
-    {
-        _owner = owner;
-        _signal = owner.CreateSignal();
-    }
-
     public void Start()
     {
-        // Background: a process that forgets to dispose still ends. The default stack size: handlers run here
-        // and may be as deep as on the thread pool.
+        // As in LoopThread.
         _thread = new Thread(Run) { IsBackground = true, Name = Workers.ThreadName };
-
-        // A worker outlives the request that happened to start it and must not carry its AsyncLocals.
         _thread.UnsafeStart();
     }
 
@@ -100,15 +89,15 @@ internal sealed class Worker
 
                 // After a stuck dispatch work off the loops may wait because all others are stuck. But not as one too many, or the
                 // reserve would never come back while there is more of it than workers.
-                drains = wasBusy && _owner.HasReserve;
+                drains = wasBusy && owner.HasReserve;
             }
 
             if (drains)
             {
-                _owner.OffLoop.OnWorker(baseline);
+                owner.OffLoop.Drain(baseline);
             }
 
-            if (!_owner.TryRest(this, wasBusy))
+            if (!owner.TryRest(this, wasBusy))
             {
                 break;
             }
@@ -119,29 +108,26 @@ internal sealed class Worker
 
     private bool WaitToBeGiven()
     {
-        while (!TryTakeSignal())
+        while (true)
         {
-            if (_owner.TryRetire(this))
+            try
+            {
+                if (_signal.Wait(owner.IdleTimeout))
+                {
+                    return !_ended;
+                }
+            }
+            catch (ThreadInterruptedException)
+            {
+                // Application code interrupted its thread, and had left it when that struck. As if the time were over.
+            }
+
+            if (owner.TryRetire(this))
             {
                 return false;
             }
 
             // Somebody has taken this one and is about to give it something.
-        }
-
-        return !_ended;
-    }
-
-    private bool TryTakeSignal()
-    {
-        try
-        {
-            return _signal.Wait(_owner.IdleTimeout);
-        }
-        catch (ThreadInterruptedException)
-        {
-            // Application code interrupted its thread, and had left it when that struck. As if the time were over.
-            return false;
         }
     }
 

@@ -33,7 +33,7 @@ internal enum HandOff
 /// last thread that would serve them. Not so a logger or a memory pool that waits for them: dispatches enter those at any time,
 /// and each of the loops may lose a worker to one more than once.
 /// </remarks>
-internal sealed class Workers : ILoopDriver, IDisposable
+internal sealed class Workers : IDisposable
 {
     public const string ThreadName = "epoll worker";
 
@@ -46,7 +46,6 @@ internal sealed class Workers : ILoopDriver, IDisposable
     private readonly Lock _lock = new();
 
     // Under the lock.
-    private readonly HashSet<Worker> _all = [];
     private readonly List<Worker> _resting = [];
     private bool _callMissed;
     private bool _disposed;
@@ -55,6 +54,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
 
     // Written under the lock.
     private volatile int _busy;
+
+    private int _count;
 
     /// <param name="maxBusy">See the remarks.</param>
     /// <param name="loopCount">How many loops may have to be handed over.</param>
@@ -103,25 +104,16 @@ internal sealed class Workers : ILoopDriver, IDisposable
     public int Busy => _busy;
 
     /// <summary>How many threads there are, those that drive loops included.</summary>
-    public int Count
-    {
-        get
-        {
-            using (_lock.Hold())
-            {
-                return _all.Count;
-            }
-        }
-    }
+    public int Count => Volatile.Read(ref _count);
 
     /// <summary>Somebody wanted a worker, and there was none.</summary>
     public void NoteExhausted()
     {
         long warnAtMs = Volatile.Read(ref _warnAtMs);
         long nowMs = Environment.TickCount64;
-        if (Logger is { } logger && nowMs >= warnAtMs && Interlocked.CompareExchange(ref _warnAtMs, nowMs + WarnEveryMs, warnAtMs) == warnAtMs)
+        if (Logger is not null && nowMs >= warnAtMs && Interlocked.CompareExchange(ref _warnAtMs, nowMs + WarnEveryMs, warnAtMs) == warnAtMs)
         {
-            Uninterrupted.QueueToPool(new ExhaustionReport(logger, _maxBusy));
+            Uninterrupted.QueueToPool(new LogElsewhere(() => SchedulingLog.WorkersRanOut(Logger, _maxBusy)));
         }
     }
 
@@ -144,24 +136,17 @@ internal sealed class Workers : ILoopDriver, IDisposable
     /// </summary>
     public bool TryCall()
     {
-        if (TryReserve(_maxBusy, out Worker? worker))
-        {
-            worker.Wake();
-            return true;
-        }
-
-        return false;
+        bool reserved = TryReserve(_maxBusy, out Worker? worker);
+        worker?.Wake();
+        return reserved;
     }
 
     /// <summary>Gives a seat to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
-    /// <param name="seat">The seat.</param>
-    /// <param name="dispatch">What <see cref="Seat.CurrentDispatch"/> was.</param>
-    /// <param name="isLast">Whether nobody else drives the loop, who would not be stuck: then the reserve is for it.</param>
-    /// <param name="dispatched">What the present worker is stuck in.</param>
+    /// <remarks>The reserve is for the last: for a loop that nobody else drives, who would not be stuck.</remarks>
     public HandOff TryHandOff(Seat seat, long dispatch, bool isLast, out IDispatched? dispatched)
     {
         dispatched = null;
-        if (seat.Loop.IsStopping)
+        if (seat.Loop.Crew.IsStopping)
         {
             return TryGiveUp(seat, dispatch, out dispatched);
         }
@@ -203,7 +188,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
             _busy -= wasBusy ? 1 : 0;
             if (_disposed)
             {
-                _all.Remove(worker);
+                Interlocked.Decrement(ref _count);
                 return false;
             }
 
@@ -217,8 +202,14 @@ internal sealed class Workers : ILoopDriver, IDisposable
     {
         using (_lock.Hold())
         {
-            return _resting.Remove(worker) && _all.Remove(worker);
+            if (!_resting.Remove(worker))
+            {
+                return false;
+            }
         }
+
+        Interlocked.Decrement(ref _count);
+        return true;
     }
 
     /// <summary>
@@ -232,9 +223,9 @@ internal sealed class Workers : ILoopDriver, IDisposable
             _disposed = true;
             resting = [.. _resting];
             _resting.Clear();
-            _all.ExceptWith(resting);
         }
 
+        Interlocked.Add(ref _count, -resting.Length);
         OffLoop.GiveUp();
         Array.ForEach(resting, static worker => worker.End());
         Array.ForEach(resting, static worker => worker.Join(s_joinTimeout));
@@ -313,11 +304,7 @@ internal sealed class Workers : ILoopDriver, IDisposable
     private Worker Start()
     {
         Worker worker = new(this);
-        using (_lock.Hold())
-        {
-            _all.Add(worker);
-        }
-
+        Interlocked.Increment(ref _count);
         try
         {
             StartThread(worker);
@@ -325,17 +312,8 @@ internal sealed class Workers : ILoopDriver, IDisposable
         }
         catch
         {
-            using (_lock.Hold())
-            {
-                _all.Remove(worker);
-            }
-
+            Interlocked.Decrement(ref _count);
             throw;
         }
-    }
-
-    private sealed class ExhaustionReport(ILogger logger, int maxBusy) : IThreadPoolWorkItem
-    {
-        public void Execute() => SchedulingLog.WorkersRanOut(logger, maxBusy);
     }
 }

@@ -12,7 +12,7 @@ public sealed class AcceptArmingTests : IDisposable
 {
     private const int LoopCount = 3;
 
-    private readonly LoopGroup _group = new(LoopCount, new LoopThread(), NullLogger.Instance);
+    private readonly LoopGroup _group = new(LoopCount, LoopThread.Drive, NullLogger.Instance);
     private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly AcceptArming _arming;
 
@@ -23,7 +23,7 @@ public sealed class AcceptArmingTests : IDisposable
         _arming = CreateArming((int)_socket.SafeHandle.DangerousGetHandle());
     }
 
-    private int ArmedLoops => _group.Started.ToArray().Count(loop => loop.Handlers.Length == 1);
+    private int ArmedLoops => _group.Started.Count(loop => loop.Handlers.Length == 1);
 
     public void Dispose()
     {
@@ -116,5 +116,5 @@ public sealed class AcceptArmingTests : IDisposable
     }
 
     private AcceptArming CreateArming(int descriptor) =>
-        new(Array.ConvertAll(_group.Loops.ToArray(), loop => new AcceptHandler(null!, loop)), descriptor);
+        new(Array.ConvertAll(_group.Loops, loop => new AcceptHandler(null!, loop)), descriptor);
 }

@@ -27,7 +27,7 @@ public class DisposedTransportTests
             }
 
             await Timeouts.UntilAsync(() => Array.TrueForAll(
-                transport.Engine.Loops.Started.ToArray(), loop => !Array.Exists(loop.Handlers, handler => handler is AcceptHandler)));
+                transport.Engine.Loops.Started, loop => !Array.Exists(loop.Handlers, handler => handler is AcceptHandler)));
 
             transport.Engine.Dispose();
 

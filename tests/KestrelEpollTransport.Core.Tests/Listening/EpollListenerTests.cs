@@ -103,7 +103,7 @@ public class EpollListenerTests
                 accepted.Add(connection);
             }
 
-            int[] loads = Array.ConvertAll(transport.Engine.Loops.Started.ToArray(), loop => loop.Load);
+            int[] loads = Array.ConvertAll(transport.Engine.Loops.Started, loop => loop.Load);
             Assert.Equal(4, loads.Length);
             Assert.Equal(Connections, loads.Sum());
             Assert.All(loads, load => Assert.InRange(load, 50, 150));

@@ -22,7 +22,7 @@ public class ListenerOfEndedLoopsTests
     {
         using TestTransport transport = CreateTransport(mode);
         EpollListener listener = EpollListener.Bind(transport.Engine, wire.NewEndPoint());
-        EventLoop[] loops = transport.Engine.Loops.Started.ToArray();
+        EventLoop[] loops = transport.Engine.Loops.Started;
 
         // Those that have the listener first: over kqueue that is one.
         int[] ended = [.. loops.OrderByDescending(loop => loop.Handlers.Length).Select(loop => loop.Index).Take(Loops - 1)];
@@ -72,7 +72,7 @@ public class ListenerOfEndedLoopsTests
     public async Task Create_AfterTheLoopsButOneEnded_UsesTheLast(Wire wire)
     {
         using TestTransport transport = CreateTransport(TransportMode.Adaptive);
-        EventLoop[] loops = transport.Engine.Loops.Loops.ToArray();
+        EventLoop[] loops = transport.Engine.Loops.Loops;
         for (int i = 0; i < Loops - 1; i++)
         {
             int index = i;

@@ -19,8 +19,8 @@ public sealed class EventLoopTests : IDisposable
 
     public EventLoopTests()
     {
-        _loop = new EventLoop(5, Poller.Create(), _log, new LoopThread());
-        new LoopThread().Drive(_loop.Seats[0]);
+        _loop = new EventLoop(5, Poller.Create(), _log, LoopThread.Drive);
+        LoopThread.Drive(_loop.Seats[0]);
         using Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
@@ -168,8 +168,8 @@ public sealed class EventLoopTests : IDisposable
     public async Task Wait_ThatFails_EndsTheLoopAndTellsEachHandlerWhateverTheyThrow()
     {
         BrokenPoller poller = new(Poller.Create());
-        EventLoop loop = new(6, poller, _log, new LoopThread());
-        new LoopThread().Drive(loop.Seats[0]);
+        EventLoop loop = new(6, poller, _log, LoopThread.Drive);
+        LoopThread.Drive(loop.Seats[0]);
         InvalidOperationException second = new("in OnFault");
         TestHandler throws = new(onFault: _ => throw second);
         TestHandler other = new();
@@ -254,8 +254,8 @@ public sealed class EventLoopTests : IDisposable
     [Fact]
     public async Task LoopThatSpins_StillRunsWhatIsPostedToldAndDueAndStops()
     {
-        EventLoop loop = new(6, Poller.Create(), _log, new LoopThread(), new LoopSettings { Spin = TimeSpan.FromSeconds(1) });
-        new LoopThread().Drive(loop.Seats[0]);
+        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Spin = TimeSpan.FromSeconds(1) });
+        LoopThread.Drive(loop.Seats[0]);
         TestHandler handler = new();
         Assert.False(loop.Register(handler, Descriptor, Interest.Read).IsError);
         TaskCompletionSource<bool> timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -343,8 +343,8 @@ public sealed class EventLoopTests : IDisposable
     {
         for (int round = 0; round < 50; round++)
         {
-            EventLoop loop = new(round, Poller.Create(), _log, new LoopThread());
-            new LoopThread().Drive(loop.Seats[0]);
+            EventLoop loop = new(round, Poller.Create(), _log, LoopThread.Drive);
+            LoopThread.Drive(loop.Seats[0]);
             int[] runs = new int[200];
             using CountdownEvent left = new(runs.Length);
             using Barrier together = new(2);
@@ -412,8 +412,8 @@ public sealed class EventLoopTests : IDisposable
     public async Task Register_WithAPollerThatThrows_FailsAndKeepsNoHandler()
     {
         InvalidOperationException thrown = new("on purpose");
-        EventLoop loop = new(7, new ThrowingPoller(Poller.Create(), () => throw thrown), _log, new LoopThread());
-        new LoopThread().Drive(loop.Seats[0]);
+        EventLoop loop = new(7, new ThrowingPoller(Poller.Create(), () => throw thrown), _log, LoopThread.Drive);
+        LoopThread.Drive(loop.Seats[0]);
 
         Assert.True(loop.Register(new TestHandler(), Descriptor, Interest.Read).IsError);
 

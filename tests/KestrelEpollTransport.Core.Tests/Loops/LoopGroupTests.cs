@@ -12,7 +12,7 @@ public sealed class LoopGroupTests : IDisposable
     private readonly LogRecorder _log = new();
     private readonly LoopGroup _group;
 
-    public LoopGroupTests() => _group = new LoopGroup(4, new LoopThread(), _log);
+    public LoopGroupTests() => _group = new LoopGroup(4, LoopThread.Drive, _log);
 
     public void Dispose()
     {
@@ -23,14 +23,14 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public async Task Loops_FirstAskedForByManyAtOnce_AreStartedOnce()
     {
-        Assert.True(_group.Started.IsEmpty);
+        Assert.Empty(_group.Started);
         using Barrier together = new(4);
 
         EventLoop[][] seen = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Factory.StartNew(
             () =>
             {
                 Assert.True(together.SignalAndWait(Timeouts.Limit));
-                return _group.Loops.ToArray();
+                return _group.Loops;
             },
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
@@ -45,7 +45,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public async Task Dispose_OfALoopThatIsHeldUntilWhatWaitsForItRuns_HasThePoolRunThat()
     {
-        using LoopGroup group = new(1, new LoopThread(), _log) { EndTimeout = TimeSpan.FromMilliseconds(50) };
+        using LoopGroup group = new(1, LoopThread.Drive, _log) { EndTimeout = TimeSpan.FromMilliseconds(50) };
         EventLoop loop = group.Loops[0];
         TaskCompletionSource holds = new(TaskCreationOptions.RunContinuationsAsynchronously);
         using ManualResetEventSlim ran = new();
@@ -68,7 +68,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public void Balance_WhereOneLoopAcceptsEverything_SpreadsIt()
     {
-        EventLoop[] loops = _group.Loops.ToArray();
+        EventLoop[] loops = _group.Loops;
 
         for (int i = 0; i < 400; i++)
         {
@@ -82,7 +82,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public void Balance_OfLoopsThatAreAlike_StaysWithTheOneThatAccepts()
     {
-        EventLoop[] loops = _group.Loops.ToArray();
+        EventLoop[] loops = _group.Loops;
         Array.ForEach(loops, loop => loop.AddLoad(100));
         loops[2].AddLoad(5);
 
@@ -95,7 +95,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public void Next_OfIdleLoops_SpreadsTheConnections()
     {
-        EventLoop[] loops = _group.Loops.ToArray();
+        EventLoop[] loops = _group.Loops;
 
         for (int i = 0; i < 400; i++)
         {
@@ -109,7 +109,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public async Task Dispose_OfAStartedGroup_EndsItsNamedThreadsAndAbandonsItsHandlers()
     {
-        EventLoop[] loops = _group.Loops.ToArray();
+        EventLoop[] loops = _group.Loops;
         Thread[] threads = await Task.WhenAll(loops.Select(ThreadOfAsync)).OrTimeout();
         Assert.Equal(["epoll loop 0", "epoll loop 1", "epoll loop 2", "epoll loop 3"], threads.Select(thread => thread.Name));
         Assert.All(threads, thread => Assert.True(thread.IsBackground));
@@ -176,7 +176,7 @@ public sealed class LoopGroupTests : IDisposable
 
         await disposed.Task.OrTimeout();
         Assert.True(thread.Join(Timeouts.Limit));
-        Assert.All(_group.Started.ToArray(), AssertPollerIsClosed);
+        Assert.All(_group.Started, AssertPollerIsClosed);
         Assert.Empty(_log.All());
     }
 
@@ -185,8 +185,8 @@ public sealed class LoopGroupTests : IDisposable
     {
         using ManualResetEventSlim release = new();
         using CountdownEvent held = new(4);
-        LoopGroup group = new(4, new LoopThread(), _log) { EndTimeout = TimeSpan.FromSeconds(1) };
-        EventLoop[] loops = group.Loops.ToArray();
+        LoopGroup group = new(4, LoopThread.Drive, _log) { EndTimeout = TimeSpan.FromSeconds(1) };
+        EventLoop[] loops = group.Loops;
         Array.ForEach(loops, loop => loop.Post(new TestWork(() =>
         {
             held.Signal();
@@ -209,7 +209,7 @@ public sealed class LoopGroupTests : IDisposable
         _group.Dispose();
         _group.Dispose();
 
-        Assert.True(_group.Started.IsEmpty);
+        Assert.Empty(_group.Started);
         Assert.Throws<ObjectDisposedException>(() => _group.Loops.Length);
     }
 
@@ -228,8 +228,8 @@ public sealed class LoopGroupTests : IDisposable
     public async Task Loops_OneThatEnded_GetsNothingMore()
     {
         List<BrokenPoller> pollers = [];
-        using LoopGroup group = new(3, new LoopThread(), _log, new LoopSettings { CreatePoller = CreateBroken });
-        EventLoop[] loops = group.Loops.ToArray();
+        using LoopGroup group = new(3, LoopThread.Drive, _log, new LoopSettings { CreatePoller = CreateBroken });
+        EventLoop[] loops = group.Loops;
         Assert.All(loops, loop => loop.AddLoad(100));
         loops[1].AddLoad(-100);
 

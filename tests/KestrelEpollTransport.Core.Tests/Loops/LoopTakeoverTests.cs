@@ -15,8 +15,8 @@ public sealed class LoopTakeoverTests : IDisposable
 
     public LoopTakeoverTests()
     {
-        _loop = new EventLoop(0, Poller.Create(), _log, new LoopThread());
-        new LoopThread().Drive(_loop.Seats[0]);
+        _loop = new EventLoop(0, Poller.Create(), _log, LoopThread.Drive);
+        LoopThread.Drive(_loop.Seats[0]);
     }
 
     public void Dispose()
@@ -166,7 +166,7 @@ public sealed class LoopTakeoverTests : IDisposable
         Assert.False(_loop.Seats[0].TryTake(first, out _));
         Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out _));
         again.Set();
-        new LoopThread().Drive(_loop.Seats[0]);
+        LoopThread.Drive(_loop.Seats[0]);
     }
 
     [Fact]
@@ -237,7 +237,7 @@ public sealed class LoopTakeoverTests : IDisposable
     {
         Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out IDispatched? dispatched));
         Assert.NotNull(dispatched);
-        new LoopThread().Drive(_loop.Seats[0]);
+        LoopThread.Drive(_loop.Seats[0]);
     }
 
     private async Task AssertEndsWithoutTheLoopAsync(Thread stuck)

@@ -24,8 +24,8 @@ public class CalledWorkerTests
                 }
             },
         };
-        EventLoop loop = new(0, Poller.Create(), log, new LoopThread());
-        new LoopThread().Drive(loop.Seats[0]);
+        EventLoop loop = new(0, Poller.Create(), log, LoopThread.Drive);
+        LoopThread.Drive(loop.Seats[0]);
         try
         {
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);

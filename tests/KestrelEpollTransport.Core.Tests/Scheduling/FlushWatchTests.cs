@@ -19,6 +19,7 @@ public class FlushWatchTests
             StartThread = worker => Interlocked.CompareExchange(ref called, worker, null),
         };
         FlushWatch watch = new(thread, workers, log);
+        thread.Add(watch);
         ConcurrentQueue<string> ran = new();
         TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
         workers.OffLoop.Enqueue(new TestWork(() => Run("dear")));
@@ -51,6 +52,7 @@ public class FlushWatchTests
         Worker? called = null;
         using Workers workers = new(maxBusy: 1, loopCount: 1) { StartThread = worker => called = worker };
         FlushWatch watch = new(thread, workers, log);
+        thread.Add(watch);
         int sent = 0;
         TaskCompletionSource<string?> sender = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

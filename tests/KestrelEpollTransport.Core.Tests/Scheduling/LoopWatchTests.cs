@@ -18,7 +18,7 @@ public sealed class LoopWatchTests : IDisposable
 
     public LoopWatchTests()
     {
-        _group = new LoopGroup(1, _workers, _log);
+        _group = new LoopGroup(1, _workers.Drive, _log);
         _watch = new LoopWatch(_group, _workers, _counters, _log, TimeSpan.FromMilliseconds(2));
         _loop = _group.Loops[0];
     }

@@ -52,9 +52,9 @@ public sealed class RefusedThreadTests : IDisposable
     public async Task TryHandOff_GivesTheLoopToTheWorkerThatRests()
     {
         await OccupyAsync();
-        EventLoop loop = new(0, Poller.Create(), _log, new LoopThread());
+        EventLoop loop = new(0, Poller.Create(), _log, LoopThread.Drive);
         using ManualResetEventSlim unstick = new();
-        new LoopThread().Drive(loop.Seats[0]);
+        LoopThread.Drive(loop.Seats[0]);
         try
         {
             TaskCompletionSource stuck = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -194,7 +194,7 @@ public sealed class WorkersTests : IDisposable
         Assert.True(dear.Thread!.IsThreadPoolThread);
         Assert.Equal(0, workers.Busy);
         Assert.Equal(1, workers.Count);
-        using LoopGroup second = new(1, workers, new LogRecorder());
+        using LoopGroup second = new(1, workers.Drive, new LogRecorder());
         Assert.ThrowsAny<OutOfMemoryException>(() => second.Loops.Length);
 
         stuck.Release();
@@ -229,7 +229,7 @@ public sealed class WorkersTests : IDisposable
     public async Task Dispose_OfLoopsWithAWorkerThatBlocks_EndsTheLoopItLost()
     {
         Workers workers = Create(maxBusy: 1, loopCount: 1);
-        using LoopGroup group = new(1, workers, new LogRecorder());
+        using LoopGroup group = new(1, workers.Drive, new LogRecorder());
         EventLoop loop = group.Loops[0];
         Blocker stuck = await BlockAsync(loop);
         Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
@@ -259,9 +259,9 @@ public sealed class WorkersTests : IDisposable
     // Disposed before the workers.
     private EventLoop[] CreateLoops(Workers workers, int count)
     {
-        LoopGroup group = new(count, workers, new LogRecorder());
+        LoopGroup group = new(count, workers.Drive, new LogRecorder());
         _disposables.Insert(0, group);
-        return group.Loops.ToArray();
+        return group.Loops;
     }
 
     private async Task<Blocker> BlockAsync(Workers workers)

@@ -64,7 +64,7 @@ internal sealed class SimServer : IDisposable
             StartThread = StartThread,
             QueueToPool = work => machine.Start(work.Execute),
         };
-        _loops = new LoopGroup(settings.Loops, Workers, NullLogger.Instance, new LoopSettings
+        _loops = new LoopGroup(settings.Loops, Workers.Drive, NullLogger.Instance, new LoopSettings
         {
             Drivers = settings.Drivers,
             CallAfter = settings.CallAfter,
@@ -151,10 +151,10 @@ internal sealed class SimServer : IDisposable
         + string.Join(", ", Connections.Where(static connection => !connection.IsEmpty).Select(Describe));
 
     private static string Describe(EventLoop loop) =>
-        $"[{(loop.IsPolled ? "polled" : "not polled")} {string.Join(" ", loop.Seats.ToArray().Select(seat => Describe(loop, seat)))}]";
+        $"[{(loop.Crew.IsPolled ? "polled" : "not polled")} {string.Join(" ", loop.Seats.ToArray().Select(seat => Describe(loop, seat)))}]";
 
     private static string Describe(EventLoop loop, Seat seat) =>
-        !loop.IsTaken(seat) ? "free" : seat.CurrentDispatch == 0 ? "taken" : seat.IsRunning == true ? "runs" : "blocked";
+        !loop.Crew.Has(seat.Index) ? "free" : seat.CurrentDispatch == 0 ? "taken" : seat.IsRunning == true ? "runs" : "blocked";
 
     private static string Describe(SimConnection connection) =>
         $"[on {connection.Loop.Index} {(connection.ReadySince is null ? "runs" : "waits")} {(connection.Profile.RunsInline ? "inline" : "off the loop")}{(connection.Profile.IsLong ? " long" : "")}]";
