@@ -61,19 +61,7 @@ internal struct Crew(int maxSeats)
 
     public void Stop() => Interlocked.Or(ref _word, Stops);
 
-    public bool TryBeginPoll()
-    {
-        long word = Word;
-        while ((word & (Polls | Stops)) == 0)
-        {
-            if (TryMove(ref word, word | Polls))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    public bool TryBeginPoll() => TryFlip(Polls, whilePolled: false);
 
     public void EndPoll() => Interlocked.And(ref _word, ~Polls);
 
@@ -99,19 +87,7 @@ internal struct Crew(int maxSeats)
     public void Come() => Interlocked.And(ref _word, ~Calls);
 
     /// <summary>Gives up a seat whose thread is not needed. False: it is.</summary>
-    public bool TryLeave(int seat)
-    {
-        long word = Word;
-        while ((word & (Polls | Stops)) == Polls)
-        {
-            if (TryMove(ref word, word & ~(1L << seat)))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
+    public bool TryLeave(int seat) => TryFlip(1L << seat, whilePolled: true);
 
     /// <summary>Gives up a seat although nobody may poll. False: it is the last, or one is kept for a thread that has not come.</summary>
     public bool TryDecline(int seat)
@@ -128,11 +104,27 @@ internal struct Crew(int maxSeats)
         return false;
     }
 
-    /// <summary>Gives up a seat. True: it was the last, and the caller ends the loop.</summary>
-    /// <param name="seat">The seat.</param>
-    /// <param name="isRefused">Whether it was kept for a thread that was called, and will not come.</param>
+    /// <summary>
+    /// Gives up a seat; one that was refused was kept for a thread that was called, and will not come. True: it was the last, and the caller
+    /// ends the loop.
+    /// </summary>
     public bool Leave(int seat, bool isRefused = false) =>
         (Interlocked.And(ref _word, ~((1L << seat) | (isRefused ? Calls : 0))) & Seats) == 1L << seat;
+
+    // Changes one bit of a loop that does not stop, and is polled, or is not.
+    private bool TryFlip(long bit, bool whilePolled)
+    {
+        long word = Word;
+        while ((word & (Polls | Stops)) == (whilePolled ? Polls : 0))
+        {
+            if (TryMove(ref word, word ^ bit))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     // True: the word is the next one. False: word is what it has become.
     private bool TryMove(ref long word, long next)
