@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.IO.Pipelines;
 using System.Net.Sockets;
+using KestrelEpollTransport.Connections;
+using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 
@@ -154,6 +156,23 @@ public class DispatchTests
 
         // The median: this machine runs other tests meanwhile, and a single wait shows their load, not ours.
         Assert.InRange(delays.Order().ElementAt(delays.Count / 2), 0, 5);
+    }
+
+    [Fact]
+    public async Task FlushThatGoesOn_OnAConnectionThatComputesForLong_TakesNoPlaceOfSuchWork()
+    {
+        // All places may be taken by dispatches that block until it has gone on.
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(TransportKind.EpollAdaptive);
+        var connection = (EpollConnection)pair.Server;
+        Assert.Null(((IResumable)connection.Writer).Lane);
+        for (int i = 0; i < 8; i++)
+        {
+            long tenMs = Stopwatch.Frequency / 100;
+            connection.Dispatch.Profile.Note(new DispatchTime(tenMs, DispatchUse.Computed, tenMs));
+        }
+
+        Assert.Equal(WorkLane.Long, ((IResumable)connection.Reader).Lane);
+        Assert.Equal(WorkLane.Slow, ((IResumable)connection.Writer).Lane);
     }
 
     private static async Task<string> ReadAndNameThreadAsync(PipeReader input)

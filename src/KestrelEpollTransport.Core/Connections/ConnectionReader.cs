@@ -199,6 +199,8 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
     EpollConnection IConnectionEnd.Connection => _connection;
 
+    bool IConnectionEnd.BeginsDispatch => true;
+
     /// <summary>The resume, which owns the reading side: receives and completes the pending read, which runs the application.</summary>
     void IConnectionEnd.Resume(long began)
     {

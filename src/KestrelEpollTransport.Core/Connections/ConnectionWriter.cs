@@ -25,8 +25,7 @@ namespace KestrelEpollTransport.Connections;
 /// T1 (sender, in the lock) is told would-block, sets Blocked, fences, and sends once more. Would-block again: it leaves.
 /// T2 (loop) is told of room and looks at Blocked, without the lock: set, it takes the lock and sends; clear, there is nothing to do.
 /// If T2 sees it clear, the room was there before T1's second send, which then took it.</para>
-/// <para>As with any pipe, one thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any
-/// thread.</para>
+/// <para>One thread writes at a time; <see cref="CancelPendingFlush"/> and <see cref="Complete"/> are for any thread.</para>
 /// </remarks>
 internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter, IValueTaskSource<FlushResult>, IConnectionEnd, IWatchedFlush
 {
@@ -240,7 +239,8 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
 
     EpollConnection IConnectionEnd.Connection => _connection;
 
-    /// <summary>The resume: completes the flush that waits, which runs the application.</summary>
+    bool IConnectionEnd.BeginsDispatch => false;
+
     void IConnectionEnd.Resume(long began)
     {
         Continuation continuation = CompletePendingFlush();

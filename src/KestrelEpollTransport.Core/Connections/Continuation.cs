@@ -26,6 +26,8 @@ internal sealed class LateContinuation(EpollConnection connection, Continuation 
 {
     public EpollConnection Connection => connection;
 
+    public bool BeginsDispatch => isRead;
+
     public void Resume(long began)
     {
         if (isRead)

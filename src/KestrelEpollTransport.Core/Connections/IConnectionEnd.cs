@@ -7,7 +7,13 @@ internal interface IConnectionEnd : IResumable
 {
     EpollConnection Connection { get; }
 
+    /// <summary>Whether it begins a dispatch of its connection. False: it goes on beside one, which may block until it has.</summary>
+    bool BeginsDispatch { get; }
+
     ref DispatchProfile IResumable.Profile => ref Connection.Dispatch.Profile;
+
+    // The places for what computes for long may all be taken by those who wait for this.
+    WorkLane? IResumable.Lane => Connection.Dispatch.Profile.Lane is WorkLane.Long && !BeginsDispatch ? WorkLane.Slow : Connection.Dispatch.Profile.Lane;
 
     /// <summary>Completes what waits, and so runs the application.</summary>
     /// <param name="began">When the dispatch began, of <see cref="DispatchProfile.Begin"/>.</param>

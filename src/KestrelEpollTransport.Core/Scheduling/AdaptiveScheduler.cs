@@ -41,7 +41,7 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
 
     private bool TryRunOffLoop(IResumable work)
     {
-        if (work.Profile.Lane is not { } lane)
+        if (work.Lane is not { } lane)
         {
             return false;
         }

@@ -28,4 +28,7 @@ internal interface IResumable : ILoopWork
 {
     /// <summary>What is known of its connection's dispatches.</summary>
     ref DispatchProfile Profile { get; }
+
+    /// <summary>How it is to run off the loop; null: it is to run there.</summary>
+    WorkLane? Lane => Profile.Lane;
 }

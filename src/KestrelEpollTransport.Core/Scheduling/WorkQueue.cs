@@ -23,8 +23,8 @@ internal enum WorkLane
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls the next one before each
-/// piece of work if more wait, so what blocks keeps nothing waiting but itself, as far as there are threads. Where there is none to be
-/// called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
+/// piece of work if more wait, so slow and quick work that blocks keeps nothing waiting but itself, as far as there are threads. Where there
+/// is none to be called, the next piece of work tries again: a flag that says that somebody comes is never left behind.
 /// <para><b>A thread leaves while work comes.</b> T1 clears the flag (a fence) and then finds the queue empty. T2 enqueues and then takes the
 /// flag (a fence). Either T1 sees the work, or T2 finds the flag clear and calls. Who found nobody and is about to clear the flag may
 /// have made another one think that somebody comes: whoever frees a worker looks for both, see <see cref="Workers.TryRest"/>. So with a piece of

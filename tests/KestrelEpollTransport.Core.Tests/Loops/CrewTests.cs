@@ -27,6 +27,18 @@ public class CrewTests
     }
 
     [Fact]
+    public void RefusedThread_LeavesRoomForTheNextCall()
+    {
+        Crew crew = new(maxSeats: 2);
+        Assert.True(crew.TryCall(out int seat));
+        Assert.False(crew.Leave(seat, isRefused: true));
+
+        Assert.False(crew.IsCalled);
+        Assert.True(crew.TryCall(out int again));
+        Assert.Equal(seat, again);
+    }
+
+    [Fact]
     public void CalledThread_ThatFindsNoProcessor_LeavesEverythingToThoseWhoAreHere()
     {
         Explore(new Setup { Drivers = 1, Ready = 2, Calls = 1, IsCrowded = true });
