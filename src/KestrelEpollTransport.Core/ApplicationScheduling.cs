@@ -9,7 +9,7 @@ public enum ApplicationScheduling
     /// <summary>
     /// The transport decides, by what a connection's code has done so far. This is the default. Code that computes runs on a thread of the
     /// connection's loop, which several share when one does not keep up; code that is known to block, or to compute for long, on threads that the transport keeps for
-    /// it, at most <see cref="EpollTransportOptions.MaxWorkers"/>, and, where none of those comes back, on the .NET thread pool. Code that
+    /// it, at most <see cref="EpollTransportOptions.MaxWorkers"/> and a few more where none of those comes back. Code that
     /// blocks unexpectedly for longer than <see cref="EpollTransportOptions.HandOffLimit"/> keeps its thread and loses its place at the loop:
     /// another thread goes on with everyone else's connections.
     /// </summary>

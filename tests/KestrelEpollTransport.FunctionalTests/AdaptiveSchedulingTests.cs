@@ -54,26 +54,19 @@ public sealed class AdaptiveSchedulingTests : IDisposable
     }
 
     [Fact]
-    public async Task BlockedHandlers_MoreThanMaxWorkers_SpillToTheThreadPoolWithOneWarning()
+    public async Task BlockedHandlers_MoreThanMaxWorkers_AllBeginAfterAWhile_WithOneWarning()
     {
         await using KestrelHost host = await StartAsync(options => options.MaxWorkers = 3);
         using HttpClient blocking = host.CreateClient();
-        ThreadPool.GetMinThreads(out int minWorkers, out int minPorts);
-        ThreadPool.SetMinThreads(Blocked + 32, minPorts);
-        try
-        {
-            Task<string>[] blocked = Block(blocking);
-            Assert.True(_blocked.Wait(Timeouts.Limit), $"{_blocked.CurrentCount} handlers have not begun.");
+        Task<string>[] blocked = Block(blocking);
+        Assert.True(_blocked.Wait(Timeouts.Limit), $"{_blocked.CurrentCount} handlers have not begun.");
 
-            using HttpClient fresh = host.CreateClient();
-            Assert.Equal("cheap", await fresh.GetStringAsync(new Uri("/", UriKind.Relative)).OrTimeout());
-            _release.Set();
-            await Task.WhenAll(blocked).OrTimeout();
-        }
-        finally
-        {
-            ThreadPool.SetMinThreads(minWorkers, minPorts);
-        }
+        // None of them has a thread of the pool, which others need.
+        Assert.InRange(ThreadPool.ThreadCount, 0, Blocked / 2);
+        using HttpClient fresh = host.CreateClient();
+        Assert.Equal("cheap", await fresh.GetStringAsync(new Uri("/", UriKind.Relative)).OrTimeout());
+        _release.Set();
+        await Task.WhenAll(blocked).OrTimeout();
 
         LogEntry warning = await host.Logs.WaitForAsync(Adaptive, 31);
         Assert.Equal(LogLevel.Warning, warning.Level);

@@ -10,7 +10,7 @@ internal static partial class SchedulingLog
     [LoggerMessage(30, LogLevel.Debug, @"Event loop {Loop} was blocked for {BlockedMs:F1} ms by connection id ""{ConnectionId}"" of {EndPoint}; another thread has taken the loop over.", EventName = "LoopHandedOff", SkipEnabledCheck = true)]
     private static partial void HandedOffCore(ILogger logger, int loop, double blockedMs, string connectionId, EndPoint? endPoint);
 
-    [LoggerMessage(31, LogLevel.Warning, "All {MaxWorkers} workers (option MaxWorkers) are busy with application code that blocks; more of it waits until some return, or for the thread pool.", EventName = "WorkersRanOut")]
+    [LoggerMessage(31, LogLevel.Warning, "All {MaxWorkers} workers (option MaxWorkers) are busy with application code that blocks; more of it waits until some return, or for one more thread each 100 ms.", EventName = "WorkersRanOut")]
     public static partial void WorkersRanOut(ILogger logger, int maxWorkers);
 
     [LoggerMessage(32, LogLevel.Debug, "Event loop {Loop} was blocked for {BlockedMs:F1} ms by the transport's own work or a logger; another thread has taken the loop over.", EventName = "LoopHandedOffByItself")]

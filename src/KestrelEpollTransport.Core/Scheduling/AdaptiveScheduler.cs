@@ -4,8 +4,8 @@ using KestrelEpollTransport.Loops;
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
-/// Resumes run on a thread of their loop unless their connection is known to block, or to compute for long: then on a worker, and on the
-/// thread pool when workers have run out and none comes back.
+/// Resumes run on a thread of their loop unless their connection is known to block, or to compute for long: then on a worker. Where those
+/// have run out, and no loop could be taken over, the thread pool runs what is not known to do either.
 /// </summary>
 internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters counters) : ConnectionScheduler
 {
@@ -27,14 +27,14 @@ internal sealed class AdaptiveScheduler(Workers workers, SchedulingCounters coun
 
         if (workers.HasReserve)
         {
-            counters.RanInline(loop.Index);
+            counters.Dispatches.RanOnLoop(loop.Index);
             work.Execute();
         }
         else
         {
             // Should it block, nobody could take this loop over. By itself, and not behind what waits and may block.
             workers.NoteExhausted();
-            counters.RanOffLoop(onWorker: false);
+            counters.Dispatches.RanOffLoop(onWorker: false);
             workers.QueueToPool(work);
         }
     }

@@ -18,7 +18,7 @@ internal enum WorkLane
 }
 
 /// <summary>
-/// Work on its way to threads: workers and, as far as they don't keep up, or where there are none, the thread pool. One call for a thread
+/// Work on its way to threads: workers or, where there are none to be had, the thread pool. One call for a thread
 /// takes many pieces, so that finding and waking a thread is paid once a burst. Thread-safe.
 /// </summary>
 /// <remarks>
@@ -29,11 +29,11 @@ internal enum WorkLane
 /// flag (a fence). Either T1 sees the work, or T2 finds the flag clear and calls. Who found nobody and is about to clear the flag may
 /// have made another one think that somebody comes: whoever frees a worker looks for both, see <see cref="Workers.TryRest"/>. So with a piece of
 /// long work that ends (a fence) while another one comes (a fence).</para>
-/// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. The pool would not do it sooner, and meanwhile threads
-/// of it would be blocked that others need: Kestrel starts each new connection there. So while work waits the pool gets one call each
-/// <see cref="LooksPerCall"/> looks of the watch, about as slowly as it grows by itself; so, too, where none takes anything. The window: the watch
-/// parks while a call is missed. The work is enqueued before the call is missed, then comes a fence, and the watch is unparked; it looks at the
-/// queue once more after its own fence.</para>
+/// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. Where none has been for <see cref="LooksPerCall"/> looks of
+/// the watch, all of them may wait for what waits here, and one worker more may be busy; so, too, where the reserve is gone. Not the pool: its threads would
+/// be blocked one after the other, faster than it grows, and timers, other sockets and Kestrel's new connections need them. The
+/// window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a fence, and the watch is
+/// unparked; it looks at the queue once more after its own fence.</para>
 /// <para><b>Long work that blocks,</b> perhaps for other long work, keeps its place. As long as none ends, and some waits, there is one place
 /// more each <see cref="LooksPerPlace"/> looks.</para>
 /// </remarks>
@@ -41,7 +41,7 @@ internal enum WorkLane
 /// <param name="maxLong">On how many threads long work runs at a time.</param>
 internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThreadPoolWorkItem, IWatched
 {
-    /// <summary>How many looks of the watch work waits for before the pool is called.</summary>
+    /// <summary>How many looks of the watch nothing is taken for before a worker more is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
 
     /// <summary>How many looks long work waits for before there is a place more.</summary>
@@ -78,7 +78,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     /// <summary>Whether nothing waits.</summary>
     public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty && _long.IsEmpty;
 
-    bool IWatched.IsQuiet => IsEmpty;
+    bool IWatched.IsQuiet => IsEmpty && workers is not { HasReserve: false };
 
     /// <summary>Whether something waits that may be taken.</summary>
     public bool HasMore => !_quick.IsEmpty || !_slow.IsEmpty || HasLong;
@@ -123,7 +123,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
             if (work is IResumable)
             {
-                workers?.Counters?.RanOffLoop(isWorker);
+                workers?.Counters?.Dispatches.RanOffLoop(isWorker);
             }
 
             work.Execute();
@@ -166,14 +166,16 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        bool isExhausted = workers is { IsExhausted: true };
-        _looks = HasMore && (!_moved || isExhausted) ? _looks + 1 : 0;
+        _looks = (HasMore || workers is { HasReserve: false }) && !_moved ? _looks + 1 : 0;
         _longLooks = _long.IsEmpty || HasLong ? 0 : _longLooks + 1;
         _moved = false;
         if (_looks >= LooksPerCall)
         {
             _looks = 0;
-            CallPool();
+            if (!workers!.TryCallOneMore())
+            {
+                CallPool();
+            }
         }
 
         if (_longLooks >= LooksPerPlace)

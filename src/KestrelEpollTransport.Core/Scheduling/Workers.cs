@@ -54,6 +54,7 @@ internal sealed class Workers : IDisposable
 
     // Written under the lock.
     private volatile int _busy;
+    private volatile int _bound;
 
     private int _count;
 
@@ -62,7 +63,7 @@ internal sealed class Workers : IDisposable
     /// <param name="maxLong">How many may run long work; null: a processor is left for what is short.</param>
     public Workers(int maxBusy, int loopCount, int? maxLong = null)
     {
-        _maxBusy = maxBusy;
+        _maxBusy = _bound = maxBusy;
         _reserve = loopCount;
         OffLoop = new WorkQueue(this, maxLong ?? Math.Max(1, Environment.ProcessorCount - 1));
     }
@@ -95,13 +96,16 @@ internal sealed class Workers : IDisposable
     public WorkQueue OffLoop { get; }
 
     /// <summary>Whether every loop could be handed over at this moment.</summary>
-    public bool HasReserve => _busy <= _maxBusy;
+    public bool HasReserve => _busy <= _bound;
 
     /// <summary>Whether work off the loops finds no worker any more.</summary>
-    public bool IsExhausted => _busy >= _maxBusy;
+    public bool IsExhausted => _busy >= _bound;
 
     /// <summary>How many are busy; see the remarks.</summary>
     public int Busy => _busy;
+
+    /// <summary>How many may be: more than asked for, where all were stuck.</summary>
+    public int Bound => _bound;
 
     /// <summary>How many threads there are, those that drive loops included.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -136,7 +140,18 @@ internal sealed class Workers : IDisposable
     /// </summary>
     public bool TryCall()
     {
-        bool reserved = TryReserve(_maxBusy, out Worker? worker);
+        bool reserved = TryReserve(more: 0, raisesBound: false, out Worker? worker);
+        worker?.Wake();
+        return reserved;
+    }
+
+    /// <summary>
+    /// Nobody who is busy has come back for long, and all of them may wait for what nobody has taken: one more may be busy, and is called. The
+    /// bound comes down again with those who come back. False: the system has no thread.
+    /// </summary>
+    public bool TryCallOneMore()
+    {
+        bool reserved = TryReserve(more: 0, raisesBound: true, out Worker? worker);
         worker?.Wake();
         return reserved;
     }
@@ -152,7 +167,7 @@ internal sealed class Workers : IDisposable
         }
 
         // The next worker first: a seat that was taken has to be driven from. With the take, the present one becomes busy.
-        if (!TryReserve(isLast ? _maxBusy + _reserve : _maxBusy, out Worker? next))
+        if (!TryReserve(isLast ? _reserve : 0, raisesBound: false, out Worker? next))
         {
             return HandOff.NoWorker;
         }
@@ -163,7 +178,7 @@ internal sealed class Workers : IDisposable
             return HandOff.Done;
         }
 
-        if (!TryRest(next, wasBusy: true))
+        if (!TryRest(next, wasBusy: true, cameBack: false))
         {
             next.End();
         }
@@ -172,10 +187,14 @@ internal sealed class Workers : IDisposable
     }
 
     /// <summary>A worker has nothing to do any more. False: it is to end.</summary>
-    public bool TryRest(Worker worker, bool wasBusy)
+    /// <param name="worker">The worker.</param>
+    /// <param name="wasBusy">Whether it counts as busy.</param>
+    /// <param name="cameBack">Whether it was; false: it was only reserved.</param>
+    public bool TryRest(Worker worker, bool wasBusy, bool cameBack = true)
     {
         using (_lock.Hold())
         {
+
             if (_callMissed && !_disposed && (wasBusy ? HasReserve : !IsExhausted))
             {
                 // Busy with the call that found nobody. Unless it is one too many.
@@ -185,7 +204,14 @@ internal sealed class Workers : IDisposable
                 return true;
             }
 
-            _busy -= wasBusy ? 1 : 0;
+            if (wasBusy)
+            {
+                _busy--;
+
+                // One place stays for what comes next, as long as the others are stuck.
+                _bound -= cameBack && _bound > _maxBusy && _busy < _bound - 1 ? 1 : 0;
+            }
+
             if (_disposed)
             {
                 Interlocked.Decrement(ref _count);
@@ -249,13 +275,14 @@ internal sealed class Workers : IDisposable
         return HandOff.Done;
     }
 
-    // True: a worker that is the caller's, and counts as busy.
-    private bool TryReserve(int limit, [NotNullWhen(true)] out Worker? worker)
+    // True: a worker that is the caller's, and counts as busy. It may be one of so many more than the bound, which is raised for it.
+    private bool TryReserve(int more, bool raisesBound, [NotNullWhen(true)] out Worker? worker)
     {
         worker = null;
         using (_lock.Hold())
         {
-            if (_busy >= limit)
+            _bound = raisesBound ? Math.Max(_bound, _busy) + 1 : _bound;
+            if (_busy >= _bound + more)
             {
                 _callMissed = true;
                 return false;
@@ -279,6 +306,7 @@ internal sealed class Workers : IDisposable
                 if (worker is null)
                 {
                     _busy--;
+                    _bound -= raisesBound && _bound > _maxBusy ? 1 : 0;
                     _callMissed = true;
                 }
             }

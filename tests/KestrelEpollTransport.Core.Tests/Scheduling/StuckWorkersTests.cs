@@ -33,27 +33,41 @@ public sealed class StuckWorkersTests : IDisposable
     }
 
     [Fact]
-    public async Task Work_WhileNoWorkerComesBack_GoesToThePool()
+    public async Task Work_WhileNoWorkerComesBack_GetsOneWorkerMoreAtATime()
     {
         HeldWork first = await RunAsync();
         HeldWork second = await RunAsync();
+        for (int more = 1; more <= 3; more++)
+        {
+            HeldWork stuck = Enqueue();
+            HeldWork behind = Enqueue();
+
+            // The first look finds that something was taken lately.
+            Look(WorkQueue.LooksPerCall);
+            Assert.Equal(1 + more, _workers.Busy);
+            Look(1);
+            Assert.False((await stuck.Thread.OrTimeout()).IsThreadPoolThread);
+            Assert.Equal(2 + more, _workers.Busy);
+            Assert.True(_workers.HasReserve);
+            Assert.False(behind.Thread.IsCompleted);
+
+            // And on to a worker that is back.
+            stuck.Release();
+            Assert.Same(await stuck.Thread, await behind.Thread.OrTimeout());
+        }
+
         HeldWork waits = Enqueue();
-
-        // The first look finds that workers have taken something lately: they are late, and not stuck, when the pool is called.
-        Look(WorkQueue.LooksPerCall);
-        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
-        int calls = _watchCalls;
-        waits = Enqueue();
-        Assert.Equal(calls + 1, _watchCalls);
-        Look(WorkQueue.LooksPerCall);
-        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
-
-        // And on to a worker that is back.
-        waits = Enqueue();
-        Assert.Equal(calls + 2, _watchCalls);
         second.Release();
         Assert.Same(await second.Thread, await waits.Thread.OrTimeout());
-        first.Release();
+        _all.ForEach(static held => held.Release());
+        await Timeouts.UntilAsync(() => _workers.Busy == 0);
+
+        // The bound is what it was.
+        await RunAsync();
+        await RunAsync();
+        Assert.True(_workers.IsExhausted);
+        Assert.Equal(2, _workers.Busy);
+        Assert.NotSame(await first.Thread, await second.Thread);
     }
 
     [Fact]
@@ -148,7 +162,7 @@ public sealed class StuckWorkersTests : IDisposable
         _all.Add(waits);
         workers.OffLoop.Enqueue(waits);
 
-        Assert.True((await waits.Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.False((await waits.Thread.OrTimeout()).IsThreadPoolThread);
         first.Release();
     }
 

@@ -24,9 +24,6 @@ public class WorkerBoundTests
         using ManualResetEventSlim last = new();
         using CountdownEvent blocked = new(Blocking);
 
-        // Beyond the workers the pool serves. How slowly the runtime lets it grow is not what this is about.
-        ThreadPool.GetMinThreads(out int minWorkers, out int minPorts);
-        ThreadPool.SetMinThreads(4 * Blocking, minPorts);
         List<Socket> peers = [];
         List<Task> serving = [];
         try
@@ -53,7 +50,6 @@ public class WorkerBoundTests
         {
             last.Set();
             peers.ForEach(static peer => peer.Dispose());
-            ThreadPool.SetMinThreads(minWorkers, minPorts);
         }
 
         await Task.WhenAll(serving).OrTimeout();

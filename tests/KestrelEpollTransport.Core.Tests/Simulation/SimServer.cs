@@ -52,6 +52,7 @@ internal sealed class SimServer : IDisposable
     private readonly IWatched[] _watched;
     private bool _watchEnds;
     private bool _stops;
+    private int _mostBusy;
 
     public SimServer(SimMachine machine, SimSettings settings)
     {
@@ -163,13 +164,15 @@ internal sealed class SimServer : IDisposable
     public void Check()
     {
         // A loop that stops gives its stuck threads up, however many are busy.
-        int most = _stops ? int.MaxValue / 2 : _settings.MaxWorkers + _settings.Loops;
+        int most = _stops ? int.MaxValue / 2 : Workers.Bound + _settings.Loops;
         if (Workers.Busy > most || Workers.Busy < 0)
         {
             _machine.Fail($"{Workers.Busy} workers are busy");
         }
 
-        if (Workers.Count > most + 1 + (_settings.Loops * (_settings.Drivers + 1)))
+        // Those that rest stay for a while.
+        _mostBusy = Math.Max(_mostBusy, most);
+        if (Workers.Count > _mostBusy + 1 + (_settings.Loops * (_settings.Drivers + 1)))
         {
             _machine.Fail($"there are {Workers.Count} workers");
         }
