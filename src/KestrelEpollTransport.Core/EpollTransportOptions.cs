@@ -71,11 +71,20 @@ public sealed class EpollTransportOptions
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>: the most threads, besides those that drive the loops, that run or are
     /// blocked by application code at a time; started when needed, ended when idle for 5 seconds. Beyond it what is known to block waits
-    /// for the next thread that is done, and goes to the thread pool where none is for 100 ms; one more per loop may be blocked by code
+    /// for the next thread that is done, and there is one thread more each 100 ms where none is; one more per loop may be blocked by code
     /// that was not known to block.
     /// Default: 256. Limits: 1 to 32,767.
     /// </summary>
     public int MaxWorkers { get; set; } = 256;
+
+    /// <summary>
+    /// With <see cref="ApplicationScheduling.Adaptive"/>, and <c>UseEpollTransport()</c>: whether the application's code comes back to the
+    /// transport's threads after each <c>await</c>, and HTTP/2 requests begin there, instead of the .NET thread pool: so that code that blocks behind an <c>await</c>
+    /// gets a thread of its own, too. Costs a hand-over to the loop for each <c>await</c> that had to wait. Code behind
+    /// <c>ConfigureAwait(false)</c> and in <c>Task.Run</c> stays with the pool. Default: <see langword="false"/>. Without effect in the other
+    /// modes, for HTTP/3, and on endpoints that another transport serves.
+    /// </summary>
+    public bool ScheduleContinuations { get; set; }
 
     /// <summary>
     /// The length that is asked of the kernel for the queue of connections that are established and not yet

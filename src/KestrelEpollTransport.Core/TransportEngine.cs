@@ -59,7 +59,7 @@ internal sealed class TransportEngine : IDisposable
         }
 
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), _scheduling.Continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
@@ -74,6 +74,9 @@ internal sealed class TransportEngine : IDisposable
     public LoopGroup Loops => _scheduling.Loops;
 
     public TransportMetrics Metrics { get; }
+
+    /// <summary>See <see cref="SchedulingParts.Counters"/>.</summary>
+    public SchedulingCounters? Counters => _scheduling.Counters;
 
     /// <summary>The descriptors that accepted connections leave to others.</summary>
     public DescriptorHeadroom Headroom { get; }

@@ -23,7 +23,11 @@ public static class WebHostBuilderEpollTransportExtensions
 
         // Before ours: Kestrel adds Sockets only where no transport is registered yet, and then there would be
         // nothing to fall back on.
-        return hostBuilder.UseSockets().ConfigureServices(static services => services.AddEpollTransport());
+        return hostBuilder.UseSockets().ConfigureServices(static services =>
+        {
+            services.AddEpollTransport();
+            AddStartupFilter(services);
+        });
     }
 
     /// <summary>As <see cref="UseEpollTransport(IWebHostBuilder)"/>, with options.</summary>
@@ -35,5 +39,14 @@ public static class WebHostBuilderEpollTransportExtensions
     {
         ArgumentNullException.ThrowIfNull(configureOptions);
         return hostBuilder.UseEpollTransport().ConfigureServices(services => services.Configure(configureOptions));
+    }
+
+    // Of filters, the first one is outermost.
+    private static void AddStartupFilter(IServiceCollection services)
+    {
+        if (!services.Any(static service => service.ImplementationType == typeof(TransportSchedulingStartupFilter)))
+        {
+            services.Insert(0, ServiceDescriptor.Singleton<IStartupFilter, TransportSchedulingStartupFilter>());
+        }
     }
 }

@@ -188,7 +188,7 @@ public class DispatchTests
             kind switch
             {
                 TransportKind.EpollInline => "^epoll loop",
-                TransportKind.EpollAdaptive => "^epoll (loop|worker)",
+                TransportKind.EpollAdaptive or TransportKind.EpollContinuations => "^epoll (loop|worker)",
                 _ => "^[.]NET TP Worker",
             },
             thread);

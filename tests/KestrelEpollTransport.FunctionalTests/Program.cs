@@ -20,6 +20,12 @@ internal static class Program
             return 0;
         }
 
+        if (args is [AsyncVoidServer.Command, var served])
+        {
+            await AsyncVoidServer.RunAsync(Enum.Parse<TransportKind>(served));
+            return 0;
+        }
+
         await Console.Error.WriteLineAsync("This is a test assembly; run it with 'dotnet test'.");
         return 1;
     }

@@ -9,6 +9,7 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="Watch">Bounds the wait of marked bytes.</param>
 /// <param name="Lingerers">Bounds the time of connections that said FIN first.</param>
 /// <param name="History">How the dispatches of such connections begin; null: they are not measured.</param>
+/// <param name="Continuations">What is known of code that their <see cref="ApplicationContext"/> runs; null: they have none.</param>
 /// <param name="MayBeDuplicated">Whether others may have duplicates of the descriptors, so that closing ends no registration.</param>
 /// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
@@ -18,6 +19,7 @@ internal sealed record ConnectionShared(
     FlushWatch Watch,
     LingerList Lingerers,
     DispatchHistory? History,
+    ContinuationHistories? Continuations,
     bool MayBeDuplicated,
     long MaxReadBufferSize,
     long MaxWriteBufferSize)

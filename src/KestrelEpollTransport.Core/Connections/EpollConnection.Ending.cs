@@ -353,6 +353,7 @@ internal sealed partial class EpollConnection
 
         SystemCalls.Close(_descriptor);
         Loop.AddLoad(-1);
+        Volatile.Read(ref _applicationContext)?.OnConnectionEnded();
         if (Volatile.Read(ref _unread) is { } unread)
         {
             Shared.Lingerers.Remove(unread);

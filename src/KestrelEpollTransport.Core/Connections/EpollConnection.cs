@@ -38,6 +38,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     private DuplicateSocket _socket;
     private OwnDispatch _dispatch;
     private UnreadInput? _unread;
+    private ApplicationContext? _applicationContext;
     private bool _endsByError;
     private int _logging;
 
@@ -84,6 +85,10 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     }
 
     public override Socket Socket => _socket.Get(this);
+
+    public override ApplicationContext? ApplicationContext => _applicationContext ?? (Shared.Continuations is { } histories
+        ? Interlocked.CompareExchange(ref _applicationContext, new ApplicationContext(this, histories), null) ?? _applicationContext
+        : null);
 
     /// <summary>Whether the socket is TCP's, and not a unix socket.</summary>
     public bool IsTcp { get; }

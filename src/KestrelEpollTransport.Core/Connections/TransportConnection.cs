@@ -59,6 +59,9 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     public abstract Socket Socket { get; }
 
+    /// <summary>Where the application's code goes on after awaits; null: on the thread pool. A feature for our own middleware, and not enumerated.</summary>
+    public abstract ApplicationContext? ApplicationContext { get; }
+
     bool IFeatureCollection.IsReadOnly => false;
 
     int IFeatureCollection.Revision => _revision;
@@ -95,7 +98,7 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     private object? Get(Type key)
     {
         int index = IndexOf(key);
-        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : null;
+        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : key == typeof(ApplicationContext) ? ApplicationContext : null;
     }
 
     private void Set(Type key, object? value)

@@ -32,15 +32,20 @@ internal sealed class TransportMetrics : IDisposable
     {
         _meter.CreateObservableCounter(
             "epoll_transport.dispatches",
-            () => new Measurement<long>[] { Dispatches(counters.Inline, "loop"), Dispatches(counters.OnWorkers, "worker"), Dispatches(counters.OnPool, "thread_pool") },
+            () => Observe(counters.Dispatches),
             "{dispatch}",
-            "Resumed connections, by epoll_transport.thread (loop, worker, or thread_pool when workers have run out).");
+            "Resumed connections and continuations, by epoll_transport.thread (loop, worker, or thread_pool when workers have run out).");
+        _meter.CreateObservableCounter(
+            "epoll_transport.continuations",
+            () => Observe(counters.Continuations),
+            "{continuation}",
+            "Application code that came back to the transport's threads after an await, by epoll_transport.thread.");
         _meter.CreateObservableCounter(
             "epoll_transport.hand_offs", () => counters.HandOffs, "{hand_off}", "Loops that another thread took over because a dispatch kept them too long.");
         _meter.CreateObservableCounter(
-            "epoll_transport.demotions", () => counters.Demotions, "{demotion}", "Connections that left their loop because they block.");
+            "epoll_transport.demotions", () => counters.Demotions, "{demotion}", "Connections, and kinds of code behind an await, that left their loop because they block.");
         _meter.CreateObservableCounter(
-            "epoll_transport.promotions", () => counters.Promotions, "{promotion}", "Connections that no longer block and came back to their loop.");
+            "epoll_transport.promotions", () => counters.Promotions, "{promotion}", "Connections, and kinds of code behind an await, that no longer block and came back to their loop.");
         _meter.CreateObservableUpDownCounter(
             "epoll_transport.workers", workers, "{thread}", "Threads that drive loops, run dispatches that block, or wait to do either.");
     }
@@ -67,8 +72,12 @@ internal sealed class TransportMetrics : IDisposable
         }
     }
 
-    private static Measurement<long> Dispatches(long count, string thread) =>
-        new(count, new KeyValuePair<string, object?>("epoll_transport.thread", thread));
+    private static Measurement<long>[] Observe(ThreadCounts counts)
+    {
+        return [On("loop", counts.OnLoops), On("worker", counts.OnWorkers), On("thread_pool", counts.OnPool)];
+
+        static Measurement<long> On(string thread, long count) => new(count, new KeyValuePair<string, object?>("epoll_transport.thread", thread));
+    }
 
     private static Measurement<int>[] Observe(int[] connections)
     {

@@ -8,6 +8,9 @@ public enum TransportKind
     EpollInline,
     EpollAdaptive,
 
+    /// <summary>The same with <see cref="EpollTransportOptions.ScheduleContinuations"/>.</summary>
+    EpollContinuations,
+
     /// <summary>Ours over the model of kqueue, on the thread pool: what macOS and FreeBSD get, as far as Linux can show it.</summary>
     KqueueModel,
 }

@@ -49,7 +49,7 @@ internal static class TransportKindExtensions
     {
         TransportKind.EpollThreadPool or TransportKind.KqueueModel => ApplicationScheduling.ThreadPool,
         TransportKind.EpollInline => ApplicationScheduling.UnsafeInline,
-        TransportKind.EpollAdaptive => ApplicationScheduling.Adaptive,
+        TransportKind.EpollAdaptive or TransportKind.EpollContinuations => ApplicationScheduling.Adaptive,
         _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "Only our transport has scheduling modes."),
     };
 

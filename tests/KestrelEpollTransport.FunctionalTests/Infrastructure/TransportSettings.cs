@@ -33,7 +33,8 @@ internal sealed class TransportSettings
     {
         options.Scheduling = kind.Scheduling();
         options.LoopCount = LoopCount;
-        if (kind == TransportKind.EpollAdaptive)
+        options.ScheduleContinuations = kind == TransportKind.EpollContinuations;
+        if (options.Scheduling == ApplicationScheduling.Adaptive)
         {
             // More threads than most machines would have, and called whenever an event is left.
             options.DriversPerLoop = 3;

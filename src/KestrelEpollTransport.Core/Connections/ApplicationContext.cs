@@ -1,0 +1,135 @@
+using System.Runtime.ExceptionServices;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Connections;
+
+/// <summary>
+/// Brings the application's code of one connection back to the transport's threads after each await. What is posted is a dispatch of its own,
+/// beside the reader's and each other: scheduling runs it on the loop, or off the loop where such code is known to block. Thread-safe.
+/// </summary>
+/// <remarks>
+/// Not single-threaded, unlike the contexts of user interfaces: code that blocks until another piece has run does not keep that from running.
+/// Code that awaited a task goes on at once, without a post, where the current context is the very object that it began under; so a piece runs
+/// under this object and no copy. It outlives its connection: what was begun in a request may be at work for as long as the process.
+/// </remarks>
+internal sealed class ApplicationContext : SynchronizationContext
+{
+    [ThreadStatic]
+    private static ApplicationContext? s_running;
+
+    private readonly EventLoop _loop;
+    private readonly ConnectionScheduler _scheduler;
+    private readonly ThreadCounts _counts;
+    private readonly ContinuationProfiles _profiles;
+
+    // Null when it has ended.
+    private volatile EpollConnection? _connection;
+
+    public ApplicationContext(EpollConnection connection, ContinuationHistories histories)
+    {
+        _connection = connection;
+        _loop = connection.Loop;
+        _scheduler = connection.Shared.Scheduler;
+        _counts = histories.Starts.Counters.Continuations;
+        _profiles = new ContinuationProfiles(histories);
+    }
+
+    /// <summary>Whether the calling thread runs what was resumed, or posted, for this connection: whatever context is the current one.</summary>
+    public bool IsRunningHere => s_running == this || _connection is { Dispatch.IsMine: true };
+
+    /// <summary>Runs <paramref name="code"/>, with which a request begins, as if it was posted.</summary>
+    public void Start(Action code) => Resume(_profiles.Starts, static code => ((Action)code!)(), code, flow: null);
+
+    /// <summary>
+    /// Runs <paramref name="d"/> soon, and never inside this call, in the execution context of the caller; also when the connection, or the
+    /// transport, has ended.
+    /// </summary>
+    public override void Post(SendOrPostCallback d, object? state) => Resume(_profiles.Of(d, state), d, state, ExecutionContext.Capture());
+
+    /// <summary>Runs <paramref name="d"/> here and now, with this as the current context.</summary>
+    public override void Send(SendOrPostCallback d, object? state)
+    {
+        SynchronizationContext? before = Current;
+        SetSynchronizationContext(this);
+        try
+        {
+            d(state);
+        }
+        finally
+        {
+            SetSynchronizationContext(before);
+        }
+    }
+
+    /// <summary>This: a copy would not be the same object.</summary>
+    public override SynchronizationContext CreateCopy() => this;
+
+    /// <summary>The connection is not kept by what outlives it.</summary>
+    public void OnConnectionEnded() => _connection = null;
+
+    private void Resume(ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow) =>
+        _scheduler.Resume(new Piece(this, profile, callback, state, flow), _loop);
+
+    private void Count()
+    {
+        if (_loop.IsDriver)
+        {
+            _counts.RanOnLoop(_loop.Index);
+        }
+        else
+        {
+            _counts.RanOffLoop(onWorker: !Thread.CurrentThread.IsThreadPoolThread);
+        }
+    }
+
+    /// <summary>What was posted.</summary>
+    private sealed class Piece(ApplicationContext context, ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow)
+        : IResumable
+    {
+        public ref DispatchProfile Profile => ref profile.Dispatches;
+
+        public void OnLoop() => context._scheduler.ResumeFromLoop(this, context._loop);
+
+        public void Execute()
+        {
+            context.Count();
+            long began = Profile.Begin();
+            s_running = context;
+            try
+            {
+                if (flow is null)
+                {
+                    context.Send(callback, state);
+                }
+                else
+                {
+                    ExecutionContext.Run(flow, static piece => ((Piece)piece!).Send(), this);
+                }
+            }
+#pragma warning disable CA1031 // It is thrown again.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                // Of async void code: the end of the process, as without a context. By the pool: here it would be a fault of the loop.
+                Uninterrupted.QueueToPool(new Rethrow(ExceptionDispatchInfo.Capture(exception)));
+            }
+
+            s_running = null;
+            Profile.End(began, 1);
+        }
+
+        public void OnHandedOff(bool isBlocked) => Profile.HandedOff(isBlocked);
+
+        public bool TryLogHandOff(int loop, TimeSpan blocked) => context._connection?.TryLogHandOff(loop, blocked) ?? false;
+
+        private void Send() => context.Send(callback, state);
+    }
+
+    private sealed class Rethrow(ExceptionDispatchInfo exception) : IThreadPoolWorkItem
+    {
+        public void Execute() => exception.Throw();
+    }
+}

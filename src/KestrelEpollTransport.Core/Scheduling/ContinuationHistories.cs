@@ -1,0 +1,18 @@
+using System.Runtime.CompilerServices;
+
+namespace KestrelEpollTransport.Scheduling;
+
+/// <summary>
+/// What code that goes on after an await has done on all connections, by what is resumed: a method that awaits is a type of its own. So the
+/// first time that a connection meets it, what others have seen is known. Thread-safe.
+/// </summary>
+internal sealed class ContinuationHistories(Func<DispatchHistory> create)
+{
+    // Weak: code that can be unloaded is not kept.
+    private readonly ConditionalWeakTable<Type, DispatchHistory> _histories = [];
+
+    /// <summary>Of code with which requests begin.</summary>
+    public DispatchHistory Starts { get; } = create();
+
+    public DispatchHistory Of(Type kind) => _histories.TryGetValue(kind, out DispatchHistory? history) ? history : _histories.GetValue(kind, _ => create());
+}
