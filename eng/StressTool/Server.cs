@@ -56,6 +56,7 @@ internal sealed class Server
     {
         Plan? plan = null;
         PipeEnd? end = null;
+        Task load = Task.CompletedTask;
         try
         {
             plan = await PipeEnd.ReadHeaderAsync(connection.Transport.Input);
@@ -67,6 +68,7 @@ internal sealed class Server
             }
 
             end = new PipeEnd(connection, plan.Server, (int)plan.Seed ^ number, _figures);
+            load = ContextLoad.MaybeAsync(connection, number, _figures);
             await ServeAsync(plan, end, connection);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException && plan is not { IsGraceful: true })
@@ -81,6 +83,7 @@ internal sealed class Server
         try
         {
             await (end?.CloseAsync() ?? connection.DisposeAsync().AsTask());
+            await load;
         }
         catch (Exception e)
         {

@@ -12,6 +12,9 @@ internal sealed record H2loadRequest(string Path, int Connections, int Streams, 
 {
     public bool UsesTls { get; init; }
 
+    /// <inheritdoc cref="WrkRequest.MayStarve"/>
+    public bool MayStarve { get; init; }
+
     /// <summary>Whether with HTTP/1.1, over the unix socket instead of TCP.</summary>
     public bool UsesUnixSocket { get; init; }
 
@@ -31,26 +34,43 @@ internal static class H2load
     /// <exception cref="LoadFailedException">h2load failed, or an answer was wrong.</exception>
     public static LoadResult Run(Servers.Endpoints endpoints, H2loadRequest request, double seconds, Processors processors)
     {
+        using Running load = Start(endpoints, request, seconds, processors);
+        return load.End();
+    }
+
+    /// <summary>The same, in the background until <see cref="Running.End"/>.</summary>
+    public static Running Start(Servers.Endpoints endpoints, H2loadRequest request, double seconds, Processors processors)
+    {
         string log = WorkFolder.NewPath("log");
-        try
+        ChildProcess process = ChildProcess.Start(
+            [
+                "h2load",
+                "--threads=1",
+                $"--clients={request.Connections}",
+                $"--max-concurrent-streams={request.Streams}",
+                $"--duration={Math.Max(1, Math.Round(seconds)).ToString("0", CultureInfo.InvariantCulture)}",
+                $"--log-file={log}",
+                .. request.UsesUnixSocket ? (string[])["--h1", $"--base-uri=unix:{endpoints.UnixSocket}"] : [],
+                request.AddressOn(endpoints).ToString(),
+            ],
+            processors.Load);
+        return new Running(process, request, log, TimeSpan.FromSeconds(seconds) + s_slack);
+    }
+
+    /// <summary>A load that has begun.</summary>
+    internal sealed class Running(ChildProcess process, H2loadRequest request, string log, TimeSpan limit) : IDisposable
+    {
+        /// <summary>Waits for the end.</summary>
+        /// <exception cref="LoadFailedException">h2load failed, or an answer was wrong.</exception>
+        public LoadResult End()
         {
-            string output = ChildProcess.Run(
-                [
-                    "h2load",
-                    "--threads=1",
-                    $"--clients={request.Connections}",
-                    $"--max-concurrent-streams={request.Streams}",
-                    $"--duration={Math.Max(1, Math.Round(seconds)).ToString("0", CultureInfo.InvariantCulture)}",
-                    $"--log-file={log}",
-                    .. request.UsesUnixSocket ? (string[])["--h1", $"--base-uri=unix:{endpoints.UnixSocket}"] : [],
-                    request.AddressOn(endpoints).ToString(),
-                ],
-                processors.Load,
-                TimeSpan.FromSeconds(seconds) + s_slack);
+            string output = process.ReadToEnd(limit);
             return Check(H2loadOutput.Parse(output, File.ReadLines(log)), request, output);
         }
-        finally
+
+        public void Dispose()
         {
+            process.Dispose();
             File.Delete(log);
         }
     }
@@ -62,7 +82,7 @@ internal static class H2load
         string? wrong = result switch
         {
             { Errors: > 0 } => "found errors",
-            { Requests: 0 } => "was never answered",
+            { Requests: 0 } when !request.MayStarve => "was never answered",
             _ when result.Bytes < result.Requests * request.Body.Length || result.Bytes > most => "was given bodies of a wrong length",
             _ => null,
         };

@@ -24,8 +24,9 @@ internal static partial class H2loadOutput
         long requests = Number(counts, 1);
         long errors = Number(counts, 2) + Number(counts, 3) + Number(counts, 4)
             + Number(statuses, 2) + Number(statuses, 3) + Number(statuses, 4);
-        double perSecond = double.Parse(rate.Groups[1].Value, CultureInfo.InvariantCulture);
-        return new LoadResult(requests, requests / Math.Max(perSecond, 1), ToLatency(log), errors, Number(traffic, 1));
+        double perSecond = double.Parse(rate.Groups[2].Value, CultureInfo.InvariantCulture);
+        double seconds = requests > 0 ? requests / Math.Max(perSecond, 1) : double.Parse(rate.Groups[1].Value, CultureInfo.InvariantCulture);
+        return new LoadResult(requests, seconds, ToLatency(log), errors, Number(traffic, 1));
     }
 
     private static Latency ToLatency(IEnumerable<string> log)
@@ -37,7 +38,7 @@ internal static partial class H2loadOutput
 
     private static long Number(Match match, int group) => long.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"^finished in [^,]+, ([\d.]+) req/s", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^finished in ([\d.]+)[a-z]*, ([\d.]+) req/s", RegexOptions.Multiline)]
     private static partial Regex Rate();
 
     [GeneratedRegex(@"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", RegexOptions.Multiline)]

@@ -11,6 +11,9 @@ internal readonly record struct Latency(double P50, double P90, double P99, doub
 /// <param name="Bytes">That were received, with headers; 0 if unknown.</param>
 internal sealed record LoadResult(long Requests, double Seconds, Latency? Latency, long Errors, long Bytes)
 {
+    /// <summary>The 99th percentile in milliseconds; where nothing was answered, all the time there was.</summary>
+    public double P99 => Requests > 0 ? Latency!.Value.P99 : 1_000 * Seconds;
+
     /// <summary>Threads of the generator.</summary>
     public int ClientThreads { get; init; } = 1;
 }

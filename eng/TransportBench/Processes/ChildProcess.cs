@@ -16,10 +16,12 @@ internal sealed class ChildProcess : IDisposable
     private static readonly List<ChildProcess> s_alive = [];
 
     private readonly Process _process;
+    private readonly string _name;
     private readonly StringBuilder _errors = new();
 
-    private ChildProcess(Process process)
+    private ChildProcess(Process process, string name)
     {
+        _name = name;
         _process = process;
         process.ErrorDataReceived += (_, e) =>
         {
@@ -78,7 +80,7 @@ internal sealed class ChildProcess : IDisposable
 
         lock (s_alive)
         {
-            var child = new ChildProcess(Process.Start(start)!);
+            var child = new ChildProcess(Process.Start(start)!, Path.GetFileName(command[0]));
             s_alive.Add(child);
             return child;
         }
@@ -93,19 +95,26 @@ internal sealed class ChildProcess : IDisposable
     {
         using ChildProcess child = Start(command, processors);
         child.Input.Write(input);
-        child.Input.Close();
-        Task<string> output = child.Output.ReadToEndAsync();
-        if (!child._process.WaitForExit(limit))
+        return child.ReadToEnd(limit);
+    }
+
+    /// <summary>Waits until a program ends by itself; returns its standard output.</summary>
+    /// <exception cref="LoadFailedException">It failed, or took longer than it may.</exception>
+    public string ReadToEnd(TimeSpan limit)
+    {
+        Input.Close();
+        Task<string> output = Output.ReadToEndAsync();
+        if (!_process.WaitForExit(limit))
         {
-            throw new LoadFailedException($"{command[0]} did not end within {limit.TotalSeconds:0} s");
+            throw new LoadFailedException($"{_name} did not end within {limit.TotalSeconds:0} s");
         }
 
         // Without a limit: waits for the last lines of the redirected streams too.
-        child._process.WaitForExit();
+        _process.WaitForExit();
         string text = output.Result;
-        return child._process.ExitCode == 0
+        return _process.ExitCode == 0
             ? text
-            : throw new LoadFailedException($"{Path.GetFileName(command[0])} exited with {child._process.ExitCode}\n{text}\n{child.Errors}");
+            : throw new LoadFailedException($"{_name} exited with {_process.ExitCode}\n{text}\n{Errors}");
     }
 
     /// <summary>Ends whatever still runs. For any thread.</summary>

@@ -120,6 +120,30 @@ internal static class Catalog
         yield return Isolation("isolation-1000", "64 cheap connections beside 1,000 that sleep 50 ms", 1000, reconnects: false);
         yield return Isolation(
             "isolation-reconnect", "64 cheap connections beside 100 that sleep 50 ms, each time on a new connection", 100, reconnects: true);
+        yield return Beside(
+            "isolation-await", "32 cheap connections beside 100 that await, and then sleep 50 ms",
+            static endpoints => new LoadGroup("sleeping", endpoints.Http, [Exchanges.AwaitAndSleep(50)]) { Connections = 100 })
+        with
+        { CheapConnections = 32 };
+        yield return new BlockingStreamsScenario(
+            "isolation-streams", "32 cheap connections beside 10 × 10 HTTP/2 streams that sleep 50 ms", IsCheapHttp2: false)
+        { Settings = ServerSettings.Shared };
+        yield return new BlockingStreamsScenario(
+            "isolation-streams-h2", "32 cheap HTTP/2 connections beside 10 × 10 HTTP/2 streams that sleep 50 ms", IsCheapHttp2: true)
+        { Settings = ServerSettings.Shared };
+        foreach (int connections in (int[])[200, 400])
+        {
+            yield return new FetchScenario(
+                $"sync-over-async-{connections}", $"Handlers that block until another server has answered, {connections} connections, the first 10 s of it", connections)
+            { Settings = ServerSettings.Shared };
+        }
+
+        yield return new WrkScenario(
+            "delay-10ms", "Handlers that await a timer of 10 ms, 4,000 connections", new WrkRequest($"{Paths.Delay}?n=10", 4_000, s_plaintext))
+        { Settings = ServerSettings.Shared };
+        yield return new WrkScenario(
+            "yield-10", "Handlers that await Task.Yield() ten times, 64 connections", new WrkRequest($"{Paths.Yield}?n=10", 64, s_plaintext))
+        { Settings = ServerSettings.Shared };
         yield return new BlockingSweepScenario(
             "blocking-sweep", "64 cheap connections beside 0 to 200 that sleep 50 ms: cheap requests/s")
         { Settings = ServerSettings.Shared };

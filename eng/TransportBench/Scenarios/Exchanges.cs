@@ -41,6 +41,9 @@ internal static class Exchanges
     /// <summary>Blocks its thread for so many milliseconds.</summary>
     public static Exchange Sleep(int milliseconds) => Exchange.Get($"{Paths.Sleep}?n={milliseconds}", PlaintextBody);
 
+    /// <summary>The same behind an await.</summary>
+    public static Exchange AwaitAndSleep(int milliseconds) => Exchange.Get($"{Paths.AwaitAndSleep}?n={milliseconds}", PlaintextBody);
+
     /// <summary>Keeps a processor busy for about so many milliseconds.</summary>
     public static Exchange Burn(int milliseconds) => Exchange.Get(BurnPath(1_000 * milliseconds), PlaintextBody);
 

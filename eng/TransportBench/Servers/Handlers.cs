@@ -17,6 +17,7 @@ internal sealed partial class HandlersJsonContext : JsonSerializerContext;
 internal static class Handlers
 {
     private static readonly byte[] s_chunk = new byte[64 * 1024];
+    private static readonly HttpClient s_client = new();
 
     public static void Map(WebApplication application)
     {
@@ -26,6 +27,10 @@ internal static class Handlers
         application.MapGet(Paths.Download, DownloadAsync);
         application.MapGet(Paths.Sleep, SleepAsync);
         application.MapGet(Paths.Burn, BurnAsync);
+        application.MapGet(Paths.AwaitAndSleep, AwaitAndSleepAsync);
+        application.MapGet(Paths.Delay, DelayAsync);
+        application.MapGet(Paths.Yield, YieldAsync);
+        application.MapGet(Paths.Fetch, FetchAsync);
         application.Map(Paths.WebSocket, WebSocketEcho.Map);
     }
 
@@ -82,6 +87,39 @@ internal static class Handlers
     {
         Thread.Sleep(Number(context));
         return PlaintextAsync(context);
+    }
+
+    /// <summary>Awaits something, as real handlers do, and then blocks for ?n= milliseconds.</summary>
+    private static async Task AwaitAndSleepAsync(HttpContext context)
+    {
+        await Task.Delay(1);
+        Thread.Sleep(Number(context));
+        await PlaintextAsync(context);
+    }
+
+    /// <summary>Awaits a timer of ?n= milliseconds.</summary>
+    private static async Task DelayAsync(HttpContext context)
+    {
+        await Task.Delay(Number(context));
+        await PlaintextAsync(context);
+    }
+
+    /// <summary>Goes to the end of the line ?n= times.</summary>
+    private static async Task YieldAsync(HttpContext context)
+    {
+        for (int left = Number(context); left > 0; left--)
+        {
+            await Task.Yield();
+        }
+
+        await PlaintextAsync(context);
+    }
+
+    /// <summary>Blocks until another server, on the port ?n=, has answered: synchronous code over asynchronous.</summary>
+    private static Task FetchAsync(HttpContext context)
+    {
+        string answer = s_client.GetStringAsync(new Uri($"http://127.0.0.1:{Number(context)}{Paths.Plaintext}")).Result;
+        return context.Response.WriteAsync(answer, context.RequestAborted);
     }
 
     /// <summary>Keeps a processor busy for ?n= units of <see cref="ProcessorWork"/>.</summary>

@@ -66,6 +66,10 @@ internal sealed class KestrelServer : IBenchServer
         {
             host.UseEpollTransport(static options => options.SpinBeforeWait = TimeSpan.FromMicroseconds(50));
         }
+        else if (transport == Transport.EpollContinuations)
+        {
+            host.UseEpollTransport(static options => options.ScheduleContinuations = true);
+        }
         else
         {
             host.UseEpollTransport(options => options.Scheduling =

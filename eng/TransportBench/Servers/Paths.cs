@@ -9,5 +9,9 @@ internal static class Paths
     public const string Download = "/download";
     public const string Sleep = "/sleep";
     public const string Burn = "/burn";
+    public const string AwaitAndSleep = "/await-and-sleep";
+    public const string Delay = "/delay";
+    public const string Yield = "/yield";
+    public const string Fetch = "/fetch";
     public const string WebSocket = "/ws";
 }

@@ -19,6 +19,9 @@ internal sealed record Transport(string Name, string Title)
     /// <summary>For who has a processor to spare for latency: <see cref="KestrelEpollTransport.EpollTransportOptions.SpinBeforeWait"/>.</summary>
     public static readonly Transport EpollSpin = new("epoll-spin", "epoll, spinning 50 µs");
 
+    /// <summary>With <see cref="KestrelEpollTransport.EpollTransportOptions.ScheduleContinuations"/>.</summary>
+    public static readonly Transport EpollContinuations = new("epoll-continuations", "epoll, ScheduleContinuations");
+
     /// <summary>What the kernel and the loops cost, without Kestrel: what no transport can come below.</summary>
     public static readonly Transport Floor = new("floor", "no Kestrel (the floor)");
 
@@ -26,7 +29,7 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport Before = new("epoll-before", "epoll, before");
 
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, Floor];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];

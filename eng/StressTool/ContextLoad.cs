@@ -1,0 +1,71 @@
+using KestrelEpollTransport.Connections;
+using Microsoft.AspNetCore.Connections;
+
+namespace StressTool;
+
+/// <summary>Posts to the context of a connection from many threads; what is posted blocks, and waits for what it posts itself.</summary>
+internal sealed class ContextLoad(ApplicationContext context, int seed, Figures figures)
+{
+    private const int Threads = 4;
+    private const int MostPosts = 8;
+
+    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
+
+    private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _left;
+
+    /// <summary>For one connection in four that has a context. Ends when all that was posted has run.</summary>
+    public static Task MaybeAsync(ConnectionContext connection, int seed, Figures figures) =>
+        seed % 4 == 0 && connection.Features.Get<ApplicationContext>() is { } context ? new ContextLoad(context, seed, figures).RunAsync() : Task.CompletedTask;
+
+    private async Task RunAsync()
+    {
+        int each = new Random(seed).Next(1, MostPosts + 1);
+        _left = Threads * each;
+        for (int thread = 0; thread < Threads; thread++)
+        {
+            int first = seed + (thread * each);
+            _ = Task.Run(() =>
+            {
+                for (int i = 0; i < each; i++)
+                {
+                    context.Post(number => RunPiece(new Random((int)number!)), first + i);
+                }
+            });
+        }
+
+        await _done.Task.WaitAsync(s_limit);
+    }
+
+    private void RunPiece(Random random)
+    {
+        if (SynchronizationContext.Current != context)
+        {
+            figures.Fail($"a piece ran under {SynchronizationContext.Current}");
+        }
+
+        figures.Count("posted to a context");
+        Blocking.Maybe(random, figures);
+        if (random.Next(8) == 0)
+        {
+            figures.Count("waited for its own posts");
+            if (!AwaitAsync(random.Next(1, 4)).Wait(s_limit))
+            {
+                figures.Fail("what a piece waited for did not run");
+            }
+        }
+
+        if (Interlocked.Decrement(ref _left) == 0)
+        {
+            _done.SetResult();
+        }
+    }
+
+    private static async Task AwaitAsync(int times)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            await (i % 2 == 0 ? Task.Delay(1) : Task.Run(static () => { }));
+        }
+    }
+}
