@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport;
@@ -16,9 +17,6 @@ public sealed class EpollTransportOptions
 
     /// <summary>One thread that polls, and calls others when it does not keep up, is enough for so many.</summary>
     private const int ProcessorsPerLoop = 8;
-
-    // As the thread pool's own limit.
-    private const int WorkerLimit = 32_767;
 
     private static readonly TimeSpan s_maxSpin = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_minHandOffLimit = TimeSpan.FromMilliseconds(1);
@@ -183,7 +181,7 @@ public sealed class EpollTransportOptions
         Require(SpinBeforeWait is null || (SpinBeforeWait >= TimeSpan.Zero && SpinBeforeWait <= s_maxSpin), nameof(SpinBeforeWait), SpinBeforeWait, "must be null (while it pays) or from 0 to 1 second");
         Require(HandOffLimit >= s_minHandOffLimit && HandOffLimit <= s_maxLimit, nameof(HandOffLimit), HandOffLimit, "must be from 1 ms to 1 minute");
         Require(DemotionLimit >= s_minDemotionLimit && DemotionLimit <= s_maxLimit, nameof(DemotionLimit), DemotionLimit, "must be from 1 µs to 1 minute");
-        Require(MaxWorkers is >= 1 and <= WorkerLimit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {WorkerLimit}");
+        Require(MaxWorkers is >= 1 and <= Workers.Limit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {Workers.Limit}");
         Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
         Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
         Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");

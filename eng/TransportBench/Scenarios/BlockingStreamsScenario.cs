@@ -25,10 +25,16 @@ internal sealed record BlockingStreamsScenario(string Name, string Title, bool I
     private static readonly Figure s_cheapP99 = new("cheap-p99-ms", "cheap: p99 ms", Better.Lower);
 
     private static readonly H2loadRequest s_sleeping = new(
-        $"{Paths.Sleep}?n={SleepMs}", BlockingConnections, BlockingStreams, Encoding.ASCII.GetBytes(Exchanges.PlaintextBody)) { MayStarve = true };
+        $"{Paths.Sleep}?n={SleepMs}", BlockingConnections, BlockingStreams, Encoding.ASCII.GetBytes(Exchanges.PlaintextBody))
+    {
+        MayStarve = true,
+    };
 
     private static readonly H2loadRequest s_cheapStreams = new(
-        Paths.Json, CheapConnections, Streams: 1, Encoding.ASCII.GetBytes(Exchanges.JsonBody)) { MayStarve = true };
+        Paths.Json, CheapConnections, Streams: 1, Encoding.ASCII.GetBytes(Exchanges.JsonBody))
+    {
+        MayStarve = true,
+    };
 
     public override bool NeedsFreshServer => true;
 

@@ -20,6 +20,9 @@ internal sealed class ApplicationContext : SynchronizationContext
     [ThreadStatic]
     private static ApplicationContext? s_running;
 
+    [ThreadStatic]
+    private static int s_piece;
+
     private readonly EventLoop _loop;
     private readonly ConnectionScheduler _scheduler;
     private readonly ThreadCounts _counts;
@@ -40,6 +43,9 @@ internal sealed class ApplicationContext : SynchronizationContext
     /// <summary>Whether the calling thread runs what was resumed, or posted, for this connection: whatever context is the current one.</summary>
     public bool IsRunningHere => s_running == this || _connection is { Dispatch.IsMine: true };
 
+    /// <summary>Which piece of a context the calling thread runs, by a number that the next one on this thread does not have; 0: none.</summary>
+    public static int PieceHere => s_running is null ? 0 : s_piece;
+
     /// <summary>Runs <paramref name="code"/>, with which a request begins, as if it was posted.</summary>
     public void Start(Action code) => Resume(_profiles.Starts, static code => ((Action)code!)(), code, flow: null);
 
@@ -49,20 +55,8 @@ internal sealed class ApplicationContext : SynchronizationContext
     /// </summary>
     public override void Post(SendOrPostCallback d, object? state) => Resume(_profiles.Of(d, state), d, state, ExecutionContext.Capture());
 
-    /// <summary>Runs <paramref name="d"/> here and now, with this as the current context.</summary>
-    public override void Send(SendOrPostCallback d, object? state)
-    {
-        SynchronizationContext? before = Current;
-        SetSynchronizationContext(this);
-        try
-        {
-            d(state);
-        }
-        finally
-        {
-            SetSynchronizationContext(before);
-        }
-    }
+    /// <summary>Runs <paramref name="d"/> here and now, under the context that the caller has: what it ends is posted, and does not run here too.</summary>
+    public override void Send(SendOrPostCallback d, object? state) => d(state);
 
     /// <summary>This: a copy would not be the same object.</summary>
     public override SynchronizationContext CreateCopy() => this;
@@ -98,15 +92,16 @@ internal sealed class ApplicationContext : SynchronizationContext
             context.Count();
             long began = Profile.Begin();
             s_running = context;
+            s_piece++;
             try
             {
                 if (flow is null)
                 {
-                    context.Send(callback, state);
+                    RunHere();
                 }
                 else
                 {
-                    ExecutionContext.Run(flow, static piece => ((Piece)piece!).Send(), this);
+                    ExecutionContext.Run(flow, static piece => ((Piece)piece!).RunHere(), this);
                 }
             }
 #pragma warning disable CA1031 // It is thrown again.
@@ -116,8 +111,11 @@ internal sealed class ApplicationContext : SynchronizationContext
                 // Of async void code: the end of the process, as without a context. By the pool: here it would be a fault of the loop.
                 Uninterrupted.QueueToPool(new Rethrow(ExceptionDispatchInfo.Capture(exception)));
             }
+            finally
+            {
+                s_running = null;
+            }
 
-            s_running = null;
             Profile.End(began, 1);
         }
 
@@ -125,7 +123,19 @@ internal sealed class ApplicationContext : SynchronizationContext
 
         public bool TryLogHandOff(int loop, TimeSpan blocked) => context._connection?.TryLogHandOff(loop, blocked) ?? false;
 
-        private void Send() => context.Send(callback, state);
+        private void RunHere()
+        {
+            SynchronizationContext? before = Current;
+            SetSynchronizationContext(context);
+            try
+            {
+                callback(state);
+            }
+            finally
+            {
+                SetSynchronizationContext(before);
+            }
+        }
     }
 
     private sealed class Rethrow(ExceptionDispatchInfo exception) : IThreadPoolWorkItem

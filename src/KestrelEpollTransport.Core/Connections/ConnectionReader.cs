@@ -49,6 +49,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     private Reading _reading;
     private int _minimum;
     private long _budget;
+    private int _piece;
     private long _lastInputMs = -LatelyMs;
     private bool _started;
     private volatile bool _isPaused;
@@ -263,7 +264,10 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
             _minimum = minimum;
             if (!_connection.Dispatch.IsMine)
             {
-                _budget = BytesPerTurn;
+                // One for each piece of a context, and elsewhere one for each read.
+                int piece = ApplicationContext.PieceHere;
+                _budget = piece == 0 || piece != _piece ? BytesPerTurn : _budget;
+                _piece = piece;
             }
 
             // A connection's first read gives nothing by itself. Kestrel makes it on a thread-pool work item of

@@ -86,9 +86,8 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
 
     public override Socket Socket => _socket.Get(this);
 
-    public override ApplicationContext? ApplicationContext => _applicationContext ?? (Shared.Continuations is { } histories
-        ? Interlocked.CompareExchange(ref _applicationContext, new ApplicationContext(this, histories), null) ?? _applicationContext
-        : null);
+    public override ApplicationContext? ApplicationContext =>
+        _applicationContext ?? (Shared.Continuations is { } histories ? CreateApplicationContext(histories) : null);
 
     /// <summary>Whether the socket is TCP's, and not a unix socket.</summary>
     public bool IsTcp { get; }
@@ -231,6 +230,24 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     /// </summary>
     /// <param name="isUrgent">The peer has ended, which is told after what it sent; or a receiving ahead has to go on.</param>
     public void OnUnreadLeft(bool isUrgent) => Unread.Queue(isUrgent);
+
+    private ApplicationContext CreateApplicationContext(ContinuationHistories histories)
+    {
+        ApplicationContext created = new(this, histories);
+        ApplicationContext context = Interlocked.CompareExchange(ref _applicationContext, created, null) ?? created;
+
+        // Either this sees that the connection has ended, or its end sees the context.
+        if (TryEnterDescriptor(out _))
+        {
+            LeaveDescriptor();
+        }
+        else
+        {
+            context.OnConnectionEnded();
+        }
+
+        return context;
+    }
 
     private void OnReadable(bool peerEnded, bool isUrgent)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.Scheduling;
 
@@ -14,5 +15,7 @@ internal sealed class ContinuationHistories(Func<DispatchHistory> create)
     /// <summary>Of code with which requests begin.</summary>
     public DispatchHistory Starts { get; } = create();
 
-    public DispatchHistory Of(Type kind) => _histories.TryGetValue(kind, out DispatchHistory? history) ? history : _histories.GetValue(kind, _ => create());
+    public DispatchHistory Of(Type kind) => _histories.TryGetValue(kind, out DispatchHistory? history)
+        ? history
+        : Uninterrupted.Call((_histories, kind, create), static all => all._histories.GetValue(all.kind, _ => all.create()));
 }

@@ -10,7 +10,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// </remarks>
 internal sealed class ContinuationProfiles(ContinuationHistories histories)
 {
-    /// <summary>A connection that meets more kinds has the rest share one.</summary>
+    /// <summary>The kinds that a connection meets behind these share a profile.</summary>
     private const int MaxKinds = 16;
 
     private readonly ContinuationProfile _others = new(typeof(object), histories.Of(typeof(object)));

@@ -30,7 +30,8 @@ internal enum WorkLane
 /// have made another one think that somebody comes: whoever frees a worker looks for both, see <see cref="Workers.TryRest"/>. So with a piece of
 /// long work that ends (a fence) while another one comes (a fence).</para>
 /// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. Where none has been for <see cref="LooksPerCall"/> looks of
-/// the watch, all of them may wait for what waits here, and one worker more may be busy; so, too, where the reserve is gone. Not the pool: its threads would
+/// the watch, all of them may wait for what waits here, and one worker more may be busy, until others come back by
+/// themselves; so, too, where the reserve is gone. Not the pool: its threads would
 /// be blocked one after the other, faster than it grows, and timers, other sockets and Kestrel's new connections need them. The
 /// window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a fence, and the watch is
 /// unparked; it looks at the queue once more after its own fence.</para>
@@ -66,11 +67,13 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     private int _quickInARow;
     private bool _wasLong;
 
-    // Written by workers whenever it is not set.
+    // Written by workers whenever it is not set; the thread that came back first lately.
     private volatile bool _moved;
+    private volatile int _cameBack;
 
     // Of the watch.
     private int _looks;
+    private int _looksOfWindow;
 
     // The same; and set to 0 where long work ends.
     private int _longLooks;
@@ -135,8 +138,8 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
                 Interlocked.Decrement(ref _inLong);
             }
 
-            // A worker too many goes back to the reserve.
-            if (isWorker ? !workers!.HasReserve : Environment.TickCount64 >= poolUntilMs)
+            // A worker too many goes back to the reserve, or home.
+            if (isWorker ? !workers!.HasReserve || (HaveOthersComeBack() && workers.TryLowerBound()) : Environment.TickCount64 >= poolUntilMs)
             {
                 break;
             }
@@ -169,6 +172,12 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         _looks = (HasMore || workers is { HasReserve: false }) && !_moved ? _looks + 1 : 0;
         _longLooks = _long.IsEmpty || HasLong ? 0 : _longLooks + 1;
         _moved = false;
+        if (--_looksOfWindow <= 0)
+        {
+            _looksOfWindow = LooksPerCall;
+            _cameBack = 0;
+        }
+
         if (_looks >= LooksPerCall)
         {
             _looks = 0;
@@ -184,6 +193,19 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             _placesMore++;
             CallIfMoreWaits();
         }
+    }
+
+    // Where they do by themselves, nobody has to be more than the bound.
+    private bool HaveOthersComeBack()
+    {
+        int me = Environment.CurrentManagedThreadId;
+        int first = _cameBack;
+        if (first == 0)
+        {
+            _cameBack = me;
+        }
+
+        return first != 0 && first != me;
     }
 
     private bool TryTake([NotNullWhen(true)] out IThreadPoolWorkItem? work, out bool isLong)

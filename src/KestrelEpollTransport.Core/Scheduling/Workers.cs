@@ -39,6 +39,9 @@ internal sealed class Workers : IDisposable
 
     private static readonly TimeSpan s_joinTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>The most workers that are busy, whatever they wait for: the thread pool's own limit.</summary>
+    public const int Limit = 32_767;
+
     private const int WarnEveryMs = 60_000;
 
     private readonly int _maxBusy;
@@ -147,13 +150,29 @@ internal sealed class Workers : IDisposable
 
     /// <summary>
     /// Nobody who is busy has come back for long, and all of them may wait for what nobody has taken: one more may be busy, and is called. The
-    /// bound comes down again with those who come back. False: the system has no thread.
+    /// bound comes down again with those who come back, and by <see cref="TryLowerBound"/>. False: the system has no thread.
     /// </summary>
     public bool TryCallOneMore()
     {
         bool reserved = TryReserve(more: 0, raisesBound: true, out Worker? worker);
         worker?.Wake();
         return reserved;
+    }
+
+    /// <summary>The caller, who is busy, goes home if there are more than asked for. False: there are not.</summary>
+    public bool TryLowerBound()
+    {
+        if (_bound == _maxBusy)
+        {
+            return false;
+        }
+
+        using (_lock.Hold())
+        {
+            bool lowers = _bound > _maxBusy;
+            _bound -= lowers ? 1 : 0;
+            return lowers;
+        }
     }
 
     /// <summary>Gives a seat to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
@@ -211,7 +230,6 @@ internal sealed class Workers : IDisposable
                 // One place stays for what comes next, as long as the others are stuck.
                 _bound -= cameBack && _bound > _maxBusy && _busy < _bound - 1 ? 1 : 0;
             }
-
             if (_disposed)
             {
                 Interlocked.Decrement(ref _count);
@@ -279,10 +297,12 @@ internal sealed class Workers : IDisposable
     private bool TryReserve(int more, bool raisesBound, [NotNullWhen(true)] out Worker? worker)
     {
         worker = null;
+        int raised;
         using (_lock.Hold())
         {
-            _bound = raisesBound ? Math.Max(_bound, _busy) + 1 : _bound;
-            if (_busy >= _bound + more)
+            raised = raisesBound ? Math.Max(Math.Min(Math.Max(_bound, _busy) + 1, Limit) - _bound, 0) : 0;
+            _bound += raised;
+            if (_disposed || _busy >= _bound + more)
             {
                 _callMissed = true;
                 return false;
@@ -306,7 +326,7 @@ internal sealed class Workers : IDisposable
                 if (worker is null)
                 {
                     _busy--;
-                    _bound -= raisesBound && _bound > _maxBusy ? 1 : 0;
+                    _bound -= raised;
                     _callMissed = true;
                 }
             }

@@ -56,10 +56,19 @@ public sealed class StuckWorkersTests : IDisposable
             Assert.Same(await stuck.Thread, await behind.Thread.OrTimeout());
         }
 
+        // The first to come back lately goes on. Behind it others do, and one that is too many goes home.
+        Look(WorkQueue.LooksPerCall);
         HeldWork waits = Enqueue();
         second.Release();
         Assert.Same(await second.Thread, await waits.Thread.OrTimeout());
+        Assert.Equal(5, _workers.Bound);
+        HeldWork left = Enqueue();
+        first.Release();
+        await Timeouts.UntilAsync(() => _workers.Busy == 4);
+        Assert.Equal(4, _workers.Bound);
+        Assert.False(left.Thread.IsCompleted);
         _all.ForEach(static held => held.Release());
+        await left.Thread.OrTimeout();
         await Timeouts.UntilAsync(() => _workers.Busy == 0);
 
         // The bound is what it was.
