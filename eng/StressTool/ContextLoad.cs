@@ -6,10 +6,11 @@ namespace StressTool;
 /// <summary>Posts to the context of a connection from many threads; what is posted blocks, and waits for what it posts itself.</summary>
 internal sealed class ContextLoad(ApplicationContext context, int seed, Figures figures)
 {
+    /// <summary>How long what is posted, and each wait inside, may take.</summary>
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
+
     private const int Threads = 4;
     private const int MostPosts = 8;
-
-    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(30);
 
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _left;
@@ -34,7 +35,7 @@ internal sealed class ContextLoad(ApplicationContext context, int seed, Figures 
             });
         }
 
-        await _done.Task.WaitAsync(s_limit);
+        await _done.Task.WaitAsync(Limit);
     }
 
     private void RunPiece(Random random)
@@ -49,7 +50,7 @@ internal sealed class ContextLoad(ApplicationContext context, int seed, Figures 
         if (random.Next(8) == 0)
         {
             figures.Count("waited for its own posts");
-            if (!AwaitAsync(random.Next(1, 4)).Wait(s_limit))
+            if (!AwaitAsync(random.Next(1, 4)).Wait(Limit))
             {
                 figures.Fail("what a piece waited for did not run");
             }

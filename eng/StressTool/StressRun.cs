@@ -14,6 +14,9 @@ internal sealed class StressRun(StressOptions options, Figures figures)
     private static readonly TimeSpan s_longestConnection = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan s_longestEnd = TimeSpan.FromSeconds(10);
 
+    // With few workers what is posted may wait for one more of them, each 100 ms, as often as pieces block.
+    private static readonly TimeSpan s_longestHandler = ContextLoad.Limit + s_longestEnd;
+
     private readonly TrackingMemoryPoolFactory _memory = new(figures);
     private int _connections;
 
@@ -57,7 +60,7 @@ internal sealed class StressRun(StressOptions options, Figures figures)
 
         await Task.WhenAll(clients);
         await EndAsync(servers, "unbinding", static server => server.UnbindAsync());
-        await EndAsync(servers, "handlers", static server => server.HandlersEndedAsync());
+        await EndAsync(servers, "handlers", static server => server.HandlersEndedAsync(), s_longestHandler);
         await EndAsync(servers, "disposal of listeners", static server => server.DisposeListenerAsync().AsTask());
         await EndAsync([transport], "disposal of the transport", static t => t.DisposeAsync().AsTask());
         await RequireSoonAsync(() => _memory.Outstanding == 0, () => $"{_memory.Outstanding} blocks of memory were not returned");
@@ -84,11 +87,11 @@ internal sealed class StressRun(StressOptions options, Figures figures)
         }
     }
 
-    private async Task EndAsync<T>(T[] items, string what, Func<T, Task> end)
+    private async Task EndAsync<T>(T[] items, string what, Func<T, Task> end, TimeSpan? limit = null)
     {
         try
         {
-            await Task.WhenAll(items.Select(end)).WaitAsync(s_longestEnd);
+            await Task.WhenAll(items.Select(end)).WaitAsync(limit ?? s_longestEnd);
         }
         catch (Exception e)
         {
@@ -119,7 +122,7 @@ internal sealed class StressRun(StressOptions options, Figures figures)
         }
 
         await Task.WhenAll(clients);
-        await EndAsync([server], "handlers of a short listener", static s => s.HandlersEndedAsync());
+        await EndAsync([server], "handlers of a short listener", static s => s.HandlersEndedAsync(), s_longestHandler);
         await server.DisposeListenerAsync();
         figures.Count("short listeners");
     }

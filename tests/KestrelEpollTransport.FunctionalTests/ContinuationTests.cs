@@ -9,6 +9,7 @@ using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -379,24 +380,110 @@ public sealed class ContinuationTests
     }
 
     [Fact]
+    public async Task ReadsOfOnePiece_FromAFastSender_ShareTheBudgetOfOneTurn()
+    {
+        const int Much = 64 * 1024 * 1024;
+        const int MoreThanOneReceive = 64 * 1024;
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(Scheduled);
+        ApplicationContext context = pair.Server.Features.Get<ApplicationContext>()!;
+        Socket socket = pair.Server.Features.Get<IConnectionSocketFeature>()!.Socket;
+        Task send = Task.Factory.StartNew(
+            () =>
+            {
+                byte[] buffer = new byte[1024 * 1024];
+                while (pair.Client.Send(buffer, SocketFlags.None, out _) > 0)
+                {
+                    // Until the other end has gone.
+                }
+            },
+            CancellationToken.None,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        ReadResult first = await pair.Input.ReadAsync().OrTimeout();
+        pair.Input.AdvanceTo(first.Buffer.End);
+
+        TaskCompletionSource<(long AtOnce, Task<ReadResult> Pending)> piece = new();
+        context.Post(
+            _ =>
+            {
+                long atOnce = 0;
+                ValueTask<ReadResult> read = default;
+                while (atOnce < Much && SpinWait.SpinUntil(() => socket.Available >= MoreThanOneReceive, Timeouts.Limit))
+                {
+                    read = pair.Input.ReadAsync();
+                    if (!read.IsCompleted)
+                    {
+                        break;
+                    }
+
+                    ReadResult result = read.Result;
+                    atOnce += result.Buffer.Length;
+                    pair.Input.AdvanceTo(result.Buffer.End);
+                }
+
+                piece.SetResult((atOnce, read.AsTask()));
+            },
+            null);
+        (long atOnce, Task<ReadResult> pending) = await piece.Task.OrTimeout();
+
+        Assert.InRange(atOnce, MoreThanOneReceive, 2 * 1024 * 1024);
+        ReadResult next = await pending.OrTimeout();
+        Assert.False(next.Buffer.IsEmpty);
+        pair.Input.AdvanceTo(next.Buffer.End);
+        pair.Server.Abort();
+        await send.OrTimeout();
+    }
+
+    [Fact]
+    public async Task TaskSchedulerOfTheContext_RunsTasksUnderIt()
+    {
+        await using KestrelHost host = await StartAsync(async context =>
+        {
+            TaskScheduler scheduler = TaskScheduler.FromCurrentSynchronizationContext();
+            List<Place> places = [];
+            while (places.Count < 4)
+            {
+                await Task.Factory.StartNew(() => places.Add(Place.Here(context)), CancellationToken.None, TaskCreationOptions.None, scheduler);
+            }
+
+            await WriteAsync(context, [.. places]);
+        });
+        using HttpClient client = host.CreateClient();
+
+        string[] answer = await AskAsync(client);
+        Assert.Equal(4, answer.Length);
+        Assert.All(answer, static place => Assert.Matches($"{OurThread}.* under its own$", place));
+    }
+
+    [Fact]
+    public async Task ContextThatIsMadeBehindTheEnd_DoesNotKeepTheConnection_AndRunsWhatIsPosted()
+    {
+        (WeakReference connection, ApplicationContext late) = await UseAsync();
+        await AssertCollectedAsync(connection);
+        TaskCompletionSource<SynchronizationContext?> posted = new();
+        late.Post(_ => posted.SetResult(SynchronizationContext.Current), null);
+        Assert.Same(late, await posted.Task.OrTimeout());
+
+        static async Task<(WeakReference Connection, ApplicationContext Context)> UseAsync()
+        {
+            ConnectionPair pair = await ConnectionPair.CreateAsync(Scheduled);
+            await pair.DisposeAsync();
+            return (new WeakReference(pair.Server), pair.Server.Features.Get<ApplicationContext>()!);
+        }
+    }
+
+    [Fact]
     public async Task ConnectionThatEnded_IsNotKeptByWhatOutlivesIt()
     {
         (WeakReference connection, ApplicationContext kept) = await UseAsync();
-        for (int i = 0; i < 200 && connection.IsAlive; i++)
-        {
-            await Task.Delay(10);
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-        }
-
-        Assert.False(connection.IsAlive);
+        await AssertCollectedAsync(connection);
         TaskCompletionSource posted = new();
         kept.Post(_ => posted.SetResult(), null);
         await posted.Task.OrTimeout();
 
         static async Task<(WeakReference Connection, ApplicationContext Context)> UseAsync()
         {
-            await using ConnectionPair pair = await ConnectionPair.CreateAsync(TransportKind.EpollContinuations);
+            await using ConnectionPair pair = await ConnectionPair.CreateAsync(Scheduled);
             return (new WeakReference(pair.Server), pair.Server.Features.Get<ApplicationContext>()!);
         }
     }
@@ -557,6 +644,18 @@ public sealed class ContinuationTests
 
     private static HttpClient CreateClient(KestrelHost host, Protocol protocol) =>
         host.CreateClient(protocol is Protocol.Http1 or Protocol.Http1Tls ? HttpVersion.Version11 : HttpVersion.Version20);
+
+    private static async Task AssertCollectedAsync(WeakReference connection)
+    {
+        for (int i = 0; i < 200 && connection.IsAlive; i++)
+        {
+            await Task.Delay(10);
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        Assert.False(connection.IsAlive);
+    }
 
     private static Task WriteAsync(HttpContext context, params Place[] places) => context.Response.WriteAsync(string.Join('\n', places));
 

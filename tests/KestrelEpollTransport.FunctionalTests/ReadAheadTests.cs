@@ -56,13 +56,14 @@ public class ReadAheadTests
     }
 
     /// <remarks>
-    /// 1 MiB is received ahead, and the kernel holds a little more. How much of it Sockets takes on a unix socket is a race: it stops at 1 MiB
-    /// and goes on at half.
+    /// 1 MiB is received ahead, the head of the request included, and the kernel holds more of TCP. Of a unix socket it wakes a sender that
+    /// waits when only one of its pieces (36 KB) is left, which need not be: no more than the 1 MiB then. How much of it Sockets takes on a
+    /// unix socket is a race: it stops at 1 MiB and goes on at half.
     /// </remarks>
-    [Theory, AllTransports(Wire.Tcp), AllTransports(Wire.Unix)]
-    public async Task Echo_OfAClientThatSendsAllBeforeItReads_Completes(TransportKind kind, Wire wire)
+    [Theory, AllTransports(Wire.Tcp, 1100), AllTransports(Wire.Unix, 1000)]
+    public async Task Echo_OfAClientThatSendsAllBeforeItReads_Completes(TransportKind kind, Wire wire, int kibibytes)
     {
-        byte[] body = Net.Pattern((kind.IsOurs() ? 1100 : 500) * 1024);
+        byte[] body = Net.Pattern((kind.IsOurs() ? kibibytes : 500) * 1024);
         await using WireHost host = await WireHost.StartAsync(kind, async context =>
         {
             context.Response.ContentLength = body.Length;

@@ -213,7 +213,6 @@ internal sealed class Workers : IDisposable
     {
         using (_lock.Hold())
         {
-
             if (_callMissed && !_disposed && (wasBusy ? HasReserve : !IsExhausted))
             {
                 // Busy with the call that found nobody. Unless it is one too many.
@@ -230,6 +229,7 @@ internal sealed class Workers : IDisposable
                 // One place stays for what comes next, as long as the others are stuck.
                 _bound -= cameBack && _bound > _maxBusy && _busy < _bound - 1 ? 1 : 0;
             }
+
             if (_disposed)
             {
                 Interlocked.Decrement(ref _count);

@@ -339,6 +339,33 @@ public sealed class EventLoopTests : IDisposable
     }
 
     [Fact]
+    public void Post_AtEachMomentOfFallingAsleep_IsRun()
+    {
+        const int Rounds = 50_000;
+        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Spin = TimeSpan.Zero });
+        LoopThread.Drive(loop.Seats[0]);
+        int ran = 0;
+        TestWork work = new(() => Interlocked.Increment(ref ran));
+        long began = Stopwatch.GetTimestamp();
+        for (int round = 1; round <= Rounds; round++)
+        {
+            // The loop has just run the one before, and nothing else is there.
+            loop.Post(work);
+            SpinWait spin = default;
+            while (Volatile.Read(ref ran) < round)
+            {
+                spin.SpinOnce(sleep1Threshold: -1);
+                Assert.True(Stopwatch.GetElapsedTime(began) < Timeouts.Limit * 2, $"Round {round} of {Rounds} was not run.");
+            }
+
+            Thread.SpinWait(round % 64);
+        }
+
+        loop.Stop();
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
+    [Fact]
     public async Task Post_AgainstALoopThatEnds_IsAlwaysRunOnce()
     {
         for (int round = 0; round < 50; round++)

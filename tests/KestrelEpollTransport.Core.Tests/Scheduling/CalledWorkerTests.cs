@@ -8,6 +8,21 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 public class CalledWorkerTests
 {
     [Fact]
+    public void WorkerThatIsDone_AfterACallFoundNobody_AnswersThatCall()
+    {
+        Worker? only = null;
+        using Workers workers = new(maxBusy: 1, loopCount: 1) { StartThread = worker => only = worker, CallWatch = static () => { } };
+        Assert.True(workers.TryCall());
+        Assert.False(workers.TryCall());
+
+        Assert.True(workers.TryRest(only!, wasBusy: true));
+
+        Assert.Equal(1, workers.Busy);
+        Assert.True(workers.TryRest(only!, wasBusy: true));
+        Assert.Equal(0, workers.Busy);
+    }
+
+    [Fact]
     public async Task WorkerThatWasCalled_ComingAfterAHandOverTookTheReserve_RunsTheWorkAllTheSame()
     {
         using LogRecorder log = new();

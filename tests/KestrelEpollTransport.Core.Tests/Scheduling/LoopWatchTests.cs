@@ -62,6 +62,21 @@ public sealed class LoopWatchTests : IDisposable
         Assert.Equal(1, _counters.HandOffs);
     }
 
+    [Fact]
+    public async Task Look_AtALoopWhoseOnlyThreadIsBusySinceTheLookBefore_CallsAnother()
+    {
+        await BlockAsync();
+        TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _loop.Post(new TestWork(ran.SetResult));
+
+        // Too short for a hand-over.
+        ((IWatched)_watch).Look(TimeSpan.FromMicroseconds(1));
+        ((IWatched)_watch).Look(TimeSpan.FromMicroseconds(1));
+
+        await ran.Task.OrTimeout();
+        Assert.Equal(0, _counters.HandOffs);
+    }
+
     // The loop is in a dispatch, and its thread asleep there.
     private async Task BlockAsync()
     {
