@@ -3,6 +3,7 @@ using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Scheduling;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -121,7 +122,8 @@ internal sealed class ApplicationContext : SynchronizationContext
 
         public void OnHandedOff(bool isBlocked) => Profile.HandedOff(isBlocked);
 
-        public bool TryLogHandOff(int loop, TimeSpan blocked) => context._connection?.TryLogHandOff(loop, blocked) ?? false;
+        public void LogHandOff(ILogger logger, int loop, TimeSpan blocked) =>
+            SchedulingLog.HandedOff(context._connection?.Shared.Logger ?? logger, loop, blocked, context._connection);
 
         private void RunHere()
         {

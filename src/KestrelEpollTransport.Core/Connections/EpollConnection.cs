@@ -12,6 +12,7 @@ using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -185,11 +186,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
 
     public void OnHandedOff(bool isBlocked) => _dispatch.Profile.HandedOff(isBlocked);
 
-    public bool TryLogHandOff(int loop, TimeSpan blocked)
-    {
-        SchedulingLog.HandedOff(Shared.Logger, loop, blocked, this);
-        return true;
-    }
+    public void LogHandOff(ILogger logger, int loop, TimeSpan blocked) => SchedulingLog.HandedOff(Shared.Logger, loop, blocked, this);
 
     public bool TryFailOwnWait() => Volatile.Read(ref _logging) == 0 && (Reader.TryFailWait() | Writer.TryFailWait());
 

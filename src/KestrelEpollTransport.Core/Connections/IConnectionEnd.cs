@@ -1,4 +1,5 @@
 using KestrelEpollTransport.Scheduling;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -23,7 +24,7 @@ internal interface IConnectionEnd : IResumable
 
     void Loops.IDispatched.OnHandedOff(bool isBlocked) => Connection.OnHandedOff(isBlocked);
 
-    bool Loops.IDispatched.TryLogHandOff(int loop, TimeSpan blocked) => Connection.TryLogHandOff(loop, blocked);
+    void Loops.IDispatched.LogHandOff(ILogger logger, int loop, TimeSpan blocked) => Connection.LogHandOff(logger, loop, blocked);
 
     bool Loops.IDispatched.TryFailOwnWait() => Connection.TryFailOwnWait();
 

@@ -14,12 +14,16 @@ internal static partial class SchedulingLog
     public static partial void WorkersRanOut(ILogger logger, int maxWorkers);
 
     [LoggerMessage(32, LogLevel.Debug, "Event loop {Loop} was blocked for {BlockedMs:F1} ms by the transport's own work or a logger; another thread has taken the loop over.", EventName = "LoopHandedOffByItself")]
-    public static partial void HandedOff(ILogger logger, int loop, double blockedMs);
+    private static partial void HandedOffByItself(ILogger logger, int loop, double blockedMs);
 
     // The id of a connection is made when it is first read: not for a line that nobody sees.
-    public static void HandedOff(ILogger logger, int loop, TimeSpan blocked, ConnectionContext connection)
+    public static void HandedOff(ILogger logger, int loop, TimeSpan blocked, ConnectionContext? connection)
     {
-        if (logger.IsEnabled(LogLevel.Debug))
+        if (connection is null)
+        {
+            HandedOffByItself(logger, loop, blocked.TotalMilliseconds);
+        }
+        else if (logger.IsEnabled(LogLevel.Debug))
         {
             HandedOffCore(logger, loop, blocked.TotalMilliseconds, connection.ConnectionId, connection.LocalEndPoint);
         }

@@ -1,3 +1,6 @@
+using KestrelEpollTransport.Diagnostics;
+using Microsoft.Extensions.Logging;
+
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>What a loop dispatches to, and so what can keep a loop from its other work.</summary>
@@ -12,10 +15,11 @@ internal interface IDispatched
     {
     }
 
-    /// <summary>Logs the same; false if this has no name to give. On a thread that may block.</summary>
+    /// <summary>Logs the same. On a thread that may block.</summary>
+    /// <param name="logger">For what has no logger of its own.</param>
     /// <param name="loop">The loop's index.</param>
     /// <param name="blocked">How long it was blocked, at least.</param>
-    bool TryLogHandOff(int loop, TimeSpan blocked) => false;
+    void LogHandOff(ILogger logger, int loop, TimeSpan blocked) => SchedulingLog.HandedOff(logger, loop, blocked, connection: null);
 
     /// <summary>
     /// A dispatch of this blocks the thread of a loop that nobody takes over. True: it has something pending that only the loop would end, and

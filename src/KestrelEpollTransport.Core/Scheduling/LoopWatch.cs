@@ -90,20 +90,19 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
             return false;
         }
 
-        HandOff outcome = workers.TryHandOff(seat, sighting.Dispatch, isLast, out IDispatched? dispatched);
-        if (outcome == HandOff.Done)
+        if (workers.TryHandOff(seat, sighting.Dispatch, isLast) is not { } dispatched)
         {
-            counters.HandedOff();
-            dispatched!.OnHandedOff(isBlocked);
-            Report(dispatched, seat.Loop.Index, sighting.Blocked);
-        }
-        else if (outcome == HandOff.NoWorker)
-        {
-            // The next look tries again.
-            workers.NoteExhausted();
+            // If it still runs, the next look tries again.
+            return false;
         }
 
-        return outcome == HandOff.Done;
+        counters.HandedOff();
+        dispatched.OnHandedOff(isBlocked);
+
+        // The line is for a worker, who may block.
+        TimeSpan blocked = sighting.Blocked;
+        workers.OffLoop.Enqueue(new LogElsewhere(() => dispatched.LogHandOff(logger, seat.Loop.Index, blocked)), WorkLane.Quick);
+        return true;
     }
 
     // A thread that waits for the collector, which may have begun in the middle of this, is not blocked.
@@ -111,19 +110,6 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
     {
         TimeSpan pauses = GC.GetTotalPauseDuration();
         return seat.IsRunning != true && GC.GetTotalPauseDuration() == pauses;
-    }
-
-    // By a worker, who may block.
-    private void Report(IDispatched dispatched, int loop, TimeSpan blocked)
-    {
-        LogElsewhere line = new(() =>
-        {
-            if (!dispatched.TryLogHandOff(loop, blocked))
-            {
-                SchedulingLog.HandedOff(logger, loop, blocked.TotalMilliseconds);
-            }
-        });
-        workers.OffLoop.Enqueue(line, WorkLane.Quick);
     }
 
     /// <summary>A dispatch, how long it has been seen for, and how long it will have been when its thread is asked for next.</summary>

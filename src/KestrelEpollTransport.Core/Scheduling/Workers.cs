@@ -6,19 +6,6 @@ using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
 
-/// <summary>How an attempt to give a loop to another worker ended.</summary>
-internal enum HandOff
-{
-    /// <summary>Another worker drives the loop.</summary>
-    Done,
-
-    /// <summary>The dispatch had returned: nothing was wrong any more.</summary>
-    Returned,
-
-    /// <summary>No worker is left, and no thread could be started.</summary>
-    NoWorker,
-}
-
 /// <summary>
 /// The threads of adaptive scheduling: they drive the loops, take seats over from workers that are stuck, and run what is known to
 /// block. Kept while there is use for them, the one that rested last first; started when none rests; bounded.
@@ -51,7 +38,7 @@ internal sealed class Workers : IDisposable
     // Under the lock.
     private readonly List<Worker> _resting = [];
     private bool _callMissed;
-    private bool _disposed;
+    private volatile bool _disposed;
 
     private long _warnAtMs = long.MinValue;
 
@@ -175,34 +162,38 @@ internal sealed class Workers : IDisposable
         }
     }
 
-    /// <summary>Gives a seat to another worker while <paramref name="dispatch"/> still runs on the present one.</summary>
-    /// <remarks>The reserve is for the last: for a loop that nobody else drives, who would not be stuck.</remarks>
-    public HandOff TryHandOff(Seat seat, long dispatch, bool isLast, out IDispatched? dispatched)
+    /// <summary>
+    /// Gives a seat to another worker while <paramref name="dispatch"/> still runs on the present one. Returns what that is stuck in; null:
+    /// the dispatch has returned, or there is no worker.
+    /// </summary>
+    /// <remarks>
+    /// The reserve is for the last: for a loop that nobody else drives, who would not be stuck. From a loop that stops the next one leaves
+    /// at once, so there it matters to nobody how many are stuck.
+    /// </remarks>
+    public IDispatched? TryHandOff(Seat seat, long dispatch, bool isLast)
     {
-        dispatched = null;
-        if (seat.Loop.Crew.IsStopping)
-        {
-            return TryGiveUp(seat, dispatch, out dispatched);
-        }
-
         // The next worker first: a seat that was taken has to be driven from. With the take, the present one becomes busy.
-        if (!TryReserve(isLast ? _reserve : 0, raisesBound: false, out Worker? next))
+        int more = seat.Loop.Crew.IsStopping ? Limit : isLast ? _reserve : 0;
+        if (!TryReserve(more, raisesBound: false, out Worker? next))
         {
-            return HandOff.NoWorker;
+            if (!_disposed)
+            {
+                NoteExhausted();
+            }
+
+            return null;
         }
 
-        if (seat.TryTake(dispatch, out dispatched))
+        if (seat.TryTake(dispatch, out IDispatched? dispatched))
         {
             next.Give(seat);
-            return HandOff.Done;
         }
-
-        if (!TryRest(next, wasBusy: true, cameBack: false))
+        else if (!TryRest(next, wasBusy: true, cameBack: false))
         {
             next.End();
         }
 
-        return HandOff.Returned;
+        return dispatched;
     }
 
     /// <summary>A worker has nothing to do any more. False: it is to end.</summary>
@@ -273,24 +264,6 @@ internal sealed class Workers : IDisposable
         OffLoop.GiveUp();
         Array.ForEach(resting, static worker => worker.End());
         Array.ForEach(resting, static worker => worker.Join(s_joinTimeout));
-    }
-
-    // A loop that stops needs nobody in the place of a thread that is stuck: with the last seat it ends.
-    private HandOff TryGiveUp(Seat seat, long dispatch, out IDispatched? dispatched)
-    {
-        using (_lock.Hold())
-        {
-            if (!seat.TryTake(dispatch, out dispatched))
-            {
-                return HandOff.Returned;
-            }
-
-            // Before it can come to rest, which takes the lock.
-            _busy++;
-        }
-
-        seat.Loop.Leave(seat);
-        return HandOff.Done;
     }
 
     // True: a worker that is the caller's, and counts as busy. It may be one of so many more than the bound, which is raised for it.

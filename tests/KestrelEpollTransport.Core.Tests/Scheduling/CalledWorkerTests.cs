@@ -52,7 +52,7 @@ public class CalledWorkerTests
                 release.Wait(Timeouts.Limit + Timeouts.Limit);
             }));
             await stuck.Task.OrTimeout();
-            Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
+            Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
             Assert.False(workers.HasReserve);
 
             called!.Start();

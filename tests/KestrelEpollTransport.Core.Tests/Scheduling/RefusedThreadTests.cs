@@ -65,7 +65,7 @@ public sealed class RefusedThreadTests : IDisposable
             }));
             await stuck.Task.OrTimeout();
 
-            Assert.Equal(HandOff.Done, _workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
+            Assert.NotNull(_workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
 
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
             loop.Post(new TestWork(ran.SetResult));

@@ -105,9 +105,8 @@ public sealed class WorkersTests : IDisposable
         await stuck.Blocks.Task.OrTimeout();
         Assert.Equal(0, workers.Busy);
 
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out IDispatched? dispatched));
+        Assert.Same(stuck, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
 
-        Assert.Same(stuck, dispatched);
         Thread next = await rest.Task.OrTimeout();
         Assert.NotSame(stuck.Thread, next);
         Assert.Equal(loop.Name, next.Name);
@@ -132,9 +131,8 @@ public sealed class WorkersTests : IDisposable
         returns.Release();
         Blocker next = await BlockAsync(loop);
 
-        Assert.Equal(HandOff.Returned, workers.TryHandOff(loop.Seats[0], dispatch, isLast: true, out IDispatched? dispatched));
+        Assert.Null(workers.TryHandOff(loop.Seats[0], dispatch, isLast: true));
 
-        Assert.Null(dispatched);
         Assert.Same(returns.Thread, next.Thread);
         Assert.Equal(0, workers.Busy);
         Assert.Equal(2, workers.Count);
@@ -153,7 +151,7 @@ public sealed class WorkersTests : IDisposable
 
         foreach (EventLoop loop in loops)
         {
-            Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
+            Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
             Assert.False(workers.HasReserve);
             Assert.False(workers.TryCall());
         }
@@ -161,14 +159,13 @@ public sealed class WorkersTests : IDisposable
         Assert.Equal(3, workers.Busy);
         Blocker third = await BlockAsync(loops[0]);
         await BlockAsync(loops[1]);
-        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true, out _));
+        Assert.Null(workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true));
         Assert.Equal(3, workers.Busy);
 
         // As soon as one is back, the next look succeeds.
         stuck[0].Release();
         await Timeouts.UntilAsync(() => workers.Busy == 2);
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true, out IDispatched? dispatched));
-        Assert.Same(third, dispatched);
+        Assert.Same(third, workers.TryHandOff(loops[0].Seats[0], loops[0].Seats[0].CurrentDispatch, isLast: true));
     }
 
     [Fact]
@@ -188,7 +185,7 @@ public sealed class WorkersTests : IDisposable
         Blocker stuck = await BlockAsync(loop);
         Volatile.Write(ref fails, true);
 
-        Assert.Equal(HandOff.NoWorker, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
+        Assert.Null(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
         Blocker dear = await BlockAsync(workers);
 
         Assert.True(dear.Thread!.IsThreadPoolThread);
@@ -232,7 +229,7 @@ public sealed class WorkersTests : IDisposable
         using LoopGroup group = new(1, workers.Drive, new LogRecorder());
         EventLoop loop = group.Loops[0];
         Blocker stuck = await BlockAsync(loop);
-        Assert.Equal(HandOff.Done, workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true, out _));
+        Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
 
         group.Dispose();
         workers.Dispose();
