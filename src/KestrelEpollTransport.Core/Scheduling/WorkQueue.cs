@@ -181,7 +181,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         if (_looks >= LooksPerCall)
         {
             _looks = 0;
-            if (!workers!.TryCallOneMore())
+            if (!workers!.TryCall(isOneMore: true))
             {
                 CallPool();
             }

@@ -125,23 +125,16 @@ internal sealed class Workers : IDisposable
     }
 
     /// <summary>
-    /// Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy. Nobody else may be called for long:
-    /// the next worker that is done answers.
+    /// Calls a worker to drain <see cref="OffLoop"/>; false if all that are allowed are busy, or the system has no thread. Nobody else may be
+    /// called for long: the next worker that is done answers.
     /// </summary>
-    public bool TryCall()
+    /// <param name="isOneMore">
+    /// Nobody who is busy has come back for long, and all of them may wait for what nobody has taken: one more may be busy. The bound comes
+    /// down again with those who rest, and by <see cref="TryLowerBound"/>.
+    /// </param>
+    public bool TryCall(bool isOneMore = false)
     {
-        bool reserved = TryReserve(more: 0, raisesBound: false, out Worker? worker);
-        worker?.Wake();
-        return reserved;
-    }
-
-    /// <summary>
-    /// Nobody who is busy has come back for long, and all of them may wait for what nobody has taken: one more may be busy, and is called. The
-    /// bound comes down again with those who come back, and by <see cref="TryLowerBound"/>. False: the system has no thread.
-    /// </summary>
-    public bool TryCallOneMore()
-    {
-        bool reserved = TryReserve(more: 0, raisesBound: true, out Worker? worker);
+        bool reserved = TryReserve(more: 0, raisesBound: isOneMore, out Worker? worker);
         worker?.Wake();
         return reserved;
     }
@@ -188,7 +181,7 @@ internal sealed class Workers : IDisposable
         {
             next.Give(seat);
         }
-        else if (!TryRest(next, wasBusy: true, cameBack: false))
+        else if (!TryRest(next, wasBusy: true))
         {
             next.End();
         }
@@ -199,8 +192,7 @@ internal sealed class Workers : IDisposable
     /// <summary>A worker has nothing to do any more. False: it is to end.</summary>
     /// <param name="worker">The worker.</param>
     /// <param name="wasBusy">Whether it counts as busy.</param>
-    /// <param name="cameBack">Whether it was; false: it was only reserved.</param>
-    public bool TryRest(Worker worker, bool wasBusy, bool cameBack = true)
+    public bool TryRest(Worker worker, bool wasBusy)
     {
         using (_lock.Hold())
         {
@@ -218,7 +210,7 @@ internal sealed class Workers : IDisposable
                 _busy--;
 
                 // One place stays for what comes next, as long as the others are stuck.
-                _bound -= cameBack && _bound > _maxBusy && _busy < _bound - 1 ? 1 : 0;
+                _bound -= _bound > _maxBusy && _busy < _bound - 1 ? 1 : 0;
             }
 
             if (_disposed)
