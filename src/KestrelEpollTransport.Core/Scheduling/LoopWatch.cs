@@ -26,45 +26,38 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
     /// <summary>How often a thread that computes is asked for, at least.</summary>
     private static readonly TimeSpan s_askAtLeast = TimeSpan.FromMilliseconds(50);
 
-    private Sighting[][] _sightings = [];
-    private long[] _passes = [];
+    private readonly Dictionary<Seat, Sighting> _sightings = [];
 
     bool IWatched.IsQuiet => Array.TrueForAll(group.Started, static loop => !loop.IsAwake || loop.HasEnded);
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        EventLoop[] loops = group.Started;
-        if (_sightings.Length != loops.Length)
+        foreach (EventLoop loop in group.Started)
         {
-            _sightings = Array.ConvertAll(loops, static loop => new Sighting[loop.Seats.Length]);
-            _passes = new long[loops.Length];
-        }
-
-        for (int i = 0; i < loops.Length; i++)
-        {
-            LookAt(loops[i], _sightings[i], ref _passes[i], elapsed);
+            LookAt(loop, elapsed);
         }
     }
 
-    private void LookAt(EventLoop loop, Sighting[] sightings, ref long pass, TimeSpan elapsed)
+    private void LookAt(EventLoop loop, TimeSpan elapsed)
     {
         bool isStalled = !loop.Crew.IsPolled;
-        bool isLate = isStalled && loop.Pass == pass;
-        pass = loop.Pass;
+        bool isLate = isStalled;
+        long pass = loop.Pass;
         foreach (Seat seat in loop.Seats)
         {
-            ref Sighting sighting = ref sightings[seat.Index];
+            Sighting before = _sightings.GetValueOrDefault(seat);
             long dispatch = seat.CurrentDispatch;
-            sighting = dispatch == 0 || dispatch != sighting.Dispatch
-                ? new Sighting(dispatch, TimeSpan.Zero, limit)
-                : sighting with { Blocked = sighting.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook) };
-            isStalled &= !loop.Crew.Has(seat.Index) || sighting.Blocked > TimeSpan.Zero;
+            TimeSpan blocked = dispatch == 0 || dispatch != before.Dispatch ? TimeSpan.Zero
+                : before.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook);
+            _sightings[seat] = new Sighting(pass, dispatch, blocked, AskAt: blocked == TimeSpan.Zero ? limit : before.AskAt);
+            isStalled &= !loop.Crew.Has(seat.Index) || blocked > TimeSpan.Zero;
+            isLate &= pass == before.Pass;
         }
 
         bool handedOff = false;
         foreach (Seat seat in loop.Seats)
         {
-            handedOff |= TryHandOff(seat, ref sightings[seat.Index], isLast: isStalled && !handedOff);
+            handedOff |= TryHandOff(seat, _sightings[seat], isLast: isStalled && !handedOff);
         }
 
         if (isLate && !handedOff)
@@ -74,7 +67,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
         }
     }
 
-    private bool TryHandOff(Seat seat, ref Sighting sighting, bool isLast)
+    private bool TryHandOff(Seat seat, Sighting sighting, bool isLast)
     {
         bool isEnough = isLast && sighting.Blocked >= limit * ComputingFactor;
         if (sighting.Blocked < sighting.AskAt && !isEnough)
@@ -86,7 +79,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
         if (!isBlocked && !isEnough)
         {
             // Asked for less and less often: it costs some 20 µs.
-            sighting = sighting with { AskAt = sighting.Blocked + (sighting.Blocked < s_askAtLeast ? sighting.Blocked : s_askAtLeast) };
+            _sightings[seat] = sighting with { AskAt = sighting.Blocked + (sighting.Blocked < s_askAtLeast ? sighting.Blocked : s_askAtLeast) };
             return false;
         }
 
@@ -98,10 +91,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
 
         counters.HandedOff();
         dispatched.OnHandedOff(isBlocked);
-
-        // The line is for a worker, who may block.
-        TimeSpan blocked = sighting.Blocked;
-        workers.OffLoop.Enqueue(new LogElsewhere(() => dispatched.LogHandOff(logger, seat.Loop.Index, blocked)), WorkLane.Quick);
+        workers.OffLoop.Enqueue(Line(dispatched, seat.Loop.Index, sighting.Blocked), WorkLane.Quick);
         return true;
     }
 
@@ -112,6 +102,12 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
         return seat.IsRunning != true && GC.GetTotalPauseDuration() == pauses;
     }
 
-    /// <summary>A dispatch, how long it has been seen for, and how long it will have been when its thread is asked for next.</summary>
-    private readonly record struct Sighting(long Dispatch, TimeSpan Blocked, TimeSpan AskAt);
+    // By a worker, who may block.
+    private LogElsewhere Line(IDispatched dispatched, int loop, TimeSpan blocked) => new(() => dispatched.LogHandOff(logger, loop, blocked));
+
+    /// <summary>
+    /// What a look saw of a seat: the loop's pass, a dispatch, how long it has been seen for, and how long it will have been when its thread is
+    /// asked for next.
+    /// </summary>
+    private readonly record struct Sighting(long Pass, long Dispatch, TimeSpan Blocked, TimeSpan AskAt);
 }
