@@ -168,7 +168,7 @@ public class DispatchTests
         for (int i = 0; i < 8; i++)
         {
             long tenMs = Stopwatch.Frequency / 100;
-            connection.Dispatch.Profile.Note(new DispatchTime(tenMs, DispatchUse.Computed, tenMs));
+            connection.Dispatch.Profile.Note(new DispatchTime(tenMs, Slept: false, tenMs));
         }
 
         Assert.Equal(WorkLane.Long, ((IResumable)connection.Reader).Lane);

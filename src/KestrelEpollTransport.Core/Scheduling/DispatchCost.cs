@@ -3,24 +3,15 @@ using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Scheduling;
 
-/// <summary>How a dispatch used its time, as far as is known.</summary>
-internal enum DispatchUse
-{
-    /// <summary>It took longer than the limit, and nobody had asked the kernel when it began.</summary>
-    Unknown,
-
-    /// <summary>It computed, or was too short to look into. It may have waited for the collector, or for a moment for a lock.</summary>
-    Computed,
-
-    /// <summary>It gave its processor up, and did not compute for longer than the limit; part of that may have been waiting for a processor.</summary>
-    Slept,
-}
-
 /// <summary>What a dispatch took.</summary>
 /// <param name="Ticks">How long, in the ticks of <see cref="Stopwatch"/>.</param>
-/// <param name="Use">How it used that.</param>
+/// <param name="Slept">
+/// Whether it gave its processor up, and did not compute for longer than the limit; part of that may have been waiting for a processor. False: it
+/// computed, or was too short to look into; it may have waited for the collector, or for a moment for a lock. Null: it took longer than
+/// the limit, and nobody had asked the kernel when it began.
+/// </param>
 /// <param name="ComputedTicks">The processor time of it; 0: not known, or too short to look into.</param>
-internal readonly record struct DispatchTime(long Ticks, DispatchUse Use, long ComputedTicks = 0);
+internal readonly record struct DispatchTime(long Ticks, bool? Slept, long ComputedTicks = 0);
 
 /// <summary>How long a dispatch took, and whether it slept: a thread that merely waits for a processor does not.</summary>
 /// <remarks>
@@ -50,24 +41,23 @@ internal static class DispatchCost
         long time = Stopwatch.GetTimestamp() - began;
         if (time <= limit)
         {
-            return new DispatchTime(time, DispatchUse.Computed);
+            return new DispatchTime(time, Slept: false);
         }
 
         // Where the system does not tell: off the loop it keeps nobody waiting, whatever it does.
         if (!ThreadUsage.IsKnown)
         {
-            return new DispatchTime(time, DispatchUse.Slept);
+            return new DispatchTime(time, Slept: true);
         }
 
         if (began != s_thread.Began || ThreadUsage.OfThisThread() is not { } usage)
         {
-            return new DispatchTime(time, DispatchUse.Unknown);
+            return new DispatchTime(time, Slept: null);
         }
 
         long computed = usage.ProcessorTicks - s_thread.Usage.ProcessorTicks;
         long idle = time - computed - (PauseTicks() - s_thread.PauseTicks);
-        bool slept = usage.Sleeps != s_thread.Usage.Sleeps && idle > limit;
-        return new DispatchTime(time, slept ? DispatchUse.Slept : DispatchUse.Computed, computed);
+        return new DispatchTime(time, Slept: usage.Sleeps != s_thread.Usage.Sleeps && idle > limit, computed);
     }
 
     // While the collector runs, threads wait for it as for a lock.

@@ -39,13 +39,13 @@ internal sealed class DispatchHistory(TimeSpan limit, SchedulingCounters counter
     /// <summary>One of the first dispatches of a connection is over.</summary>
     public void NoteStart(DispatchTime time)
     {
-        if (time.Use == DispatchUse.Unknown)
+        if (time.Slept is not { } slept)
         {
             _starts.Suspect();
         }
         else
         {
-            _starts.Note(time.Use == DispatchUse.Slept);
+            _starts.Note(slept);
             _longStarts.Note(time.ComputedTicks > LongTicks);
         }
     }

@@ -92,7 +92,6 @@ internal struct DispatchProfile(DispatchHistory? history)
     /// <summary>A dispatch took so long, and used its time so.</summary>
     internal void Note(DispatchTime time)
     {
-        DispatchUse use = time.Use;
         _lastTicks = time.Ticks;
         _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (_starts < Starts)
@@ -101,11 +100,11 @@ internal struct DispatchProfile(DispatchHistory? history)
             history.NoteStart(time);
         }
 
-        if (use == DispatchUse.Unknown)
+        if (time.Slept is not { } slept)
         {
             _blocks.Suspect();
         }
-        else if (_blocks.Note(use == DispatchUse.Slept))
+        else if (_blocks.Note(slept))
         {
             history.Counters.Moved(toLoop: !_blocks.IsKnown);
         }

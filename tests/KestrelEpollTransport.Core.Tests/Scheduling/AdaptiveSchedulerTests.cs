@@ -54,7 +54,7 @@ public sealed class AdaptiveSchedulerTests : IDisposable
         longer.Profile.Begin();
         for (int i = 0; i < 3; i++)
         {
-            longer.Profile.Note(new DispatchTime(_history.LongTicks + 1, DispatchUse.Computed, _history.LongTicks + 1));
+            longer.Profile.Note(new DispatchTime(_history.LongTicks + 1, Slept: false, _history.LongTicks + 1));
         }
 
         _scheduler.ResumeFromLoop(longer, _loop);

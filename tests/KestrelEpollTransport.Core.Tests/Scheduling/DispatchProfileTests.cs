@@ -32,7 +32,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 20; i++)
         {
-            profile.Note(Took(_long, DispatchUse.Slept));
+            profile.Note(Took(_long, slept: true));
             NoteOthers(ref profile, 40);
             Assert.True(profile.RunsInline);
         }
@@ -44,13 +44,13 @@ public class DispatchProfileTests
     public void ThreeDispatchesThatSlept_CloseToEachOther_Demote()
     {
         DispatchProfile profile = Begun();
-        profile.Note(Took(_long, DispatchUse.Slept));
+        profile.Note(Took(_long, slept: true));
         NoteOthers(ref profile, 20);
-        profile.Note(Took(_long, DispatchUse.Slept));
+        profile.Note(Took(_long, slept: true));
         Assert.True(profile.RunsInline);
         NoteOthers(ref profile, 5);
 
-        profile.Note(Took(_long, DispatchUse.Slept));
+        profile.Note(Took(_long, slept: true));
 
         Assert.False(profile.RunsInline);
         Assert.Equal(1, _counters.Demotions);
@@ -62,7 +62,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 1_000; i++)
         {
-            profile.Note(Took(_long, i % 33 == 32 ? DispatchUse.Unknown : DispatchUse.Computed));
+            profile.Note(Took(_long, slept: i % 33 == 32 ? null : false));
             Assert.True(profile.RunsInline);
             Assert.Equal(i > 1, profile.IsLong);
             Assert.False(profile.IsQuick);
@@ -84,11 +84,11 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 100; i++)
         {
-            profile.Note(Took(_long, DispatchUse.Computed));
+            profile.Note(Took(_long, slept: false));
             NoteOthers(ref profile, oneIn - 1);
         }
 
-        profile.Note(Took(_long, DispatchUse.Computed));
+        profile.Note(Took(_long, slept: false));
         Assert.Equal(isLong, profile.IsLong);
     }
 
@@ -98,9 +98,9 @@ public class DispatchProfileTests
         for (int i = 0; i < 40; i++)
         {
             DispatchProfile profile = Begun();
-            profile.Note(new DispatchTime(2 * _long, DispatchUse.Computed, ComputedTicks: _history.LimitTicks));
-            profile.Note(new DispatchTime(2 * _long, DispatchUse.Unknown));
-            profile.Note(new DispatchTime(2 * _long, DispatchUse.Computed, ComputedTicks: _history.LimitTicks));
+            profile.Note(new DispatchTime(2 * _long, Slept: false, ComputedTicks: _history.LimitTicks));
+            profile.Note(new DispatchTime(2 * _long, Slept: null));
+            profile.Note(new DispatchTime(2 * _long, Slept: false, ComputedTicks: _history.LimitTicks));
             Assert.False(profile.IsLong);
         }
 
@@ -139,7 +139,7 @@ public class DispatchProfileTests
         DispatchProfile slept = Begun();
         for (int i = 0; i < 3; i++)
         {
-            slept.Note(Took(_long, DispatchUse.Slept));
+            slept.Note(Took(_long, slept: true));
         }
 
         Assert.Equal(96, OthersUntilInline(ref slept));
@@ -160,7 +160,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 300; i++)
         {
-            profile.Note(Took(_long, DispatchUse.Slept));
+            profile.Note(Took(_long, slept: true));
             NoteOthers(ref profile, oneIn - 1);
             Assert.True(i < 100 || profile.RunsInline == !staysOff);
         }
@@ -172,7 +172,7 @@ public class DispatchProfileTests
         DispatchProfile profile = Begun();
         for (int i = 0; i < 10_000; i++)
         {
-            profile.Note(Took(_long, DispatchUse.Slept));
+            profile.Note(Took(_long, slept: true));
         }
 
         Assert.Equal(256, OthersUntilInline(ref profile));
@@ -185,7 +185,7 @@ public class DispatchProfileTests
         {
             DispatchProfile start = Begun();
             Assert.True(start.RunsInline);
-            start.Note(Took(_long, DispatchUse.Slept));
+            start.Note(Took(_long, slept: true));
         }
 
         DispatchProfile next = new(_history);
@@ -212,7 +212,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < 5_000; i++)
         {
-            _history.NoteStart(Took(0, i % oneIn == 0 ? DispatchUse.Slept : DispatchUse.Computed));
+            _history.NoteStart(Took(0, slept: i % oneIn == 0));
         }
 
         Assert.Equal(startsInline, !_history.StartsBlock);
@@ -225,7 +225,7 @@ public class DispatchProfileTests
         NoteOthers(ref profile, 10);
         for (int i = 0; i < 10; i++)
         {
-            profile.Note(Took(_long, DispatchUse.Slept));
+            profile.Note(Took(_long, slept: true));
         }
 
         Assert.False(profile.RunsInline);
@@ -239,7 +239,7 @@ public class DispatchProfileTests
         for (int i = 0; i < 40; i++)
         {
             DispatchProfile start = Begun();
-            start.Note(Took(2 * _long, DispatchUse.Computed));
+            start.Note(Took(2 * _long, slept: false));
         }
 
         DispatchProfile next = new(_history);
@@ -274,7 +274,7 @@ public class DispatchProfileTests
         for (int turn = 0; turn < 10 && !told; turn++)
         {
             DispatchHistory history = new(TimeSpan.FromMicroseconds(100), _counters);
-            history.NoteStart(Took(_long, DispatchUse.Unknown));
+            history.NoteStart(Took(_long, slept: null));
             for (int start = 0; start < 2; start++)
             {
                 DispatchProfile profile = new(history);
@@ -313,7 +313,7 @@ public class DispatchProfileTests
     {
         for (int i = 0; i < count; i++)
         {
-            profile.Note(Took(0, DispatchUse.Computed));
+            profile.Note(Took(0, slept: false));
         }
     }
 
@@ -321,7 +321,7 @@ public class DispatchProfileTests
     {
         for (int i = 1; i <= 10_000; i++)
         {
-            profile.Note(Took(0, DispatchUse.Computed));
+            profile.Note(Took(0, slept: false));
             if (profile.RunsInline)
             {
                 return i;
@@ -331,5 +331,5 @@ public class DispatchProfileTests
         return -1;
     }
 
-    private static DispatchTime Took(long ticks, DispatchUse use) => new(ticks, use, use == DispatchUse.Computed ? ticks : 0);
+    private static DispatchTime Took(long ticks, bool? slept) => new(ticks, slept, slept == false ? ticks : 0);
 }

@@ -315,7 +315,7 @@ internal sealed class SimConnection : ILoopHandler, IResumable
         long took = machine.Now - began;
         request.IsServed = true;
         _server.Served.Add((began - request.ArrivedNs, machine.Now - request.ArrivedNs));
-        _profile.Note(new DispatchTime(took, request.Blocks && took > 100_000 ? DispatchUse.Slept : DispatchUse.Computed, request.Blocks ? 1_000 : request.ServiceNs));
+        _profile.Note(new DispatchTime(took, Slept: request.Blocks && took > 100_000, request.Blocks ? 1_000 : request.ServiceNs));
         _server.Check();
         _runs = false;
         _ranUntil = machine.Now;
