@@ -11,9 +11,8 @@ namespace KestrelEpollTransport.Scheduling;
 internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCounters counters, ILogger logger, TimeSpan limit) : IWatched
 {
     /// <summary>
-    /// How many times the limit a dispatch has that computes. The kernel says the same of a thread that waits for a
-    /// processor, and another thread would not get one earlier: cheap handlers on a busy machine were handed off 20 times a
-    /// second without this.
+    /// How many times the limit a dispatch has that computes, or waits for a processor: without this, cheap handlers on a busy machine were
+    /// handed off 20 times a second.
     /// </summary>
     private const int ComputingFactor = 5;
 

@@ -18,38 +18,33 @@ internal sealed class SchedulingParts : IDisposable
     {
         _watch = new WatchThread(logger);
         _demotionLimit = options.DemotionLimit;
-        if (options.Scheduling != ApplicationScheduling.Adaptive)
+        bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
+        LoopSettings settings = new() { Spin = options.SpinBeforeWait, CreatePoller = createPoller ?? Poller.Create };
+        if (options.Scheduling == ApplicationScheduling.Adaptive)
         {
-            Flushes = new FlushWatch(_watch, workers: null, logger);
-            _watch.Add(Flushes);
-            bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
-
-            // The application runs elsewhere, and wants the processors.
-            TimeSpan? spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero);
-            Loops = new LoopGroup(options.LoopCount, LoopThread.Drive, logger, new LoopSettings { Spin = spin, CreatePoller = createPoller ?? Poller.Create });
+            Counters = new SchedulingCounters(options.LoopCount);
+            Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters, Logger = logger };
+            _watch.Add(Workers.OffLoop);
+            _machine = MachineLoad.Open();
+            settings = settings with { Drivers = options.DriversPerLoop, CallAfter = options.CallAfter, OnAwake = _watch.Unpark, Machine = _machine };
+            Scheduler = new AdaptiveScheduler(Workers, Counters);
+            Continuations = new ContinuationHistories(() => CreateHistory()!);
+        }
+        else
+        {
+            // What runs on the thread pool wants the processors.
+            settings = settings with { Spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero) };
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
-            _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
-            return;
         }
 
-        Counters = new SchedulingCounters(options.LoopCount);
-        Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters, Logger = logger };
-        _watch.Add(Workers.OffLoop);
         Flushes = new FlushWatch(_watch, Workers, logger);
         _watch.Add(Flushes);
-        _machine = MachineLoad.Open();
-        Loops = new LoopGroup(options.LoopCount, Workers.Drive, logger, new LoopSettings
+        Loops = new LoopGroup(options.LoopCount, Workers is null ? LoopThread.Drive : Workers.Drive, logger, settings);
+        _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
+        if (Workers is not null)
         {
-            Drivers = options.DriversPerLoop,
-            CallAfter = options.CallAfter,
-            Spin = options.SpinBeforeWait,
-            OnAwake = _watch.Unpark,
-            Machine = _machine,
-            CreatePoller = createPoller ?? Poller.Create,
-        });
-        Scheduler = new AdaptiveScheduler(Workers, Counters);
-        Continuations = new ContinuationHistories(() => CreateHistory()!);
-        _watch.Add(new LoopWatch(Loops, Workers, Counters, logger, options.HandOffLimit));
+            _watch.Add(new LoopWatch(Loops, Workers, Counters!, logger, options.HandOffLimit));
+        }
     }
 
     public LoopGroup Loops { get; }

@@ -31,10 +31,8 @@ internal enum WorkLane
 /// long work that ends (a fence) while another one comes (a fence).</para>
 /// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. Where none has been for <see cref="LooksPerCall"/> looks of
 /// the watch, all of them may wait for what waits here, and one worker more may be busy, until others come back by
-/// themselves; so, too, where the reserve is gone. Not the pool: its threads would
-/// be blocked one after the other, faster than it grows, and timers, other sockets and Kestrel's new connections need them. The
-/// window: the watch parks while a call is missed. The work is enqueued before the call is missed, then comes a fence, and the watch is
-/// unparked; it looks at the queue once more after its own fence.</para>
+/// themselves; so, too, where the reserve is gone. The window: the watch parks while a call is missed. The work is enqueued before the call
+/// is missed, then comes a fence, and the watch is unparked; it looks at the queue once more after its own fence.</para>
 /// <para><b>Long work that blocks,</b> perhaps for other long work, keeps its place. As long as none ends, and some waits, there is one place
 /// more each <see cref="LooksPerPlace"/> looks.</para>
 /// </remarks>

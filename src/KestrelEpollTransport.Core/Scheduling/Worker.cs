@@ -3,11 +3,7 @@ using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Scheduling;
 
-/// <summary>What a worker waits for: set once, it ends one wait.</summary>
-/// <remarks>
-/// To wake a thread with this event costs 5 µs, with a monitor 14 on one processor: whom a pulse wakes wants the lock that the other
-/// still has. SemaphoreSlim yields a hundred times before it sleeps, which cost more than the dispatches did.
-/// </remarks>
+/// <summary>What a worker waits for: set once, it ends one wait. An event: what else there is wakes more slowly, or spins.</summary>
 internal class WorkerSignal : IDisposable
 {
     private readonly AutoResetEvent _event = new(false);

@@ -14,11 +14,9 @@ namespace KestrelEpollTransport.Scheduling;
 /// <remarks>
 /// <i>Busy</i> is a worker that runs work off the loops, or is stuck in a dispatch that cost it its seat. Such work gets workers while fewer
 /// than the bound are busy; beyond, see <see cref="WorkQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
-/// are inline only while all of that reserve is there (<see cref="HasReserve"/>): so when one stuck dispatch eats into it, every
-/// other loop, which may be in a dispatch at that moment, still has its worker, and the loop that was handed over resumes no
-/// application until the reserve is whole. Application code that waits for other requests of the same server never blocks the
-/// last thread that would serve them. Not so a logger or a memory pool that waits for them: dispatches enter those at any time,
-/// and each of the loops may lose a worker to one more than once.
+/// are inline only while all of that reserve is there (<see cref="HasReserve"/>): when one stuck dispatch eats into it, every other loop,
+/// which may be in a dispatch at that moment, still has its worker. A logger or a memory pool that waits for other requests may block them
+/// all: dispatches enter those at any time, and each of the loops may lose a worker to one more than once.
 /// </remarks>
 internal sealed class Workers : IDisposable
 {
