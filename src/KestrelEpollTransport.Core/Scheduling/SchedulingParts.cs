@@ -34,7 +34,7 @@ internal sealed class SchedulingParts : IDisposable
         {
             // What runs on the thread pool wants the processors.
             settings = settings with { Spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero) };
-            Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
+            Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler();
         }
 
         Flushes = new FlushWatch(_watch, Workers, logger);

@@ -18,8 +18,8 @@ internal enum WorkLane
 }
 
 /// <summary>
-/// Work on its way to threads: workers or, where there are none to be had, the thread pool. One call for a thread
-/// takes many pieces, so that finding and waking a thread is paid once a burst. Thread-safe.
+/// Work on its way to workers. One call for a worker takes many pieces, so that finding and waking a thread is paid once a burst. What no
+/// worker will come for goes to the thread pool, piece by piece. Thread-safe.
 /// </summary>
 /// <remarks>
 /// At most one thread has been called and has not yet come; any number may be draining. One that drains calls the next one before each
@@ -36,18 +36,15 @@ internal enum WorkLane
 /// <para><b>Long work that blocks,</b> perhaps for other long work, keeps its place. As long as none ends, and some waits, there is one place
 /// more each <see cref="LooksPerPlace"/> looks.</para>
 /// </remarks>
-/// <param name="workers">Who runs it; null: the thread pool.</param>
+/// <param name="workers">Who runs it.</param>
 /// <param name="maxLong">On how many threads long work runs at a time.</param>
-internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThreadPoolWorkItem, IWatched
+internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
 {
     /// <summary>How many looks of the watch nothing is taken for before a worker more is called.</summary>
     internal static readonly int LooksPerCall = (int)(TimeSpan.FromMilliseconds(100) / WatchThread.Interval);
 
     /// <summary>How many looks long work waits for before there is a place more.</summary>
     internal static readonly int LooksPerPlace = LooksPerCall / 3;
-
-    /// <summary>How long a drain keeps a thread of the pool from the pool's other work.</summary>
-    private const int MaxPoolRunMs = 15;
 
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
@@ -56,7 +53,6 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _slow = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _long = new();
     private int _called;
-    private int _poolCalls;
     private int _inLong;
     private volatile int _placesMore;
     private volatile bool _isUnwatched;
@@ -79,7 +75,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
     /// <summary>Whether nothing waits.</summary>
     public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty && _long.IsEmpty;
 
-    bool IWatched.IsQuiet => IsEmpty && workers is not { HasReserve: false };
+    bool IWatched.IsQuiet => IsEmpty && workers.HasReserve;
 
     /// <summary>Whether something waits that may be taken.</summary>
     public bool HasMore => !_quick.IsEmpty || !_slow.IsEmpty || HasLong;
@@ -88,7 +84,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
     private int Places => _isUnwatched ? int.MaxValue : maxLong + _placesMore;
 
-    /// <summary>Has a thread run <paramref name="work"/>.</summary>
+    /// <summary>Has a worker run <paramref name="work"/>.</summary>
     public void Enqueue(IThreadPoolWorkItem work, WorkLane lane = WorkLane.Slow)
     {
         (lane == WorkLane.Long ? _long : lane == WorkLane.Quick ? _quick : _slow).Enqueue(work);
@@ -103,30 +99,23 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         }
         else
         {
-            workers?.CallWatch?.Invoke();
+            workers.CallWatch();
         }
     }
 
-    /// <summary>A thread that was called has come.</summary>
-    /// <param name="baseline">What it looks like.</param>
-    /// <param name="poolUntilMs">When the pool is to have it back; null: it is a worker.</param>
-    public void Drain(in ThreadBaseline baseline, long? poolUntilMs = null)
+    /// <summary>A worker that was called has come.</summary>
+    public void Drain(in ThreadBaseline baseline)
     {
-        bool isWorker = poolUntilMs is null;
         Interlocked.Exchange(ref _called, 0);
         while (TryTake(out IThreadPoolWorkItem? work, out bool isLong))
         {
             CallIfMoreWaits();
-            if (isWorker && !_moved)
+            if (!_moved)
             {
                 _moved = true;
             }
 
-            if (work is IResumable)
-            {
-                workers?.Counters?.Dispatches.RanOffLoop(isWorker);
-            }
-
+            Count(work, onWorker: true);
             work.Execute();
             baseline.Restore();
             if (isLong)
@@ -137,7 +126,7 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
             }
 
             // A worker too many goes back to the reserve, or home.
-            if (isWorker ? !workers!.HasReserve || (HaveOthersComeBack() && workers.TryLowerBound()) : Environment.TickCount64 >= poolUntilMs)
+            if (!workers.HasReserve || (HaveOthersComeBack() && workers.TryLowerBound()))
             {
                 break;
             }
@@ -146,28 +135,17 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         CallIfMoreWaits();
     }
 
-    void IThreadPoolWorkItem.Execute()
-    {
-        Interlocked.Exchange(ref _poolCalls, 0);
-
-        // The pool restores a thread between its items, and to it all of these are one.
-        Drain(ThreadBaseline.Capture(), Environment.TickCount64 + MaxPoolRunMs);
-    }
-
     /// <summary>Nobody will look any more: what waits, and does not find a worker from now on, goes to the thread pool.</summary>
     public void GiveUp()
     {
         _isUnwatched = true;
         Interlocked.MemoryBarrier();
-        if (!IsEmpty)
-        {
-            CallPool();
-        }
+        MoveToPool();
     }
 
     void IWatched.Look(TimeSpan elapsed)
     {
-        _looks = (HasMore || workers is { HasReserve: false }) && !_moved ? _looks + 1 : 0;
+        _looks = (HasMore || !workers.HasReserve) && !_moved ? _looks + 1 : 0;
         _longLooks = _long.IsEmpty || HasLong ? 0 : _longLooks + 1;
         _moved = false;
         if (--_looksOfWindow <= 0)
@@ -179,9 +157,10 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
         if (_looks >= LooksPerCall)
         {
             _looks = 0;
-            if (!workers!.TryCall(isOneMore: true))
+            if (!workers.TryCall(isOneMore: true))
             {
-                CallPool();
+                // The system refuses it. Only one piece: what waits may block, and the pool finds no threads either.
+                MoveToPool(most: 1);
             }
         }
 
@@ -254,52 +233,41 @@ internal sealed class WorkQueue(Workers? workers = null, int maxLong = 1) : IThr
 
     private void CallOnce()
     {
-        if (Interlocked.Exchange(ref _called, 1) == 0 && !TryCallThread())
+        if (Interlocked.Exchange(ref _called, 1) != 0 || workers.TryCall())
         {
-            Interlocked.Exchange(ref _called, 0);
-            if (_isUnwatched && HasMore)
-            {
-                CallPool();
-            }
-        }
-    }
-
-    // False: nobody is to be had. Then whoever has time from now on has to look at the queue, without being called.
-    private bool TryCallThread()
-    {
-        if (workers is null)
-        {
-            Uninterrupted.QueueToPool(this);
-            return true;
+            return;
         }
 
-        if (workers.TryCall())
-        {
-            return true;
-        }
+        // Nobody is to be had: whoever has time from now on has to look at the queue, without being called. With a fence, and before what
+        // follows, which is also for those who thought meanwhile that somebody comes.
+        Interlocked.Exchange(ref _called, 0);
 
-        // Nobody busy: the system refuses threads, and no worker will come back. Nobody looking: enqueuing has fenced, so either
-        // this sees that, or who gave up sees the work.
-        if (_isUnwatched || workers.Busy == 0 || workers.CallWatch is not { } callWatch)
+        // Nobody looking: either this sees that, or who gave up sees the work. Nobody busy: the system refuses threads, and no worker will
+        // come back.
+        if (_isUnwatched || workers.Busy == 0)
         {
-            CallPool();
+            MoveToPool();
         }
         else
         {
-            Interlocked.MemoryBarrier();
-            callWatch();
+            workers.CallWatch();
         }
-
-        // Also where the pool was called: before it comes, a worker may be free.
-        return false;
     }
 
-    // One that was called and has not come takes along whatever there is when it comes.
-    private void CallPool()
+    private void MoveToPool(int most = int.MaxValue)
     {
-        if (Interlocked.Exchange(ref _poolCalls, 1) == 0)
+        for (; most > 0 && (_quick.TryDequeue(out IThreadPoolWorkItem? work) || _slow.TryDequeue(out work) || _long.TryDequeue(out work)); most--)
         {
-            workers!.QueueToPool(this);
+            Count(work, onWorker: false);
+            workers.QueueToPool(work);
+        }
+    }
+
+    private void Count(IThreadPoolWorkItem work, bool onWorker)
+    {
+        if (work is IResumable)
+        {
+            workers.Counters?.Dispatches.RanOffLoop(onWorker);
         }
     }
 }

@@ -68,11 +68,8 @@ internal sealed class Workers : IDisposable
     /// <summary>Creates what a worker waits for.</summary>
     public Func<WorkerSignal> CreateSignal { get; init; } = static () => new WorkerSignal();
 
-    /// <summary>
-    /// Has the watch look at <see cref="OffLoop"/>, after a full fence; null: nobody looks, and where workers don't suffice the
-    /// thread pool is called at once.
-    /// </summary>
-    public Action? CallWatch { get; init; }
+    /// <summary>Has the watch look at <see cref="OffLoop"/>, after a full fence.</summary>
+    public Action CallWatch { get; init; } = static () => { };
 
     /// <summary>Counts what runs off the loops; null: nobody wants to know.</summary>
     public SchedulingCounters? Counters { get; init; }

@@ -1,9 +1,9 @@
 namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>
-/// Every interleaving of expensive work that comes with workers that leave, while the thread pool, called at the bound, never gets
-/// a thread: no work may wait while a worker rests. Beside them a loop may be handed over, and the system may refuse threads; or
-/// the work only computes, and is held back while others do.
+/// Every interleaving of expensive work that comes with workers that leave: no work may wait while a worker rests. Beside them a loop may be
+/// handed over, and the system may refuse threads; or the work only computes, and is held back while others do. Nothing goes to the
+/// thread pool here: that could only hide what is stranded.
 /// </summary>
 public class OffLoopCallTests
 {
@@ -12,7 +12,7 @@ public class OffLoopCallTests
     {
         None = 0,
 
-        /// <summary>The pool was called, and until it comes nobody else is.</summary>
+        /// <summary>Who is done does not look whether a call found nobody.</summary>
         ForgetsMissedCalls = 1,
 
         /// <summary>Who is refused a thread does not look whether a worker has come to rest meanwhile.</summary>
@@ -29,7 +29,7 @@ public class OffLoopCallTests
     [InlineData(1, 1)]
     [InlineData(1, 2)]
     [InlineData(2, 1)]
-    public void Enqueue_WithAPoolThatNeverComes_LeavesNothingToWaitWhileAWorkerRests(int workers, int works)
+    public void Enqueue_AtTheBound_LeavesNothingToWaitWhileAWorkerRests(int workers, int works)
     {
         int missed = 0;
         Explore(workers, works, Fault.None, look: state => missed += state.CallsMissed);
@@ -140,7 +140,7 @@ public class OffLoopCallTests
         }
     }
 
-    // As WorkQueue.CallIfMoreWaits, CallOnce and TryCallThread, and Workers.TryCall, whose lock is one step.
+    // As WorkQueue.CallIfMoreWaits and CallOnce, and Workers.TryCall, whose lock is one step.
     private static IEnumerable<Step> CallOnce(State state)
     {
         if (state.Computes)

@@ -118,11 +118,50 @@ public sealed class StuckWorkersTests : IDisposable
             CallWatch = static () => { },
         };
         HeldWork blocked = new();
-        _all.Add(blocked);
+        HeldWork another = new();
+        _all.AddRange([blocked, another]);
 
+        // Each by itself.
         workers.OffLoop.Enqueue(blocked);
+        workers.OffLoop.Enqueue(another);
 
         Assert.True((await blocked.Thread.OrTimeout()).IsThreadPoolThread);
+        Assert.True((await another.Thread.OrTimeout()).IsThreadPoolThread);
+    }
+
+    [Fact]
+    public async Task Work_WhereTheSystemRefusesOneWorkerMore_GoesToThePoolOneAtATime()
+    {
+        int started = 0;
+        using Workers workers = new(maxBusy: 1, loopCount: 1)
+        {
+            StartThread = worker =>
+            {
+                if (++started > 1)
+                {
+                    throw new InsufficientMemoryException("On purpose: no thread.");
+                }
+
+                worker.Start();
+            },
+        };
+        HeldWork[] work = [new(), new(), new()];
+        _all.AddRange(work);
+        workers.OffLoop.Enqueue(work[0]);
+        await work[0].Thread.OrTimeout();
+        workers.OffLoop.Enqueue(work[1]);
+        workers.OffLoop.Enqueue(work[2]);
+
+        // The first look finds that something was taken lately.
+        Look(1, workers);
+        for (int next = 1; next <= 2; next++)
+        {
+            Look(WorkQueue.LooksPerCall, workers);
+            Assert.True((await work[next].Thread.OrTimeout()).IsThreadPoolThread);
+            Assert.Equal(next == 1, !workers.OffLoop.IsEmpty);
+        }
+
+        _all.ForEach(static held => held.Release());
     }
 
     [Fact]
@@ -175,11 +214,11 @@ public sealed class StuckWorkersTests : IDisposable
         first.Release();
     }
 
-    private void Look(int times)
+    private void Look(int times, Workers? workers = null)
     {
         for (int i = 0; i < times; i++)
         {
-            ((IWatched)_workers.OffLoop).Look(WatchThread.Interval);
+            ((IWatched)(workers ?? _workers).OffLoop).Look(WatchThread.Interval);
         }
     }
 

@@ -2,7 +2,7 @@ using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
 
-/// <summary>Expensive work on its way to workers and, beyond the bound, to a thread pool that is out of threads.</summary>
+/// <summary>Expensive work on its way to workers, within the bound and beyond, beside a thread pool that is out of threads.</summary>
 [Collection(RunsAlone.Name)]
 public sealed class WorkQueueBeyondTheBoundTests : IDisposable
 {
@@ -37,7 +37,7 @@ public sealed class WorkQueueBeyondTheBoundTests : IDisposable
         Assert.True(first.Wait(Timeouts.Limit));
         BlockPool();
 
-        // The pool is called for this one, and the worker that comes free takes it.
+        // Nobody is to be had for this one, and the worker that comes free takes it.
         _workers.OffLoop.Enqueue(new Work(second.Set));
         Assert.False(second.IsSet);
         releaseFirst.Set();

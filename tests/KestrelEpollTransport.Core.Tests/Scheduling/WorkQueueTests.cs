@@ -1,4 +1,5 @@
 using System.Globalization;
+using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
@@ -8,10 +9,11 @@ public class WorkQueueTests
     [Fact]
     public void Enqueue_BehindWorkThatBlocks_BeforeTheItemRuns_IsStillRun()
     {
-        // Both are in the queue when the one scheduled item begins, unless it is very quick: so, many rounds.
+        // Both are in the queue when the worker that was called begins, unless it is very quick: so, many rounds.
         for (int round = 0; round < 50; round++)
         {
-            WorkQueue queue = new();
+            using Workers workers = new(maxBusy: 8, loopCount: 1);
+            WorkQueue queue = workers.OffLoop;
             using ManualResetEventSlim release = new();
             using ManualResetEventSlim ran = new();
             using CountdownEvent left = new(2);
@@ -44,7 +46,7 @@ public class WorkQueueTests
         queue.Enqueue(new Work(() => ran.Add("slow 2")));
         queue.Enqueue(new Work(() => ran.Add("quick")), WorkLane.Quick);
 
-        ((IThreadPoolWorkItem)queue).Execute();
+        queue.Drain(ThreadBaseline.Capture());
 
         Assert.Equal(["quick", "slow 1", "slow 2"], ran);
     }
@@ -65,7 +67,7 @@ public class WorkQueueTests
         // Two at a time, so that there is always one that waits.
         queue.Enqueue(new Work(RunQuick), WorkLane.Quick);
         queue.Enqueue(new Work(RunQuick), WorkLane.Quick);
-        ((IThreadPoolWorkItem)queue).Execute();
+        queue.Drain(ThreadBaseline.Capture());
 
         Assert.Equal([8, 16, 24], before);
 
@@ -173,7 +175,7 @@ public class WorkQueueTests
             queue.Enqueue(new Work(() => ran.Add($"long {number}")), WorkLane.Long);
         }
 
-        ((IThreadPoolWorkItem)queue).Execute();
+        queue.Drain(ThreadBaseline.Capture());
 
         Assert.Equal(["long 1", "slow 1", "long 2", "slow 2"], ran);
     }
@@ -183,7 +185,8 @@ public class WorkQueueTests
     {
         const int Threads = 8;
         const int Each = 2_000;
-        WorkQueue queue = new();
+        using Workers workers = new(maxBusy: 8, loopCount: 1);
+        WorkQueue queue = workers.OffLoop;
         int[] runs = new int[Threads * Each];
         CountdownEvent left = new(runs.Length);
         TaskCompletionSource all = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -212,10 +215,11 @@ public class WorkQueueTests
     [Fact]
     public async Task Enqueue_OneAtATimeToAQueueThatFallsIdle_IsNeverStranded()
     {
-        WorkQueue queue = new();
+        using Workers workers = new(maxBusy: 8, loopCount: 1);
+        WorkQueue queue = workers.OffLoop;
         for (int i = 0; i < 2_000; i++)
         {
-            // No asynchronous continuation: the next one is enqueued while the pool's item finds the queue empty.
+            // No asynchronous continuation: the next one is enqueued while the worker finds the queue empty.
             TaskCompletionSource ran = new();
             queue.Enqueue(new Work(ran.SetResult));
             await ran.Task.OrTimeout();
@@ -225,7 +229,8 @@ public class WorkQueueTests
     [Fact]
     public async Task Enqueue_BehindWorkThatBlocks_RunsNevertheless()
     {
-        WorkQueue queue = new();
+        using Workers workers = new(maxBusy: 8, loopCount: 1);
+        WorkQueue queue = workers.OffLoop;
         using ManualResetEventSlim release = new();
         TaskCompletionSource blocks = new(TaskCreationOptions.RunContinuationsAsynchronously);
         TaskCompletionSource blockEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -263,14 +268,15 @@ public class WorkQueueTests
     }
 
     [Fact]
-    public async Task Execute_AfterWorkThatChangedItsThread_ShowsTheNextAFreshOne()
+    public async Task Drain_AfterWorkThatChangedItsThread_ShowsTheNextAFreshOne()
     {
         AsyncLocal<string> local = new();
         CultureInfo culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
-        WorkQueue queue = new();
+        using Workers workers = new(maxBusy: 1, loopCount: 1);
+        WorkQueue queue = workers.OffLoop;
         int sameThread = 0;
 
-        // Enqueued by work of the queue itself, so that most often one item of the pool runs both.
+        // Enqueued by work of the queue itself, so that one worker runs both.
         for (int round = 0; round < 200; round++)
         {
             TaskCompletionSource<(string? Local, SynchronizationContext? Context, CultureInfo Culture, int Thread)> seen =
@@ -297,7 +303,7 @@ public class WorkQueueTests
     }
 
     // Nobody comes when it calls: the test does.
-    private static WorkQueue Held() => new(new Workers(maxBusy: 0, loopCount: 1) { QueueToPool = static _ => { } }, maxLong: 2);
+    private static WorkQueue Held() => new Workers(maxBusy: 1, loopCount: 1, maxLong: 2) { StartThread = static _ => { } }.OffLoop;
 
     private sealed class Work(Action action) : IThreadPoolWorkItem
     {

@@ -17,13 +17,14 @@ public sealed class WorkersTests : IDisposable
     }
 
     [Fact]
-    public async Task Enqueue_WorkThatBlocks_GrowsToTheBoundAndThenUsesThePool()
+    public async Task Enqueue_WorkThatBlocks_GrowsToTheBoundAndThenWaitsForAWorker()
     {
         Workers workers = Create(maxBusy: 3, loopCount: 1);
 
+        Blocker? blocker = null;
         for (int i = 1; i <= 3; i++)
         {
-            Blocker blocker = await BlockAsync(workers);
+            blocker = await BlockAsync(workers);
             Assert.False(blocker.Thread!.IsThreadPoolThread);
             Assert.Equal(Workers.ThreadName, blocker.Thread.Name);
             Assert.Equal(i, workers.Busy);
@@ -32,9 +33,14 @@ public sealed class WorkersTests : IDisposable
         }
 
         Assert.False(workers.TryCall());
-        Blocker beyond = await BlockAsync(workers);
+        Blocker beyond = Track(new Blocker());
+        workers.OffLoop.Enqueue(beyond);
+        Assert.True(workers.HasReserve);
+        Assert.False(beyond.Blocks.Task.IsCompleted);
 
-        Assert.True(beyond.Thread!.IsThreadPoolThread);
+        blocker!.Release();
+        await beyond.Blocks.Task.OrTimeout();
+        Assert.Same(blocker.Thread, beyond.Thread);
         Assert.Equal(3, workers.Count);
         Assert.True(workers.HasReserve);
     }
