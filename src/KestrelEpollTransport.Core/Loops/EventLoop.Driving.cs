@@ -32,12 +32,13 @@ internal sealed partial class EventLoop
         }
 
         seat.Take();
-        _settings.OnAwake?.Invoke();
         bool hasPolled = false;
         try
         {
             while (!_crew.IsStopping)
             {
+                _settings.OnAwake?.Invoke();
+
                 // Not what it has published itself: the others may be in dispatches that take long.
                 if (!hasPolled && seat.MayDecline && !_crew.IsAlone && IsCrowded && TryLeave(seat, declines: true))
                 {
@@ -187,16 +188,14 @@ internal sealed partial class EventLoop
         long brief = _crew.IsAlone ? _brief.Ticks : 0;
         if (brief > 0 && TryPollFor(brief))
         {
-            // It did not sleep; but perhaps it never has, and who watches does not know of it yet.
-            _settings.OnAwake?.Invoke();
             return;
         }
 
         int timeoutMs = 0;
         if (_posted.IsEmpty)
         {
-            // After the gate, both once more: what came before it woke nobody.
-            _gate.BeginSleep();
+            // After this both once more: what came before it woke nobody.
+            _crew.BeginSleep();
             timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
         }
 
@@ -206,9 +205,6 @@ internal sealed partial class EventLoop
         {
             _brief.NoteSleep(Stopwatch.GetTimestamp() - began);
         }
-
-        _gate.EndSleep();
-        _settings.OnAwake?.Invoke();
     }
 
     private void GiveWay()
@@ -225,7 +221,7 @@ internal sealed partial class EventLoop
         }
     }
 
-    // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
+    // True: there is something to do. It does not sleep meanwhile, so that who posts does not wake it.
     private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();

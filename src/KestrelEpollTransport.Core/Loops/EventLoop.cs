@@ -38,7 +38,6 @@ internal sealed partial class EventLoop : IDisposable
     private readonly ManualResetEvent _endedEvent = new(initialState: false);
     private SharedPass _pass = new();
     private Crew _crew;
-    private WakeGate _gate;
     private CallDelay _callDelay;
     private int _load;
     private int _registered;
@@ -99,7 +98,7 @@ internal sealed partial class EventLoop : IDisposable
     public bool IsRefusing => _refusing;
 
     /// <summary>Whether somebody works here at this moment, or is about to.</summary>
-    public bool IsAwake => _gate.IsAwake || !_crew.IsAtRest;
+    public bool IsAwake => !_crew.IsAtRest;
 
     /// <summary>How many events its waits have told so far. For its dispatches.</summary>
     public long EventsTold => Volatile.Read(ref _eventsTold);
@@ -295,7 +294,7 @@ internal sealed partial class EventLoop : IDisposable
 
     private void WakeIfAsleep()
     {
-        if (_gate.TryTakeWake())
+        if (_crew.TryTakeWake())
         {
             _poller.Wake();
         }
