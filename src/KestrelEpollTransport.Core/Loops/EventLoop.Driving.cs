@@ -85,7 +85,7 @@ internal sealed partial class EventLoop
         return true;
     }
 
-    // What is left of the pass, what was posted until that was done, and what is due. False: the seat was taken.
+    // What is left of the pass, and what was posted or due by then. False: the seat was taken.
     private bool TryFinishPass(Seat seat, in ThreadBaseline baseline)
     {
         while (_pass.TryTake(out PollEvent ready, out int taken, out int left))
@@ -99,8 +99,8 @@ internal sealed partial class EventLoop
             CallIfLate(Volatile.Read(ref _passBegan), taken, left);
         }
 
-        // Work that posts work, and timers that set others, would never let the pass end.
-        long nowMs = _timers.NowMsIfAny;
+        // Counted before: work that posts work, and timers that set others, would never let the pass end.
+        _timers.MoveTo(_posted);
         int count = _posted.Count;
         long began = count > 1 ? _time.GetTimestamp() : 0;
         for (int taken = 1; taken <= count && _posted.TryDequeue(out ILoopWork? work); taken++)
@@ -111,14 +111,6 @@ internal sealed partial class EventLoop
             }
 
             CallIfLate(began, taken, count - taken);
-        }
-
-        while (_timers.Take(nowMs) is { } due)
-        {
-            if (!seat.TryDispatch(handler: null, default, due, baseline))
-            {
-                return false;
-            }
         }
 
         return true;
@@ -194,9 +186,10 @@ internal sealed partial class EventLoop
         int timeoutMs = 0;
         if (_posted.IsEmpty)
         {
-            // After this both once more: what came before it woke nobody.
+            // After this both once more: what came before it woke nobody. The timers first: what is due moves from there to the queue.
             _crew.BeginSleep();
-            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
+            timeoutMs = _timers.GetTimeoutMs();
+            timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
         }
 
         long began = brief == 0 && timeoutMs != 0 ? Stopwatch.GetTimestamp() : 0;
@@ -230,7 +223,7 @@ internal sealed partial class EventLoop
         do
         {
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
-            found = _eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0;
+            found = _eventCount > 0 || _timers.GetTimeoutMs() == 0 || !_posted.IsEmpty;
             elapsed = Stopwatch.GetTimestamp() - start;
         }
         while (!found && elapsed < ticks);

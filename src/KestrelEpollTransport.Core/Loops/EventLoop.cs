@@ -13,7 +13,7 @@ namespace KestrelEpollTransport.Loops;
 /// </summary>
 /// <remarks>
 /// <para><b>A pass</b> is what one wait told. Each thread that drives the loop takes events from it, one after the other; when none is
-/// left it runs the work that was posted before that and the timers that are due. Then one of them polls, and the others leave. All of it is
+/// left it runs the work that was posted or due by then. Then one of them polls, and the others leave. All of it is
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
 /// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
 /// <see cref="LoopSettings.CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
@@ -308,7 +308,12 @@ internal sealed partial class EventLoop : IDisposable
 
     private void MoveWorkToPool(bool timersToo = true)
     {
-        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.Take(long.MaxValue)) is not null))
+        if (timersToo)
+        {
+            _timers.MoveTo(_posted, all: true);
+        }
+
+        while (_posted.TryDequeue(out ILoopWork? work))
         {
             Uninterrupted.QueueToPool(work);
         }
