@@ -235,12 +235,12 @@ internal sealed partial class EventLoop : IDisposable
         MoveWorkToPool();
     }
 
-    /// <summary><see cref="IDispatched.TryFailOwnWait"/> of a dispatch; what is posted may be what ends the wait, and the thread pool runs it.</summary>
-    public void FailOwnWait(Seat seat, long dispatch)
+    /// <summary>The thread pool runs what is posted by now.</summary>
+    public void MovePostedToPool()
     {
-        if (seat.TryFailOwnWait(dispatch))
+        while (_posted.TryDequeue(out ILoopWork? work))
         {
-            MoveWorkToPool(timersToo: false);
+            Uninterrupted.QueueToPool(work);
         }
     }
 
@@ -306,17 +306,10 @@ internal sealed partial class EventLoop : IDisposable
         }
     }
 
-    private void MoveWorkToPool(bool timersToo = true)
+    private void MoveWorkToPool()
     {
-        if (timersToo)
-        {
-            _timers.MoveTo(_posted, all: true);
-        }
-
-        while (_posted.TryDequeue(out ILoopWork? work))
-        {
-            Uninterrupted.QueueToPool(work);
-        }
+        _timers.MoveTo(_posted, all: true);
+        MovePostedToPool();
     }
 
     // What a poller threw, or who finds threads.

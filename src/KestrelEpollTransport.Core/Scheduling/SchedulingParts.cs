@@ -28,7 +28,7 @@ internal sealed class SchedulingParts : IDisposable
             TimeSpan? spin = options.SpinBeforeWait ?? (isInline ? null : TimeSpan.Zero);
             Loops = new LoopGroup(options.LoopCount, LoopThread.Drive, logger, new LoopSettings { Spin = spin, CreatePoller = createPoller ?? Poller.Create });
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler(options.LoopCount);
-            _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
+            _ownWaits = isInline ? new OwnWaitTimer(Loops, logger) : null;
             return;
         }
 
