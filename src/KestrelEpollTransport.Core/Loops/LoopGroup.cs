@@ -31,19 +31,7 @@ internal sealed class LoopGroup(int count, Action<Seat> drive, ILogger logger, L
     public EventLoop[] Started => Volatile.Read(ref _loops) ?? [];
 
     /// <summary>How many connections live on all of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
-    public int Load
-    {
-        get
-        {
-            int load = 0;
-            foreach (EventLoop loop in Started)
-            {
-                load += loop.Load;
-            }
-
-            return load;
-        }
-    }
+    public int Load => Started.Sum(static loop => loop.Load);
 
     /// <summary>A loop for a connection that comes from no loop: of two in turn, the one with fewer.</summary>
     public EventLoop Next()
