@@ -48,7 +48,6 @@ internal sealed class SchedulingParts : IDisposable
             CreatePoller = createPoller ?? Poller.Create,
         });
         Scheduler = new AdaptiveScheduler(Workers, Counters);
-        Continuations = new ContinuationHistories(() => CreateHistory()!);
         _watch.Add(new LoopWatch(Loops, Workers, Counters, logger, options.HandOffLimit));
     }
 
@@ -60,9 +59,6 @@ internal sealed class SchedulingParts : IDisposable
 
     /// <summary>Null: the scheduling is not adaptive, and counts nothing.</summary>
     public SchedulingCounters? Counters { get; }
-
-    /// <summary>Null: the scheduling is not adaptive, and continuations go to the thread pool.</summary>
-    public ContinuationHistories? Continuations { get; }
 
     /// <summary>Null: the scheduling is not adaptive, and has no workers.</summary>
     public Workers? Workers { get; }
