@@ -19,13 +19,9 @@ namespace KestrelEpollTransport.Loops;
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
 /// seats [...]            seats - s [...]         Leave: a driver of a loop that stops; for a seat that finds no thread; the last ends the loop
 /// </code>
-/// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
-/// driver leaves only while another one holds it, which publishes what comes and takes of it itself; or it leaves what it had come to share
-/// to those who are here, as if it had not been called, and the watch looks after them.</para>
+/// <para><b>Somebody is always responsible</b>: the README page says why.</para>
 /// <para><b>Who declines counts on those whose seats it sees.</b> A seat that is kept for a thread which may be refused is none of them, so
 /// nobody declines meanwhile, and a refused thread's seat goes together with its call.</para>
-/// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
-/// polls after it, so nobody needs to be.</para>
 /// <para><b>A post while it falls asleep.</b> T1 says that it sleeps, fences, and reads the queue. T2 writes the queue, fences, and reads
 /// whether it sleeps. At least one sees the other, so T1 does not wait, or is woken. A wake that comes late makes one later wait return early.</para>
 /// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>

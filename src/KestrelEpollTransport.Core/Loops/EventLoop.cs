@@ -15,10 +15,6 @@ namespace KestrelEpollTransport.Loops;
 /// <para><b>A pass</b> is what one wait told. Each thread that drives the loop takes events from it, one after the other; when none is
 /// left it runs the work that was posted or due by then. Then one of them polls, and the others leave. All of it is
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
-/// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
-/// <see cref="LoopSettings.CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
-/// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
-/// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="Permit"/>.</para>
 /// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable

@@ -43,9 +43,8 @@ internal sealed class LoopGroup(int count, Action<Seat> drive, ILogger logger, L
     }
 
     /// <summary>
-    /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. Where a
-    /// connection wakes few loops all are to register it, and else the first that can, from which <see cref="Balance"/> distributes.
-    /// See <see cref="Polling.Poller.SharesListeners"/>.
+    /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. All are to, or the
+    /// first that can, from which <see cref="Balance"/> distributes: <see cref="Polling.Poller.SharesListeners"/>.
     /// </summary>
     public EventLoop[] ForListener()
     {
