@@ -58,8 +58,10 @@ internal sealed class TransportEngine : IDisposable
             _blocks[i] = new BlockSource(poolFactory?.Create(new MemoryPoolOptions { Owner = "kestrel" }) ?? MemoryPool<byte>.Shared);
         }
 
+        // None where scheduling is not adaptive: continuations go to the thread pool then.
+        ContinuationHistories? continuations = Counters is null ? null : new ContinuationHistories(() => _scheduling.CreateHistory()!);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), _scheduling.Continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 

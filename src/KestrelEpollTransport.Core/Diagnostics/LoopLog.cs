@@ -11,6 +11,6 @@ internal static partial class LoopLog
     [LoggerMessage(2, LogLevel.Critical, "Event loop {Loop} can't wait any more and ended; its connections are aborted. Please report it.", EventName = "LoopDied")]
     public static partial void Died(ILogger logger, int loop, Exception exception);
 
-    [LoggerMessage(3, LogLevel.Critical, "The flush watch met an unexpected exception and goes on. Please report it.", EventName = "WatchFaulted")]
+    [LoggerMessage(3, LogLevel.Critical, "The watch met an unexpected exception and goes on. Please report it.", EventName = "WatchFaulted")]
     public static partial void WatchFaulted(ILogger logger, Exception exception);
 }

@@ -2,13 +2,16 @@ using System.Numerics;
 
 namespace KestrelEpollTransport.Loops;
 
-/// <summary>Which seats of a loop are taken, whether one of those threads polls, and whether the loop is to end. Thread-safe.</summary>
+/// <summary>Which seats of a loop are taken, whether one of those threads polls, or sleeps, and whether the loop is to end. Thread-safe.</summary>
 /// <remarks>
-/// One word: a bit for each seat, one for the right to poll, one that a thread was called and has not come, and one that the loop stops.
+/// One word: a bit for each seat, one for the right to poll, one that who has it sleeps, one that a thread was called and has not come,
+/// and one that the loop stops.
 /// <code>
 /// from                   to                      who
 /// seats                  seats, polls            TryBeginPoll: a driver that found the pass over
-/// seats, polls           seats                   EndPoll: the same, after it has published the pass and before its first dispatch
+/// seats, polls           seats, polls, sleeps    BeginSleep: the same, about to wait; then it looks at the queue once more
+/// seats, polls, sleeps   seats, polls            TryTakeWake: a poster after it enqueued; it, and no other, then wakes the poller
+/// seats, polls [sleeps]  seats                   EndPoll: who polls, after it has published the pass and before its first dispatch
 /// seats [polls]          seats + s, calls [polls] TryCall: on behalf of a thread that is called
 /// calls                  the same, without       Come: the thread that was called
 /// seats, polls           seats - s, polls        TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
@@ -16,13 +19,11 @@ namespace KestrelEpollTransport.Loops;
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
 /// seats [...]            seats - s [...]         Leave: a driver of a loop that stops; for a seat that finds no thread; the last ends the loop
 /// </code>
-/// <para><b>Somebody is always responsible.</b> Nobody dispatches while it holds the right to poll, so application code never keeps it. A
-/// driver leaves only while another one holds it, which publishes what comes and takes of it itself; or it leaves what it had come to share
-/// to those who are here, as if it had not been called, and the watch looks after them.</para>
+/// <para><b>Somebody is always responsible</b>: the README page says why.</para>
 /// <para><b>Who declines counts on those whose seats it sees.</b> A seat that is kept for a thread which may be refused is none of them, so
 /// nobody declines meanwhile, and a refused thread's seat goes together with its call.</para>
-/// <para><b>The end.</b> A wake of the poller is told to one wait. T1 stops the loop, and then wakes. Who polls at that moment is told; nobody
-/// polls after it, so nobody needs to be.</para>
+/// <para><b>A post while it falls asleep.</b> T1 says that it sleeps, fences, and reads the queue. T2 writes the queue, fences, and reads
+/// whether it sleeps. At least one sees the other, so T1 does not wait, or is woken. A wake that comes late makes one later wait return early.</para>
 /// <para>A seat whose thread is stuck is passed on to another thread, <see cref="Permit"/>, and does not change here.</para>
 /// </remarks>
 internal struct Crew(int maxSeats)
@@ -33,6 +34,7 @@ internal struct Crew(int maxSeats)
     private const long Polls = 1L << Limit;
     private const long Stops = 2L << Limit;
     private const long Calls = 4L << Limit;
+    private const long Sleeps = 8L << Limit;
     private const long Seats = Polls - 1;
 
     // The first seat is that of the thread that is to drive the loop first.
@@ -41,8 +43,8 @@ internal struct Crew(int maxSeats)
     /// <summary>Whether a thread polls, or is about to publish what it was told.</summary>
     public readonly bool IsPolled => (Word & Polls) != 0;
 
-    /// <summary>Whether nobody but one thread that polls is here.</summary>
-    public readonly bool IsAtRest => IsPolled && IsAlone;
+    /// <summary>Whether nobody but one thread that sleeps is here.</summary>
+    public readonly bool IsAtRest => (Word & Sleeps) != 0 && IsAlone;
 
     /// <summary>Whether one thread drives the loop at most.</summary>
     public readonly bool IsAlone => Count <= 1;
@@ -63,7 +65,18 @@ internal struct Crew(int maxSeats)
 
     public bool TryBeginPoll() => TryFlip(Polls, whilePolled: false);
 
-    public void EndPoll() => Interlocked.And(ref _word, ~Polls);
+    /// <summary>Who polls is about to wait: it must look at the queue after this and before it waits.</summary>
+    public void BeginSleep() => Interlocked.Or(ref _word, Sleeps);
+
+    /// <summary>Called after enqueuing. True: the caller has to wake the poller. A full fence, and no write while nobody sleeps.</summary>
+    public bool TryTakeWake()
+    {
+        Interlocked.MemoryBarrier();
+        return (Word & Sleeps) != 0 && (Interlocked.And(ref _word, ~Sleeps) & Sleeps) != 0;
+    }
+
+    /// <summary>Who polls no longer does. A full fence: who looks for a loop at rest either sees this, or is seen after it.</summary>
+    public void EndPoll() => Interlocked.And(ref _word, ~(Polls | Sleeps));
 
     /// <summary>Takes a seat for a thread that is called. False: none is free, one was called and has not come, or the loop stops.</summary>
     public bool TryCall(out int seat)

@@ -32,12 +32,13 @@ internal sealed partial class EventLoop
         }
 
         seat.Take();
-        _settings.OnAwake?.Invoke();
         bool hasPolled = false;
         try
         {
             while (!_crew.IsStopping)
             {
+                _settings.OnAwake?.Invoke();
+
                 // Not what it has published itself: the others may be in dispatches that take long.
                 if (!hasPolled && seat.MayDecline && !_crew.IsAlone && IsCrowded && TryLeave(seat, declines: true))
                 {
@@ -84,7 +85,7 @@ internal sealed partial class EventLoop
         return true;
     }
 
-    // What is left of the pass, what was posted until that was done, and what is due. False: the seat was taken.
+    // What is left of the pass, and what was posted or due by then. False: the seat was taken.
     private bool TryFinishPass(Seat seat, in ThreadBaseline baseline)
     {
         while (_pass.TryTake(out PollEvent ready, out int taken, out int left))
@@ -98,8 +99,8 @@ internal sealed partial class EventLoop
             CallIfLate(Volatile.Read(ref _passBegan), taken, left);
         }
 
-        // Work that posts work, and timers that set others, would never let the pass end.
-        long nowMs = _timers.NowMsIfAny;
+        // Counted before: work that posts work, and timers that set others, would never let the pass end.
+        _timers.MoveTo(_posted);
         int count = _posted.Count;
         long began = count > 1 ? _time.GetTimestamp() : 0;
         for (int taken = 1; taken <= count && _posted.TryDequeue(out ILoopWork? work); taken++)
@@ -110,14 +111,6 @@ internal sealed partial class EventLoop
             }
 
             CallIfLate(began, taken, count - taken);
-        }
-
-        while (_timers.Take(nowMs) is { } due)
-        {
-            if (!seat.TryDispatch(handler: null, default, due, baseline))
-            {
-                return false;
-            }
         }
 
         return true;
@@ -187,17 +180,16 @@ internal sealed partial class EventLoop
         long brief = _crew.IsAlone ? _brief.Ticks : 0;
         if (brief > 0 && TryPollFor(brief))
         {
-            // It did not sleep; but perhaps it never has, and who watches does not know of it yet.
-            _settings.OnAwake?.Invoke();
             return;
         }
 
         int timeoutMs = 0;
         if (_posted.IsEmpty)
         {
-            // After the gate, both once more: what came before it woke nobody.
-            _gate.BeginSleep();
-            timeoutMs = _posted.IsEmpty ? _timers.GetTimeoutMs() : 0;
+            // After this both once more: what came before it woke nobody. The timers first: what is due moves from there to the queue.
+            _crew.BeginSleep();
+            timeoutMs = _timers.GetTimeoutMs();
+            timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
         }
 
         long began = brief == 0 && timeoutMs != 0 ? Stopwatch.GetTimestamp() : 0;
@@ -206,9 +198,6 @@ internal sealed partial class EventLoop
         {
             _brief.NoteSleep(Stopwatch.GetTimestamp() - began);
         }
-
-        _gate.EndSleep();
-        _settings.OnAwake?.Invoke();
     }
 
     private void GiveWay()
@@ -225,7 +214,7 @@ internal sealed partial class EventLoop
         }
     }
 
-    // True: there is something to do. The gate says awake meanwhile, so that who posts does not wake us.
+    // True: there is something to do. It does not sleep meanwhile, so that who posts does not wake it.
     private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();
@@ -234,7 +223,7 @@ internal sealed partial class EventLoop
         do
         {
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
-            found = _eventCount > 0 || !_posted.IsEmpty || _timers.GetTimeoutMs() == 0;
+            found = _eventCount > 0 || _timers.GetTimeoutMs() == 0 || !_posted.IsEmpty;
             elapsed = Stopwatch.GetTimestamp() - start;
         }
         while (!found && elapsed < ticks);

@@ -13,12 +13,8 @@ namespace KestrelEpollTransport.Loops;
 /// </summary>
 /// <remarks>
 /// <para><b>A pass</b> is what one wait told. Each thread that drives the loop takes events from it, one after the other; when none is
-/// left it runs the work that was posted before that and the timers that are due. Then one of them polls, and the others leave. All of it is
+/// left it runs the work that was posted or due by then. Then one of them polls, and the others leave. All of it is
 /// bounded, so what keeps posting itself (a connection that floods) yields to everything that became ready meanwhile.</para>
-/// <para><b>One thread is enough</b> as long as it keeps up: another is called when a pass has taken longer than
-/// <see cref="LoopSettings.CallAfter"/> and events are left. It never has to come: who is here goes on.</para>
-/// <para>Each event, each piece of work and each timer is a dispatch of its own: it may enter application code (a handler, a
-/// logger, a memory pool), and a thread that is stuck there can lose its seat, <see cref="Permit"/>.</para>
 /// <para><see cref="OnDrive"/> is for the threads that drive the loop; the rest is for any thread.</para>
 /// </remarks>
 internal sealed partial class EventLoop : IDisposable
@@ -38,7 +34,6 @@ internal sealed partial class EventLoop : IDisposable
     private readonly ManualResetEvent _endedEvent = new(initialState: false);
     private SharedPass _pass = new();
     private Crew _crew;
-    private WakeGate _gate;
     private CallDelay _callDelay;
     private int _load;
     private int _registered;
@@ -99,7 +94,7 @@ internal sealed partial class EventLoop : IDisposable
     public bool IsRefusing => _refusing;
 
     /// <summary>Whether somebody works here at this moment, or is about to.</summary>
-    public bool IsAwake => _gate.IsAwake || !_crew.IsAtRest;
+    public bool IsAwake => !_crew.IsAtRest;
 
     /// <summary>How many events its waits have told so far. For its dispatches.</summary>
     public long EventsTold => Volatile.Read(ref _eventsTold);
@@ -236,12 +231,12 @@ internal sealed partial class EventLoop : IDisposable
         MoveWorkToPool();
     }
 
-    /// <summary><see cref="IDispatched.TryFailOwnWait"/> of a dispatch; what is posted may be what ends the wait, and the thread pool runs it.</summary>
-    public void FailOwnWait(Seat seat, long dispatch)
+    /// <summary>The thread pool runs what is posted by now.</summary>
+    public void MovePostedToPool()
     {
-        if (seat.TryFailOwnWait(dispatch))
+        while (_posted.TryDequeue(out ILoopWork? work))
         {
-            MoveWorkToPool(timersToo: false);
+            Uninterrupted.QueueToPool(work);
         }
     }
 
@@ -295,7 +290,7 @@ internal sealed partial class EventLoop : IDisposable
 
     private void WakeIfAsleep()
     {
-        if (_gate.TryTakeWake())
+        if (_crew.TryTakeWake())
         {
             _poller.Wake();
         }
@@ -307,12 +302,10 @@ internal sealed partial class EventLoop : IDisposable
         }
     }
 
-    private void MoveWorkToPool(bool timersToo = true)
+    private void MoveWorkToPool()
     {
-        while (_posted.TryDequeue(out ILoopWork? work) || (timersToo && (work = _timers.Take(long.MaxValue)) is not null))
-        {
-            Uninterrupted.QueueToPool(work);
-        }
+        _timers.MoveTo(_posted, all: true);
+        MovePostedToPool();
     }
 
     // What a poller threw, or who finds threads.

@@ -16,8 +16,10 @@ internal sealed class HandlerTable
     // Written under the lock, read without it. A grown copy replaces the array, so a look-up may still see the
     // old one: all it can miss is a handler that was added after the event was told.
     private ILoopHandler?[] _handlers = new ILoopHandler?[16];
-    private uint[] _generations = new uint[16];
     private int _used;
+
+    // A token comes again after 2^32 of a loop, and an event is on its way for a pass.
+    private uint _generation;
 
     /// <summary>Gives the handler a token that no other handler of this loop has had.</summary>
     public void Add(ILoopHandler handler)
@@ -29,14 +31,13 @@ internal sealed class HandlerTable
                 slot = _used++;
                 if (slot == _handlers.Length)
                 {
-                    Array.Resize(ref _generations, slot * 2);
                     ILoopHandler?[] larger = new ILoopHandler?[slot * 2];
                     Array.Copy(_handlers, larger, slot);
                     Volatile.Write(ref _handlers, larger);
                 }
             }
 
-            handler.Token = new Token(slot, ++_generations[slot]);
+            handler.Token = new Token(slot, ++_generation);
             Volatile.Write(ref _handlers[slot], handler);
         }
     }

@@ -23,7 +23,7 @@ internal interface IDispatched
 
     /// <summary>
     /// A dispatch of this blocks the thread of a loop that nobody takes over. True: it has something pending that only the loop would end, and
-    /// that now fails. On the timer's thread.
+    /// that now fails. On a thread of the pool.
     /// </summary>
     bool TryFailOwnWait() => false;
 }

@@ -31,19 +31,7 @@ internal sealed class LoopGroup(int count, Action<Seat> drive, ILogger logger, L
     public EventLoop[] Started => Volatile.Read(ref _loops) ?? [];
 
     /// <summary>How many connections live on all of them. A hint, like <see cref="EventLoop.Load"/>.</summary>
-    public int Load
-    {
-        get
-        {
-            int load = 0;
-            foreach (EventLoop loop in Started)
-            {
-                load += loop.Load;
-            }
-
-            return load;
-        }
-    }
+    public int Load => Started.Sum(static loop => loop.Load);
 
     /// <summary>A loop for a connection that comes from no loop: of two in turn, the one with fewer.</summary>
     public EventLoop Next()
@@ -55,9 +43,8 @@ internal sealed class LoopGroup(int count, Action<Seat> drive, ILogger logger, L
     }
 
     /// <summary>
-    /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. Where a
-    /// connection wakes few loops all are to register it, and else the first that can, from which <see cref="Balance"/> distributes.
-    /// See <see cref="Polling.Poller.SharesListeners"/>.
+    /// The loops that may register one listening descriptor, best first: each listener begins with another one, in turn. All are to, or the
+    /// first that can, from which <see cref="Balance"/> distributes: <see cref="Polling.Poller.SharesListeners"/>.
     /// </summary>
     public EventLoop[] ForListener()
     {

@@ -5,12 +5,13 @@ namespace KestrelEpollTransport.Loops;
 /// <summary>Work of a loop that is due later. Rarely more than a back-off, so a lock will do. Thread-safe.</summary>
 internal sealed class LoopTimers(TimeProvider time)
 {
+    private const long Never = long.MaxValue;
+
     private readonly Lock _lock = new();
     private readonly PriorityQueue<ILoopWork, long> _timers = new();
-    private volatile int _count;
 
-    /// <summary>The time of these timers; 0 where there are none, who then needs no time.</summary>
-    public long NowMsIfAny => _count == 0 ? 0 : NowMs;
+    // When the next one is due. Written under the lock, and behind what is moved.
+    private long _nextMs = Never;
 
     private long NowMs => time.GetTimestamp() / (time.TimestampFrequency / 1000);
 
@@ -19,45 +20,37 @@ internal sealed class LoopTimers(TimeProvider time)
         using (_lock.Hold())
         {
             _timers.Enqueue(work, NowMs + delayMs);
-            _count = _timers.Count;
+            NoteNext();
         }
     }
 
     /// <summary>How long until the next one is due: 0 if it is, -1 if there is none.</summary>
     public int GetTimeoutMs()
     {
-        if (_count == 0)
-        {
-            return -1;
-        }
-
-        using (_lock.Hold())
-        {
-            return _timers.TryPeek(out _, out long dueMs) ? (int)Math.Clamp(dueMs - NowMs, 0, int.MaxValue) : -1;
-        }
+        long nextMs = Volatile.Read(ref _nextMs);
+        return nextMs == Never ? -1 : (int)Math.Clamp(nextMs - NowMs, 0, int.MaxValue);
     }
 
-    /// <summary>
-    /// Takes one that was due at <paramref name="limitMs"/>, the earliest first. The same time for all of a pass: timers that set others would
-    /// never let it end.
-    /// </summary>
-    public ILoopWork? Take(long limitMs)
+    /// <summary>Moves those that are due, or all, to the end of a queue, the earliest first.</summary>
+    public void MoveTo(UninterruptedQueue<ILoopWork> queue, bool all = false)
     {
-        if (_count == 0)
+        if (!all && GetTimeoutMs() != 0)
         {
-            return null;
+            return;
         }
 
         using (_lock.Hold())
         {
-            if (!_timers.TryPeek(out _, out long dueMs) || dueMs > limitMs)
+            long limitMs = all ? Never : NowMs;
+            while (_timers.TryPeek(out ILoopWork? work, out long dueMs) && dueMs <= limitMs)
             {
-                return null;
+                queue.Enqueue(work);
+                _timers.Dequeue();
             }
 
-            ILoopWork work = _timers.Dequeue();
-            _count = _timers.Count;
-            return work;
+            NoteNext();
         }
     }
+
+    private void NoteNext() => Volatile.Write(ref _nextMs, _timers.TryPeek(out _, out long dueMs) ? dueMs : Never);
 }

@@ -4,13 +4,11 @@ namespace KestrelEpollTransport.Loops;
 
 /// <summary>
 /// When a loop gives way, between two passes, to threads that wait for its processor: clients on the same machine, handlers
-/// that went on elsewhere. Where loops and others share processors, a loop that goes straight on finds an event or two in each
-/// pass, and who would make more of them waits for the scheduler's next tick, 1 to 4 ms. For the loop's thread.
+/// that went on elsewhere. They would wait for the scheduler's next tick, 1 to 4 ms. For the loop's thread.
 /// </summary>
 /// <remarks>
-/// sched_yield(2) costs a fraction of a microsecond where nobody waits. But a thread that computes uses up all it is given, and so
-/// a loop that waited for one does not give way again for <see cref="RestFactor"/> times as long; at most for <see cref="MaxRest"/>, as the
-/// whole process may have been stopped meanwhile, for hours.
+/// A thread that computes uses up all it is given, and so a loop that waited for one does not give way again for <see cref="RestFactor"/> times
+/// as long; at most for <see cref="MaxRest"/>, as the whole process may have been stopped meanwhile, for hours.
 /// </remarks>
 internal struct LoopYield
 {

@@ -1,77 +1,73 @@
-using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
+using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Scheduling;
 
 /// <summary>
 /// With <see cref="ApplicationScheduling.UnsafeInline"/>: sees that a loop's thread sleeps in a dispatch, and fails the read or flush that this
 /// dispatch's connection has pending. Code that waits for its own connection (synchronous reads, <c>.Result</c>) would otherwise
-/// wait for ever, and with it everybody on the loop. For the timer's thread.
+/// wait for ever, and with it everybody on the loop. Looks on the thread pool.
 /// </summary>
 internal sealed class OwnWaitTimer : IDisposable
 {
-    private const int LookEveryMs = 50;
+    /// <summary>From one look to the next, at least.</summary>
+    private const int LookEveryMs = 40;
 
-    /// <summary>A look that comes later proves nothing: the process was stopped, or the pool busy.</summary>
-    private const int LateMs = 3 * LookEveryMs;
+    /// <summary>
+    /// How many more looks see a thread asleep in one dispatch, one of which proves nothing where the process was stopped before it; and how
+    /// many see it there where the system does not say what it does.
+    /// </summary>
+    private const int BlockedLooks = 3;
+    private const int UnknownLooks = 1_000 / LookEveryMs;
 
-    /// <summary>How long a thread sleeps in one dispatch; and how long it is there where the system does not say what it does.</summary>
-    private const int BlockedMs = 100;
-    private const int UnknownMs = 1_000;
+    private volatile bool _disposed;
 
-    private readonly LoopGroup _group;
-    private readonly Timer _timer;
-    private readonly Lock _lock = new();
-    private long _lookedMs;
-    private Sighting[] _sightings = [];
-
-    public OwnWaitTimer(LoopGroup group)
+    public OwnWaitTimer(LoopGroup group, ILogger logger)
     {
-        _group = group;
         using (ExecutionContext.SuppressFlow())
         {
-            _timer = new Timer(static self => ((OwnWaitTimer)self!).Look(), this, LookEveryMs, LookEveryMs);
+            _ = LookOnAsync(group, logger);
         }
     }
 
-    public void Dispose() => _timer.Dispose();
+    public void Dispose() => _disposed = true;
 
-    private void Look()
+    private async Task LookOnAsync(LoopGroup group, ILogger logger)
     {
-        // A look that is late may meet the next one.
-        using (_lock.Hold())
+        (long Dispatch, int Looks)[] sightings = [];
+        while (!_disposed)
         {
-            EventLoop[] loops = _group.Started;
-            long nowMs = Environment.TickCount64;
-            if (_sightings.Length != loops.Length || nowMs - _lookedMs > LateMs)
+            try
             {
-                _sightings = new Sighting[loops.Length];
+                await Task.Delay(LookEveryMs).ConfigureAwait(false);
+                EventLoop[] loops = group.Started;
+                Array.Resize(ref sightings, loops.Length);
+                for (int i = 0; i < loops.Length; i++)
+                {
+                    LookAt(loops[i], ref sightings[i]);
+                }
             }
-
-            _lookedMs = nowMs;
-            for (int i = 0; i < loops.Length; i++)
+#pragma warning disable CA1031 // Whoever waits for itself depends on the next look.
+            catch (Exception exception)
+#pragma warning restore CA1031
             {
-                LookAt(loops[i], ref _sightings[i], nowMs);
+                LoopLog.WatchFaulted(logger, exception);
             }
         }
     }
 
-    private static void LookAt(EventLoop loop, ref Sighting sighting, long nowMs)
+    private static void LookAt(EventLoop loop, ref (long Dispatch, int Looks) sighting)
     {
         // With this scheduling a loop has one thread.
         Seat seat = loop.Seats[0];
         long dispatch = seat.CurrentDispatch;
         bool? runs = dispatch == 0 ? true : seat.IsRunning;
-        if (runs == true || dispatch != sighting.Dispatch)
+        sighting = runs == true ? default : (dispatch, dispatch == sighting.Dispatch ? sighting.Looks + 1 : 0);
+        if (sighting.Looks >= (runs is null ? UnknownLooks : BlockedLooks) && seat.TryFailOwnWait(dispatch))
         {
-            sighting = new Sighting(runs == true ? 0 : dispatch, nowMs);
-        }
-        else if (nowMs - sighting.SinceMs >= (runs is null ? UnknownMs : BlockedMs))
-        {
-            loop.FailOwnWait(seat, dispatch);
+            // That may be what ends the wait.
+            loop.MovePostedToPool();
         }
     }
-
-    /// <summary>A dispatch that was seen asleep, and since when.</summary>
-    private readonly record struct Sighting(long Dispatch, long SinceMs);
 }

@@ -28,7 +28,6 @@ internal sealed class SchedulingParts : IDisposable
             _machine = MachineLoad.Open();
             settings = settings with { Drivers = options.DriversPerLoop, CallAfter = options.CallAfter, OnAwake = _watch.Unpark, Machine = _machine };
             Scheduler = new AdaptiveScheduler(Workers, Counters);
-            Continuations = new ContinuationHistories(() => CreateHistory()!);
         }
         else
         {
@@ -40,7 +39,7 @@ internal sealed class SchedulingParts : IDisposable
         Flushes = new FlushWatch(_watch, Workers, logger);
         _watch.Add(Flushes);
         Loops = new LoopGroup(options.LoopCount, Workers is null ? LoopThread.Drive : Workers.Drive, logger, settings);
-        _ownWaits = isInline ? new OwnWaitTimer(Loops) : null;
+        _ownWaits = isInline ? new OwnWaitTimer(Loops, logger) : null;
         if (Workers is not null)
         {
             _watch.Add(new LoopWatch(Loops, Workers, Counters!, logger, options.HandOffLimit));
@@ -55,9 +54,6 @@ internal sealed class SchedulingParts : IDisposable
 
     /// <summary>Null: the scheduling is not adaptive, and counts nothing.</summary>
     public SchedulingCounters? Counters { get; }
-
-    /// <summary>Null: the scheduling is not adaptive, and continuations go to the thread pool.</summary>
-    public ContinuationHistories? Continuations { get; }
 
     /// <summary>Null: the scheduling is not adaptive, and has no workers.</summary>
     public Workers? Workers { get; }

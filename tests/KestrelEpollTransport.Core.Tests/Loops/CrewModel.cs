@@ -49,7 +49,6 @@ internal sealed class CrewModel
     private readonly Setup _setup;
     private Crew _crew;
     private SharedPass _pass = new();
-    private WakeGate _gate;
     private int _ready;
     private int _posted;
     private int _given = -1;
@@ -82,6 +81,7 @@ internal sealed class CrewModel
         Assert.Equal(EndsLoop ? 1 : 0, _ends);
         Assert.Equal(EndsLoop ? 0 : 1, _inPoller);
         Assert.Equal(!EndsLoop, _crew.IsPolled);
+        Assert.Equal(!EndsLoop, _crew.IsAtRest);
         Assert.Equal(EndsLoop ? 0 : 1, _crew.Count);
     }
 
@@ -216,7 +216,7 @@ internal sealed class CrewModel
         yield return "enqueue";
         _posted++;
         yield return "TryTakeWake";
-        if (_gate.TryTakeWake())
+        if (_crew.TryTakeWake())
         {
             yield return "wake";
             _wakePending = true;
@@ -255,7 +255,7 @@ internal sealed class CrewModel
             if (_posted == 0)
             {
                 yield return "BeginSleep";
-                _gate.BeginSleep();
+                _crew.BeginSleep();
                 yield return "posted, now?";
                 sleeps = _posted == 0 || _setup.Fault == CrewFault.LooksOnceBeforeItSleeps;
             }
@@ -285,8 +285,6 @@ internal sealed class CrewModel
 
             int told = _ready;
             _ready = 0;
-            yield return "EndSleep";
-            _gate.EndSleep();
             if (_setup.Fault == CrewFault.FreesTheRightBeforeItPublishes)
             {
                 _crew.EndPoll();

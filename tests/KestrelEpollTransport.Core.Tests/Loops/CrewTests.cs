@@ -3,8 +3,8 @@ using KestrelEpollTransport.Loops;
 namespace KestrelEpollTransport.Tests.Loops;
 
 /// <summary>
-/// Every interleaving of the threads that drive one loop with those that post to it, call a thread for it, and stop it: the crew, the pass
-/// and the gate together, over a poller whose wake is told to one wait.
+/// Every interleaving of the threads that drive one loop with those that post to it, call a thread for it, and stop it: the crew and the pass
+/// together, over a poller whose wake is told to one wait.
 /// </summary>
 public class CrewTests
 {

@@ -1,7 +1,8 @@
 using System.Runtime.CompilerServices;
 using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Scheduling;
 
-namespace KestrelEpollTransport.Scheduling;
+namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// What code that goes on after an await has done on all connections, by what is resumed: a method that awaits is a type of its own. So the

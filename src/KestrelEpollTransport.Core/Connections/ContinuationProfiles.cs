@@ -1,4 +1,6 @@
-namespace KestrelEpollTransport.Scheduling;
+using KestrelEpollTransport.Scheduling;
+
+namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// What the code of one connection that goes on after awaits has done lately, by what is resumed: so a method that blocks is kept apart from

@@ -1,7 +1,8 @@
+using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Scheduling;
 
-namespace KestrelEpollTransport.Tests.Scheduling;
+namespace KestrelEpollTransport.Tests.Connections;
 
 public class ContinuationHistoriesTests
 {

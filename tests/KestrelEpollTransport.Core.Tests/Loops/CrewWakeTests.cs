@@ -2,8 +2,8 @@ using KestrelEpollTransport.Loops;
 
 namespace KestrelEpollTransport.Tests.Loops;
 
-/// <summary>Every interleaving of a loop that goes to sleep with those who post to it.</summary>
-public class WakeGateTests
+/// <summary>Every interleaving of a loop that goes to sleep with those who post to it: the bit of the crew's word that says so.</summary>
+public class CrewWakeTests
 {
     [Theory]
     [InlineData(1)]
@@ -35,7 +35,8 @@ public class WakeGateTests
             () =>
             {
                 State state = new();
-                state.Gate.BeginSleep();
+                Assert.True(state.Crew.TryBeginPoll());
+                state.Crew.BeginSleep();
                 return state;
             },
             state => Assert.Equal(1, state.Wakes),
@@ -56,19 +57,42 @@ public class WakeGateTests
         Assert.Contains("BeginSleep", found.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Word_OfALoopThatPolls_SaysThatItIsAtRestOnlyWhileItSleeps()
+    {
+        Crew crew = new(maxSeats: 2);
+        Assert.True(crew.TryBeginPoll());
+        Assert.False(crew.IsAtRest);
+        Assert.False(crew.TryTakeWake());
+        crew.BeginSleep();
+        Assert.True(crew.IsAtRest);
+        Assert.True(crew.TryCall(out int seat));
+        Assert.False(crew.IsAtRest);
+        crew.Come();
+        Assert.True(crew.TryLeave(seat));
+        Assert.True(crew.IsAtRest);
+
+        crew.EndPoll();
+
+        Assert.False(crew.IsPolled);
+        Assert.False(crew.IsAtRest);
+        Assert.False(crew.TryTakeWake());
+    }
+
     private static IEnumerable<Actor<State>> Posters(int count) =>
         Enumerable.Range(1, count).Select(i => new Actor<State>($"poster {i}", Post));
 
-    // As EventLoop.Wait and TryFinishPass.
+    // As EventLoop.Poll and TryFinishPass. Nobody else asks for the right to poll.
     private static IEnumerable<Step> Loop(State state, bool looksAgain)
     {
         while (true)
         {
-            yield return "is the queue empty?";
+            yield return "TryBeginPoll; is the queue empty?";
+            Assert.True(state.Crew.TryBeginPoll());
             if (state.Queued == 0)
             {
                 yield return "BeginSleep";
-                state.Gate.BeginSleep();
+                state.Crew.BeginSleep();
                 if (looksAgain)
                 {
                     yield return "is it still?";
@@ -80,11 +104,10 @@ public class WakeGateTests
                     state.WakePending = false;
                     state.Sleeps++;
                 }
-
-                yield return "EndSleep";
-                state.Gate.EndSleep();
             }
 
+            yield return "EndPoll";
+            state.Crew.EndPoll();
             yield return "run what is posted";
             state.Run += state.Queued;
             state.Queued = 0;
@@ -97,7 +120,7 @@ public class WakeGateTests
         yield return "enqueue";
         state.Queued++;
         yield return "TryTakeWake";
-        if (state.Gate.TryTakeWake())
+        if (state.Crew.TryTakeWake())
         {
             yield return "wake";
             state.WakePending = true;
@@ -107,7 +130,7 @@ public class WakeGateTests
 
     private sealed class State
     {
-        public WakeGate Gate;
+        public Crew Crew = new(maxSeats: 1);
         public int Queued;
         public int Run;
         public int Wakes;
