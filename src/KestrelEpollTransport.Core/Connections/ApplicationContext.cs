@@ -122,8 +122,11 @@ internal sealed class ApplicationContext : SynchronizationContext
 
         public void OnHandedOff(bool isBlocked) => Profile.HandedOff(isBlocked);
 
-        public void LogHandOff(ILogger logger, int loop, TimeSpan blocked) =>
-            SchedulingLog.HandedOff(context._connection?.Shared.Logger ?? logger, loop, blocked, context._connection);
+        public void LogHandOff(ILogger logger, int loop, TimeSpan blocked)
+        {
+            EpollConnection? connection = context._connection;
+            SchedulingLog.HandedOff(connection?.Shared.Logger ?? logger, loop, blocked, connection);
+        }
 
         private void RunHere()
         {

@@ -15,7 +15,7 @@ internal sealed class ThreadCounts(int loopCount)
     /// <summary>On workers.</summary>
     public long OnWorkers => Volatile.Read(ref _onWorkers);
 
-    /// <summary>On the thread pool, because workers had run out.</summary>
+    /// <summary>On the thread pool, because workers had run out, the system refused one, or the loops have ended.</summary>
     public long OnPool => Volatile.Read(ref _onPool);
 
     public void RanOnLoop(int loop) => Interlocked.Increment(ref _onLoops[loop].Value);

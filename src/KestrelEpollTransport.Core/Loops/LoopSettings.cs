@@ -15,7 +15,7 @@ internal sealed record LoopSettings
     /// <summary>How long a loop polls before it sleeps; null: as long as it pays.</summary>
     public TimeSpan? Spin { get; init; }
 
-    /// <summary>Called on a loop's thread, once a pass: it woke up, and told so with a full fence, or was awake all the time.</summary>
+    /// <summary>Called on a loop's threads, each pass or more often: it woke up, and told so with a full fence, or was awake all the time.</summary>
     public Action? OnAwake { get; init; }
 
     /// <summary>Tells whether a thread that was called found a processor; null: it is taken for granted.</summary>

@@ -7,6 +7,9 @@ internal sealed class LoopTimers(TimeProvider time)
 {
     private const long Never = long.MaxValue;
 
+    /// <summary>So many are moved at a time, and the lock is held for that.</summary>
+    private const int MostAtATime = 64;
+
     private readonly Lock _lock = new();
     private readonly PriorityQueue<ILoopWork, long> _timers = new();
 
@@ -31,7 +34,7 @@ internal sealed class LoopTimers(TimeProvider time)
         return nextMs == Never ? -1 : (int)Math.Clamp(nextMs - NowMs, 0, int.MaxValue);
     }
 
-    /// <summary>Moves those that are due, or all, to the end of a queue, the earliest first.</summary>
+    /// <summary>Moves those that are due, or all, to the end of a queue, the earliest first. Of many that are due some are left for the next pass.</summary>
     public void MoveTo(UninterruptedQueue<ILoopWork> queue, bool all = false)
     {
         if (!all && GetTimeoutMs() != 0)
@@ -42,7 +45,7 @@ internal sealed class LoopTimers(TimeProvider time)
         using (_lock.Hold())
         {
             long limitMs = all ? Never : NowMs;
-            while (_timers.TryPeek(out ILoopWork? work, out long dueMs) && dueMs <= limitMs)
+            for (int left = all ? int.MaxValue : MostAtATime; left > 0 && _timers.TryPeek(out ILoopWork? work, out long dueMs) && dueMs <= limitMs; left--)
             {
                 queue.Enqueue(work);
                 _timers.Dequeue();

@@ -32,7 +32,8 @@ internal enum WorkLane
 /// <para><b>All workers are busy.</b> The next one that is done goes on with what waits. Where none has been for <see cref="LooksPerCall"/> looks of
 /// the watch, all of them may wait for what waits here, and one worker more may be busy, until others come back by
 /// themselves; so, too, where the reserve is gone. The window: the watch parks while a call is missed. The work is enqueued before the call
-/// is missed, then comes a fence, and the watch is unparked; it looks at the queue once more after its own fence.</para>
+/// is missed, then comes a fence, and the watch is unparked; it looks at the queue once more after its own fence. Where the system has no
+/// thread for one worker more, the pool gets what is quick and one of the others; where no worker is busy, and so will come back, all.</para>
 /// <para><b>Long work that blocks,</b> perhaps for other long work, keeps its place. As long as none ends, and some waits, there is one place
 /// more each <see cref="LooksPerPlace"/> looks.</para>
 /// </remarks>
@@ -159,8 +160,8 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
             _looks = 0;
             if (!workers.TryCall(isOneMore: true))
             {
-                // The system refuses it. Only one piece: what waits may block, and the pool finds no threads either.
-                MoveToPool(most: 1);
+                // The system refuses it, and so it does to the pool: one of what may block at a time, while a worker may come back.
+                MoveToPool(all: workers.Busy == 0);
             }
         }
 
@@ -254,13 +255,28 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
         }
     }
 
-    private void MoveToPool(int most = int.MaxValue)
+    private void MoveToPool(bool all = true)
     {
-        for (; most > 0 && (_quick.TryDequeue(out IThreadPoolWorkItem? work) || _slow.TryDequeue(out work) || _long.TryDequeue(out work)); most--)
+        IThreadPoolWorkItem? work;
+        while (_quick.TryDequeue(out work))
         {
-            Count(work, onWorker: false);
-            workers.QueueToPool(work);
+            QueueToPool(work);
         }
+
+        while (_slow.TryDequeue(out work) || _long.TryDequeue(out work))
+        {
+            QueueToPool(work);
+            if (!all)
+            {
+                return;
+            }
+        }
+    }
+
+    private void QueueToPool(IThreadPoolWorkItem work)
+    {
+        Count(work, onWorker: false);
+        workers.QueueToPool(work);
     }
 
     private void Count(IThreadPoolWorkItem work, bool onWorker)

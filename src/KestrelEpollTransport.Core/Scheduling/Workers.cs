@@ -164,7 +164,12 @@ internal sealed class Workers : IDisposable
         int more = seat.Loop.Crew.IsStopping ? Limit : isLast ? _reserve : 0;
         if (!TryReserve(more, raisesBound: false, out Worker? next))
         {
-            if (!_disposed)
+            if (seat.Loop.Crew.IsStopping)
+            {
+                // The system has no thread to end it, and who is stuck may wait for what is posted there.
+                seat.Loop.GiveUp();
+            }
+            else if (!_disposed)
             {
                 NoteExhausted();
             }

@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
 using Microsoft.Extensions.Logging;
 
@@ -365,6 +366,38 @@ public sealed class EventLoopTests : IDisposable
         Assert.True(loop.WaitForEnd(Timeouts.Limit));
     }
 
+    [Theory, InlineData(true), InlineData(false)]
+    public async Task ThreadThatWasCalledToShareAPass_OnACrowdedMachine_LeavesItToWhoIsHere(bool isCrowded)
+    {
+        using ManualResetEventSlim release = new();
+        using FixedLoad machine = new(isCrowded);
+        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Drivers = 2, Machine = machine });
+        LoopThread.Drive(loop.Seats[0]);
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(new TestWork(() =>
+        {
+            begun.SetResult();
+            release.Wait(Timeouts.Limit + Timeouts.Limit);
+        }));
+        await begun.Task.OrTimeout();
+        loop.Post(new TestWork(ran.SetResult));
+
+        loop.TryCall(isNeeded: false);
+
+        if (isCrowded)
+        {
+            await Timeouts.UntilAsync(() => !loop.Crew.IsCalled && loop.Crew.Count == 1);
+            Assert.False(ran.Task.IsCompleted);
+            release.Set();
+        }
+
+        await ran.Task.OrTimeout();
+        release.Set();
+        loop.Stop();
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
     [Fact]
     public async Task Post_AgainstALoopThatEnds_IsAlwaysRunOnce()
     {
@@ -485,5 +518,10 @@ public sealed class EventLoopTests : IDisposable
         }).OrTimeout());
         await holder.OrTimeout();
         Assert.Empty(_log.All());
+    }
+
+    private sealed class FixedLoad(bool isCrowded) : MachineLoad(file: null, processors: 1)
+    {
+        public override bool IsCrowded => isCrowded;
     }
 }

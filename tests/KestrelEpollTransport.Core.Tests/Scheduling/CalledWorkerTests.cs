@@ -23,6 +23,48 @@ public class CalledWorkerTests
     }
 
     [Fact]
+    public async Task WorkerThatIsDone_AndIsOneTooMany_GoesBackToTheReserveAlthoughWorkWaits()
+    {
+        using LogRecorder log = new();
+        using ManualResetEventSlim first = new(), others = new();
+        using Workers workers = new(maxBusy: 1, loopCount: 1);
+        EventLoop loop = new(0, Poller.Create(), log, LoopThread.Drive);
+        LoopThread.Drive(loop.Seats[0]);
+        try
+        {
+            await BlockAsync(work => workers.OffLoop.Enqueue(work), first);
+            await BlockAsync(work => loop.Post(work), others);
+            Assert.Null(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: false));
+            Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
+            Assert.Equal(2, workers.Busy);
+            Task waiting = BlockAsync(work => workers.OffLoop.Enqueue(work), others);
+
+            first.Set();
+
+            await Timeouts.UntilAsync(() => workers.Busy == 1);
+            Assert.False(waiting.IsCompleted);
+        }
+        finally
+        {
+            first.Set();
+            others.Set();
+            loop.Stop();
+            loop.WaitForEnd(Timeouts.Limit);
+        }
+
+        static Task BlockAsync(Action<TestWork> run, ManualResetEventSlim until)
+        {
+            TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            run(new TestWork(() =>
+            {
+                begun.SetResult();
+                until.Wait(Timeouts.Limit + Timeouts.Limit);
+            }));
+            return begun.Task.OrTimeout();
+        }
+    }
+
+    [Fact]
     public async Task WorkerThatWasCalled_ComingAfterAHandOverTookTheReserve_RunsTheWorkAllTheSame()
     {
         using LogRecorder log = new();
