@@ -1,12 +1,13 @@
 # What the checks are made with, from Debian's packages. Sourced by .ci/run.
 
 install_missing() {
-  local -A package=([curl]=curl [wrk]=wrk [h2load]=nghttp2-client [strace]=strace [prlimit]=util-linux)
+  local -A package=([curl]=curl [wrk]=wrk [h2load]=nghttp2-client [strace]=strace [prlimit]=util-linux [haproxy]=haproxy [nginx]=nginx)
   local -a missing=()
   local tool
   for tool in "${!package[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
   done
+  [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || missing+=(libnginx-mod-stream)
   [[ ${#missing[@]} == 0 ]] && return 0
   echo "        installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
@@ -16,7 +17,7 @@ install_missing() {
 }
 
 if install_missing >"$work/apt.log" 2>&1; then
-  pass "curl, wrk, h2load and strace are there"
+  pass "curl, wrk, h2load, strace, HAProxy and nginx are there"
 else
-  fail "curl, wrk, h2load and strace are there" "$(cat "$work/apt.log")"
+  fail "curl, wrk, h2load, strace, HAProxy and nginx are there" "$(cat "$work/apt.log")"
 fi

@@ -3,7 +3,9 @@ using System.Globalization;
 using System.IO.Pipelines;
 using System.Net.WebSockets;
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json.Serialization;
+using KestrelEpollTransport;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace HelloKestrel;
@@ -27,6 +29,7 @@ internal static class Endpoints
         app.MapMethods("/upload", [HttpMethods.Post, HttpMethods.Put], UploadAsync);
         app.MapGet("/bytes", DownloadAsync);
         app.MapGet("/sleep", SleepAsync);
+        app.MapGet("/connection", ConnectionAsync);
     }
 
     private static Task PlaintextAsync(HttpContext context)
@@ -117,6 +120,23 @@ internal static class Endpoints
 
         Thread.Sleep(ms);
         return PlaintextAsync(context);
+    }
+
+    /// <summary>Answers who connected to where, and what a proxy in front said of it.</summary>
+    private static Task ConnectionAsync(HttpContext context)
+    {
+        ConnectionInfo connection = context.Connection;
+        string text = $"from {connection.RemoteIpAddress}:{connection.RemotePort} to {connection.LocalIpAddress}:{connection.LocalPort}";
+        if (context.Features.Get<IProxyProtocolFeature>() is { } proxy)
+        {
+            text += $", PROXY {proxy.Version}";
+            if (proxy.TryGetTlv(ProxyProtocolTlv.UniqueId, out ReadOnlyMemory<byte> id))
+            {
+                text += $", id {Encoding.UTF8.GetString(id.Span)}";
+            }
+        }
+
+        return context.Response.WriteAsync(text, context.RequestAborted);
     }
 
     private static void EchoWebSockets(IApplicationBuilder branch)

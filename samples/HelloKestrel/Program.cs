@@ -4,7 +4,9 @@
 //   --transport epoll|sockets          sockets: Kestrel's stock transport, to compare with
 //   --scheduling Adaptive|ThreadPool|UnsafeInline
 //   --loops N                          event loops (with sockets: its I/O queues)
+//   --proxy-protocol RequiredFromTrusted|Required|Optional     takes PROXY protocol headers of proxies on this machine
 //   --Logging:LogLevel:Default Debug   says more; the default is Warning
+using System.Net;
 using HelloKestrel;
 using KestrelEpollTransport;
 
@@ -43,6 +45,16 @@ builder.WebHost.ConfigureKestrel(kestrel =>
     kestrel.AddServerHeader = false;
     kestrel.ConfigureHttpsDefaults(https => https.ServerCertificate = LocalCertificate.Create());
 });
+
+if (builder.Configuration.GetValue<ProxyProtocolMode?>("proxy-protocol") is { } mode)
+{
+    // For every endpoint, and in front of its TLS. In earnest, name the proxies' own network here.
+    builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(listen => listen.UseProxyProtocol(options =>
+    {
+        options.Mode = mode;
+        options.TrustedNetworks.Add(new IPNetwork(IPAddress.Loopback, 32));
+    })));
+}
 
 bool usesDefaults = string.IsNullOrEmpty(builder.Configuration[WebHostDefaults.ServerUrlsKey]);
 if (usesDefaults)

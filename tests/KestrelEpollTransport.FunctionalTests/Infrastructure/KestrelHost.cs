@@ -81,9 +81,13 @@ internal sealed class KestrelHost : IAsyncDisposable
 
     public static void UseTls(ListenOptions listen) => listen.UseHttps(s_certificate.Value);
 
-    /// <summary>A client that speaks exactly <paramref name="version"/> and trusts the test's certificate only.</summary>
-    public HttpClient CreateClient(Version? version = null) => new(new SocketsHttpHandler
+    /// <summary>
+    /// A client that speaks exactly <paramref name="version"/> and trusts the test's certificate only; over streams that
+    /// <paramref name="connect"/> makes, if given.
+    /// </summary>
+    public HttpClient CreateClient(Version? version = null, Func<ValueTask<Stream>>? connect = null) => new(new SocketsHttpHandler
     {
+        ConnectCallback = connect is null ? null : (_, _) => connect(),
         SslOptions = new SslClientAuthenticationOptions
         {
             RemoteCertificateValidationCallback = (_, certificate, _, _) =>
