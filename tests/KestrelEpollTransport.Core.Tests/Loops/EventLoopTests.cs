@@ -6,6 +6,7 @@ using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
+using KestrelEpollTransport.Tests.Scheduling;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Tests.Loops;
@@ -369,18 +370,13 @@ public sealed class EventLoopTests : IDisposable
     [Theory, InlineData(true), InlineData(false)]
     public async Task ThreadThatWasCalledToShareAPass_OnACrowdedMachine_LeavesItToWhoIsHere(bool isCrowded)
     {
-        using ManualResetEventSlim release = new();
         using FixedLoad machine = new(isCrowded);
         EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Drivers = 2, Machine = machine });
         LoopThread.Drive(loop.Seats[0]);
-        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        HeldWork held = new();
+        loop.Post(new TestWork(held.Execute));
+        await held.Thread.OrTimeout();
         TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        loop.Post(new TestWork(() =>
-        {
-            begun.SetResult();
-            release.Wait(Timeouts.Limit + Timeouts.Limit);
-        }));
-        await begun.Task.OrTimeout();
         loop.Post(new TestWork(ran.SetResult));
 
         loop.TryCall(isNeeded: false);
@@ -389,11 +385,11 @@ public sealed class EventLoopTests : IDisposable
         {
             await Timeouts.UntilAsync(() => !loop.Crew.IsCalled && loop.Crew.Count == 1);
             Assert.False(ran.Task.IsCompleted);
-            release.Set();
+            held.Release();
         }
 
         await ran.Task.OrTimeout();
-        release.Set();
+        held.Release();
         loop.Stop();
         Assert.True(loop.WaitForEnd(Timeouts.Limit));
     }

@@ -26,41 +26,31 @@ public class CalledWorkerTests
     public async Task WorkerThatIsDone_AndIsOneTooMany_GoesBackToTheReserveAlthoughWorkWaits()
     {
         using LogRecorder log = new();
-        using ManualResetEventSlim first = new(), others = new();
         using Workers workers = new(maxBusy: 1, loopCount: 1);
         EventLoop loop = new(0, Poller.Create(), log, LoopThread.Drive);
         LoopThread.Drive(loop.Seats[0]);
+        HeldWork first = new(), stuck = new(), waiting = new();
         try
         {
-            await BlockAsync(work => workers.OffLoop.Enqueue(work), first);
-            await BlockAsync(work => loop.Post(work), others);
+            workers.OffLoop.Enqueue(first);
+            await first.Thread.OrTimeout();
+            loop.Post(new TestWork(stuck.Execute));
+            await stuck.Thread.OrTimeout();
             Assert.Null(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: false));
             Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
             Assert.Equal(2, workers.Busy);
-            Task waiting = BlockAsync(work => workers.OffLoop.Enqueue(work), others);
+            workers.OffLoop.Enqueue(waiting);
 
-            first.Set();
+            first.Release();
 
             await Timeouts.UntilAsync(() => workers.Busy == 1);
-            Assert.False(waiting.IsCompleted);
+            Assert.False(waiting.Thread.IsCompleted);
         }
         finally
         {
-            first.Set();
-            others.Set();
+            Array.ForEach([first, stuck, waiting], static work => work.Release());
             loop.Stop();
             loop.WaitForEnd(Timeouts.Limit);
-        }
-
-        static Task BlockAsync(Action<TestWork> run, ManualResetEventSlim until)
-        {
-            TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            run(new TestWork(() =>
-            {
-                begun.SetResult();
-                until.Wait(Timeouts.Limit + Timeouts.Limit);
-            }));
-            return begun.Task.OrTimeout();
         }
     }
 
