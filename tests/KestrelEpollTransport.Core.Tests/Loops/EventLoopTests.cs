@@ -343,7 +343,7 @@ public sealed class EventLoopTests : IDisposable
     [Fact]
     public void Post_AtEachMomentOfFallingAsleep_IsRun()
     {
-        const int Rounds = 50_000;
+        const int Rounds = 20_000;
         EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Spin = TimeSpan.Zero });
         LoopThread.Drive(loop.Seats[0]);
         int ran = 0;
