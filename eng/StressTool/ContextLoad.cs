@@ -12,12 +12,37 @@ internal sealed class ContextLoad(ApplicationContext context, int seed, Figures 
     private const int Threads = 4;
     private const int MostPosts = 8;
 
+    /// <summary>
+    /// So many at a time: where all that is posted counts as blocking, each piece that waits, one in eight, may cost 100 ms until there is one
+    /// worker more. Hundreds of them at once, and few workers, do not end in time.
+    /// </summary>
+    private const int MostAtATime = 32;
+
+    private static int s_count;
+
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _left;
 
     /// <summary>For one connection in four that has a context. Ends when all that was posted has run.</summary>
-    public static Task MaybeAsync(ConnectionContext connection, int seed, Figures figures) =>
-        seed % 4 == 0 && connection.Features.Get<ApplicationContext>() is { } context ? new ContextLoad(context, seed, figures).RunAsync() : Task.CompletedTask;
+    public static async Task MaybeAsync(ConnectionContext connection, int seed, Figures figures)
+    {
+        if (seed % 4 != 0 || connection.Features.Get<ApplicationContext>() is not { } context)
+        {
+            return;
+        }
+
+        try
+        {
+            if (Interlocked.Increment(ref s_count) <= MostAtATime)
+            {
+                await new ContextLoad(context, seed, figures).RunAsync();
+            }
+        }
+        finally
+        {
+            Interlocked.Decrement(ref s_count);
+        }
+    }
 
     private async Task RunAsync()
     {
