@@ -25,6 +25,7 @@ internal sealed class TransportEngine : IDisposable
     // One pool a loop: its blocks move between few threads.
     private readonly BlockSource[] _blocks;
     private readonly SchedulingParts _scheduling;
+    private readonly OwnWaitTimer? _ownWaits;
     private readonly LingerList _lingerers = new();
 
     // Never disposed of: it has no timer, and late callers may ask for its token.
@@ -43,6 +44,7 @@ internal sealed class TransportEngine : IDisposable
         Options = options;
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         _scheduling = new SchedulingParts(options, Logger, createPoller);
+        _ownWaits = options.Scheduling == ApplicationScheduling.UnsafeInline ? new OwnWaitTimer(Loops, Logger) : null;
         IsPlatformSupported = createPoller is not null || Poller.IsSupported;
         Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started, static loop => loop.Load));
         if (_scheduling is { Counters: { } counters, Workers: { } workers })
@@ -60,8 +62,10 @@ internal sealed class TransportEngine : IDisposable
 
         // None where scheduling is not adaptive: continuations go to the thread pool then.
         ContinuationHistories? continuations = Counters is null ? null : new ContinuationHistories(() => _scheduling.CreateHistory()!);
+        FlushWatch flushes = new(_scheduling.Watch, _scheduling.Workers, Logger);
+        _scheduling.Watch.Add(flushes);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 
@@ -115,6 +119,7 @@ internal sealed class TransportEngine : IDisposable
     {
         _disposing.Cancel();
         _scheduling.Dispose();
+        _ownWaits?.Dispose();
         _lingerers.Dispose();
         Metrics.Dispose();
         foreach (BlockSource blocks in _blocks)

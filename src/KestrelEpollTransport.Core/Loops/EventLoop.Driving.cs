@@ -15,8 +15,7 @@ internal sealed partial class EventLoop
     private long _passBegan;
     private long _eventsTold;
 
-    // Who drives alone. Hints.
-    private int _registeredBefore;
+    // Who drives alone.
     private LoopYield _yield;
 
     private bool IsCrowded => _settings.Machine is { IsCrowded: true };
@@ -202,12 +201,8 @@ internal sealed partial class EventLoop
 
     private void GiveWay()
     {
-        // With new connections it goes on to those that wait behind them: the thread pool, which starts them, has time then.
-        int registered = _registered;
-        bool isSettled = registered == _registeredBefore;
-        _registeredBefore = registered;
         long now = Stopwatch.GetTimestamp();
-        if (isSettled && _yield.IsDue(_eventCount, now))
+        if (_yield.IsDue(_eventCount, now))
         {
             Thread.Yield();
             _yield.OnBack(now, Stopwatch.GetTimestamp());

@@ -36,7 +36,6 @@ internal sealed partial class EventLoop : IDisposable
     private Crew _crew;
     private CallDelay _callDelay;
     private int _load;
-    private int _registered;
     private volatile bool _refusing;
     private volatile bool _ended;
 
@@ -110,8 +109,6 @@ internal sealed partial class EventLoop : IDisposable
     /// </summary>
     public IoResult Register(ILoopHandler handler, int descriptor, Interest? interest)
     {
-        // A hint: one that gets lost matters nothing.
-        _registered += interest is null ? 0 : 1;
         IoResult result;
         try
         {

@@ -19,10 +19,14 @@ internal struct DispatchProfile(DispatchHistory? history)
     /// <summary>More than one dispatch in 33 that blocks, or computes for long, is too many.</summary>
     private const short Weight = 32;
 
+    /// <summary>Of those that block for certain the kernel is asked about one in so many: four system calls less for each of the others.</summary>
+    private const int CertainPerAsk = 8;
+
     private Habit _blocks = new(Weight);
     private Habit _isLong = new(Weight);
     private long _lastTicks;
     private byte _starts;
+    private byte _certain;
     private bool _hasBegun;
 
     /// <summary>Whether dispatches are not known to block.</summary>
@@ -55,7 +59,8 @@ internal struct DispatchProfile(DispatchHistory? history)
             _blocks = new Habit(Weight, isKnown: history.StartsBlock);
         }
 
-        return DispatchCost.Begin(asksKernel: _blocks.IsSuspected || _isLong.IsSuspected || (_starts < Starts && history.StartsAreSuspected));
+        return DispatchCost.Begin(asksKernel: _isLong.IsSuspected || (_starts < Starts && history.StartsAreSuspected)
+            || (_blocks.IsCertain ? ++_certain % CertainPerAsk == 0 : _blocks.IsSuspected));
     }
 
     /// <summary>The dispatch is over, and has served so many reads: pipelined requests share its time.</summary>

@@ -31,6 +31,9 @@ internal struct Habit(short weight, bool isKnown = false)
     /// <summary>Whether some did, or took long for reasons that are not known: the next ones are worth a closer look.</summary>
     public readonly bool IsSuspected => _score > 0;
 
+    /// <summary>Whether nearly all did lately: one more tells nothing.</summary>
+    public readonly bool IsCertain => _score == Max;
+
     /// <summary>A dispatch is over. True: this has changed <see cref="IsKnown"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool Note(bool did) =>

@@ -9,24 +9,22 @@ namespace KestrelEpollTransport.Scheduling;
 /// <summary>What a transport's scheduling consists of: the loops and their threads, the scheduler, the watch. Thread-safe.</summary>
 internal sealed class SchedulingParts : IDisposable
 {
-    private readonly WatchThread _watch;
-    private readonly OwnWaitTimer? _ownWaits;
     private readonly MachineLoad? _machine;
     private readonly TimeSpan _demotionLimit;
 
     public SchedulingParts(EpollTransportOptions options, ILogger logger, Func<Poller>? createPoller = null)
     {
-        _watch = new WatchThread(logger);
+        Watch = new WatchThread(logger);
         _demotionLimit = options.DemotionLimit;
         bool isInline = options.Scheduling == ApplicationScheduling.UnsafeInline;
         LoopSettings settings = new() { Spin = options.SpinBeforeWait, CreatePoller = createPoller ?? Poller.Create };
         if (options.Scheduling == ApplicationScheduling.Adaptive)
         {
             Counters = new SchedulingCounters(options.LoopCount);
-            Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = _watch.Unpark, Counters = Counters, Logger = logger };
-            _watch.Add(Workers.OffLoop);
+            Workers = new Workers(options.MaxWorkers, options.LoopCount) { CallWatch = Watch.Unpark, Counters = Counters, Logger = logger };
+            Watch.Add(Workers.OffLoop);
             _machine = MachineLoad.Open();
-            settings = settings with { Drivers = options.DriversPerLoop, CallAfter = options.CallAfter, OnAwake = _watch.Unpark, Machine = _machine };
+            settings = settings with { Drivers = options.DriversPerLoop, CallAfter = options.CallAfter, OnAwake = Watch.Unpark, Machine = _machine };
             Scheduler = new AdaptiveScheduler(Workers, Counters);
         }
         else
@@ -36,13 +34,10 @@ internal sealed class SchedulingParts : IDisposable
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler();
         }
 
-        Flushes = new FlushWatch(_watch, Workers, logger);
-        _watch.Add(Flushes);
         Loops = new LoopGroup(options.LoopCount, Workers is null ? LoopThread.Drive : Workers.Drive, logger, settings);
-        _ownWaits = isInline ? new OwnWaitTimer(Loops, logger) : null;
         if (Workers is not null)
         {
-            _watch.Add(new LoopWatch(Loops, Workers, Counters!, logger, options.HandOffLimit));
+            Watch.Add(new LoopWatch(Loops, Workers, Counters!, logger, options.HandOffLimit));
         }
     }
 
@@ -50,7 +45,8 @@ internal sealed class SchedulingParts : IDisposable
 
     public ConnectionScheduler Scheduler { get; }
 
-    public FlushWatch Flushes { get; }
+    /// <summary>Sees what others are too busy to see.</summary>
+    public WatchThread Watch { get; }
 
     /// <summary>Null: the scheduling is not adaptive, and counts nothing.</summary>
     public SchedulingCounters? Counters { get; }
@@ -65,8 +61,7 @@ internal sealed class SchedulingParts : IDisposable
     {
         // In this order: what is stuck in a dispatch loses its loop to a worker, which ends it.
         Loops.Dispose();
-        _ownWaits?.Dispose();
-        _watch.Dispose();
+        Watch.Dispose();
         Workers?.Dispose();
         _machine?.Dispose();
     }

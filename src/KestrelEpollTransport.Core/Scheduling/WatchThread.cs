@@ -39,18 +39,18 @@ internal sealed class WatchThread(ILogger logger) : IDisposable
     // Whoever unparks may be a thread that was interrupted: this takes no lock that an interrupt could end the wait for.
     private readonly AutoResetEvent _unpark = new(false);
     private volatile IWatched[] _watched = [];
-    private int _parked;
-    private int _started;
+    private int _parked = 1;
     private volatile bool _disposed;
 
-    // Of the thread.
+    // Of the thread; and of who unparked it first, and so starts it.
+    private bool _isStarted;
     private long _lookedAt;
     private TimeSpan _pauses;
 
     /// <summary>How long a look takes to come.</summary>
     public static TimeSpan Interval { get; } = TimeSpan.FromMilliseconds(LookEveryMs);
 
-    /// <summary>Whether it sleeps until it is unparked. For looking only.</summary>
+    /// <summary>Whether it sleeps until it is unparked, or was not started. For looking only.</summary>
     public bool IsParked => Volatile.Read(ref _parked) == 1;
 
     /// <summary>Watches something more. For while the transport is made.</summary>
@@ -61,12 +61,14 @@ internal sealed class WatchThread(ILogger logger) : IDisposable
     {
         if (Volatile.Read(ref _parked) == 1 && Interlocked.Exchange(ref _parked, 0) == 1)
         {
-            _unpark.Set();
-        }
-
-        if (Volatile.Read(ref _started) == 0 && Interlocked.Exchange(ref _started, 1) == 0)
-        {
-            Start();
+            if (_isStarted)
+            {
+                _unpark.Set();
+            }
+            else
+            {
+                Start();
+            }
         }
     }
 
@@ -81,12 +83,14 @@ internal sealed class WatchThread(ILogger logger) : IDisposable
     {
         try
         {
+            _isStarted = true;
             new Thread(Run) { IsBackground = true, Name = "epoll watch" }.UnsafeStart();
         }
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {
             // The system has no thread for us at the moment: neither a loop nor a flush is to fail for it. The next one tries again.
-            Volatile.Write(ref _started, 0);
+            _isStarted = false;
+            Volatile.Write(ref _parked, 1);
         }
     }
 

@@ -50,6 +50,12 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
     /// <summary>So many pieces of quick work come before one that is not, or it might wait for as long as quick work keeps coming.</summary>
     private const int MaxQuickInARow = 8;
 
+    /// <summary>
+    /// How often a worker without work gives way before it rests: waking another one costs more. Handlers that sleep 1 ms: 25 µs a request
+    /// instead of 32.
+    /// </summary>
+    private const int YieldsBeforeRest = 3;
+
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _quick = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _slow = new();
     private readonly UninterruptedQueue<IThreadPoolWorkItem> _long = new();
@@ -108,7 +114,7 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
     public void Drain(in ThreadBaseline baseline)
     {
         Interlocked.Exchange(ref _called, 0);
-        while (TryTake(out IThreadPoolWorkItem? work, out bool isLong))
+        while (TryTake(out IThreadPoolWorkItem? work, out bool isLong) || (GiveWay() && TryTake(out work, out isLong)))
         {
             CallIfMoreWaits();
             if (!_moved)
@@ -171,6 +177,17 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
             _placesMore++;
             CallIfMoreWaits();
         }
+    }
+
+    // To threads that may be about to enqueue. Whoever does so meanwhile calls somebody else, and waits for nothing. True: something came.
+    private bool GiveWay()
+    {
+        for (int i = 0; i < YieldsBeforeRest && !HasMore; i++)
+        {
+            Thread.Yield();
+        }
+
+        return HasMore;
     }
 
     // Where they do by themselves, nobody has to be more than the bound.

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Tests.Scheduling;
@@ -54,6 +55,32 @@ public class DispatchProfileTests
 
         Assert.False(profile.RunsInline);
         Assert.Equal(1, _counters.Demotions);
+    }
+
+    [Theory]
+    [InlineData(5, 16)]
+    [InlineData(20, 2)]
+    public void KernelIsAsked_OfTheSuspectsEveryDispatch_AndRarelyOfThoseThatBlockForCertain(int slept, int asked)
+    {
+        if (!ThreadUsage.IsKnown)
+        {
+            return;
+        }
+
+        DispatchProfile profile = Begun();
+        for (int i = 0; i < slept; i++)
+        {
+            profile.Note(Took(_long, slept: true));
+        }
+
+        int answers = 0;
+        for (int i = 0; i < 16; i++)
+        {
+            long began = profile.Begin();
+            answers += DispatchCost.End(began, limit: -1).Slept is null ? 0 : 1;
+        }
+
+        Assert.Equal(asked, answers);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Scheduling;
 using KestrelEpollTransport.Tests.Loops;
@@ -17,7 +18,9 @@ public class SchedulingPartsTests
         {
             // Sending returns blocks to the application's memory pool, and may log: either may block.
             StuckFlush flush = new(release);
-            parts.Flushes.Add(flush);
+            FlushWatch flushes = new(parts.Watch, parts.Workers, log);
+            parts.Watch.Add(flushes);
+            flushes.Add(flush);
             await flush.Looked.Task.OrTimeout();
 
             parts.Loops.Loops[0].Post(new TestWork(() => release.Wait(Timeouts.Limit + Timeouts.Limit)));

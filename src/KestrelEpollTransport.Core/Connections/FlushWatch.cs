@@ -1,8 +1,9 @@
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Scheduling;
 using Microsoft.Extensions.Logging;
 
-namespace KestrelEpollTransport.Scheduling;
+namespace KestrelEpollTransport.Connections;
 
 /// <summary>Something with marked, unsent bytes.</summary>
 internal interface IWatchedFlush

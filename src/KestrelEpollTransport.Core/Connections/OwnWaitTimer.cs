@@ -2,7 +2,7 @@ using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Loops;
 using Microsoft.Extensions.Logging;
 
-namespace KestrelEpollTransport.Scheduling;
+namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// With <see cref="ApplicationScheduling.UnsafeInline"/>: sees that a loop's thread sleeps in a dispatch, and fails the read or flush that this

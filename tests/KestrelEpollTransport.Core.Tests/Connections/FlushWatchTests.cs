@@ -1,8 +1,9 @@
 using System.Collections.Concurrent;
+using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Scheduling;
 using KestrelEpollTransport.Tests.Loops;
 
-namespace KestrelEpollTransport.Tests.Scheduling;
+namespace KestrelEpollTransport.Tests.Connections;
 
 /// <summary>How bytes that are due are sent.</summary>
 public class FlushWatchTests
