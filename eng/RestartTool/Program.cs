@@ -3,6 +3,7 @@
 //   --restarts 20
 //   --pause 500              milliseconds, on average, between a client's answer and its next request
 //   --by inheriting|reuse-port     each process inherits the listening sockets, or has its own with SO_REUSEPORT
+//   --drain 5                seconds that connections in use have for another request; 0 is what Kestrel does by itself
 //   --port 5190              and the next one for HTTP/2
 //   --server PATH            the built sample's Restart.dll
 // The exit code is 0 if nothing failed and nothing was reset; with reuse-port the figures are only printed.

@@ -70,14 +70,16 @@ internal sealed partial class Servers(RestartOptions options) : IDisposable
 
     private static void Signal(string signal, int process)
     {
-        using Process kill = Process.Start("kill", ["-" + signal, process.ToString(CultureInfo.InvariantCulture)]);
+        using Process kill = Process.Start("kill", ["-" + signal, Format(process)]);
         kill.WaitForExit();
     }
+
+    private static string Format(int number) => number.ToString(CultureInfo.InvariantCulture);
 
     // Its successors inherit its output.
     private void Start()
     {
-        var start = new ProcessStartInfo("dotnet", [options.Server, "--port", options.Port.ToString(CultureInfo.InvariantCulture), "--reuse-port", options.ReusesPort ? "true" : "false"])
+        var start = new ProcessStartInfo("dotnet", [options.Server, "--port", Format(options.Port), "--drain", Format(options.DrainSeconds), "--reuse-port", options.ReusesPort ? "true" : "false"])
         {
             RedirectStandardOutput = true,
         };

@@ -2,6 +2,7 @@
 // inherited; when that one serves, this one drains and ends. Also for systemd's socket activation. See docs/restart.md. Options:
 //   --port N             HTTP/1.1 and WebSockets there, HTTP/2 without TLS on the next one; 5090 is the default
 //   --unix PATH          HTTP/1.1 there, too
+//   --drain SECONDS      how long connections in use have for another request; 5 is the default
 //   --reuse-port true    every process has listening sockets of its own on the same port (SO_REUSEPORT); start the next one yourself, then
 //                        end this one. Without it nobody who connects is lost.
 using System.Net;
@@ -35,7 +36,7 @@ builder.WebHost.ConfigureKestrel(kestrel =>
 
 // These two lines are what a restart needs.
 builder.Services.AddListenerHandover();
-builder.Services.AddConnectionDraining();
+builder.Services.AddConnectionDraining(options => options.Timeout = TimeSpan.FromSeconds(builder.Configuration.GetValue("drain", 5.0)));
 
 var app = builder.Build();
 app.UseWebSockets();
