@@ -31,7 +31,8 @@ public sealed class ListenerHandover
     private readonly List<ListenSocket> _listening = [];
     private int _ready = NoDescriptor;
     private volatile bool _hasSuccessor;
-    private bool _isStarting;
+    private volatile bool _isStarting;
+    private volatile bool _isAnnounced;
 
     private ListenerHandover()
     {
@@ -42,6 +43,12 @@ public sealed class ListenerHandover
 
     /// <summary>Whether a successor serves: what waits in the kernel's queues when an endpoint is unbound is left to it.</summary>
     public bool HasSuccessor => _hasSuccessor;
+
+    /// <summary>
+    /// Whether another process has the sockets and serves, or is about to. Before this one serves the predecessor may have to go on alone, and
+    /// so may this one while its successor starts: neither must be left with a socket that the other one has made useless.
+    /// </summary>
+    internal bool IsShared => _hasSuccessor || _isStarting || (HasPredecessor && !_isAnnounced);
 
     /// <summary>
     /// What this process was started with. Call it once: the variables are removed, so that programs that are started later don't believe
@@ -70,7 +77,7 @@ public sealed class ListenerHandover
         ListenerHandover handover = new();
         if (int.TryParse(kept, CultureInfo.InvariantCulture, out int count))
         {
-            for (int i = 0; i < count; i++)
+            for (int i = 0; i < count && SystemCalls.IsOpen(firstKept + i); i++)
             {
                 handover.AddInherited(firstKept + i, isKept: true);
             }
@@ -139,6 +146,7 @@ public sealed class ListenerHandover
             _ready = NoDescriptor;
             untaken = [.. _inherited];
             _inherited.Clear();
+            _isAnnounced = true;
         }
 
         Array.ForEach(untaken, static one => one.Socket.Dispose());
@@ -178,6 +186,15 @@ public sealed class ListenerHandover
         using (_lock.Hold())
         {
             _listening.Add(socket);
+        }
+    }
+
+    /// <summary>For a socket that nobody else is to have any more. False: somebody has it.</summary>
+    internal bool TryWithdraw(ListenSocket socket)
+    {
+        using (_lock.Hold())
+        {
+            return !IsShared && _listening.Remove(socket);
         }
     }
 

@@ -108,6 +108,9 @@ internal sealed class TransportEngine : IDisposable
     public Exception ToException(int errno, string factory) =>
         Disposing.IsCancellationRequested ? new ObjectDisposedException(factory) : Errno.ToException(errno);
 
+    /// <summary>How many connections live, without those that have ended on our side and only wait for the other one. A hint.</summary>
+    public int CountInUse() => Loops.Load - _lingerers.Count;
+
     /// <summary>Unbinds every endpoint: see <see cref="EpollListener.UnbindBehindHandshakesAsync"/>.</summary>
     public Task UnbindAllAsync(TimeSpan handshakes) =>
         Task.WhenAll(Array.ConvertAll(Listeners.Snapshot(), listener => listener.UnbindBehindHandshakesAsync(handshakes)));

@@ -36,7 +36,7 @@ public sealed class ConnectionDraining
     /// <summary>Whether draining has begun. It does not end: a server that stopped accepting is on its way out.</summary>
     public bool IsDraining => _isDraining;
 
-    private bool IsEmpty => _isServing && _engine is { Loops.Load: 0 };
+    private bool IsEmpty => _isServing && _engine!.CountInUse() <= 0;
 
     /// <summary>
     /// Stops accepting, for good, having accepted who the kernel had completed the connection of, and closes each connection behind its next

@@ -138,12 +138,12 @@ internal sealed class EpollListener : IConnectionListener
     }
 
     /// <summary>
-    /// As <see cref="UnbindAsync"/>, but before it clients that have begun to connect may go on with that for a while: who has the kernel's answer
-    /// believes to be connected, before the kernel does.
+    /// As <see cref="UnbindAsync"/>, but before it TCP clients that have begun to connect may go on with that for a while: who has the kernel's
+    /// answer believes to be connected, before the kernel does. A unix client is connected at once.
     /// </summary>
     public async Task UnbindBehindHandshakesAsync(TimeSpan handshakes)
     {
-        if (!_socket.LeavesQueue && _guard.TryEnter())
+        if (_socket.IsTcp && !_socket.LeavesQueue && _guard.TryEnter())
         {
             _socket.StopQueueing();
             Leave();

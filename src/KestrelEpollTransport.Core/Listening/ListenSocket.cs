@@ -13,8 +13,9 @@ namespace KestrelEpollTransport.Listening;
 /// <code>
 /// the descriptor                          who has it after us       the queue at unbind      the end of it
 /// FileHandleEndPoint                      whoever opened it         left                     not ours
-/// taken over from the service manager     the service manager       left                     closed
-/// handed over to a successor              the successor             left                     closed; a unix file stays
+/// taken over from the service manager     the service manager       left                     closed; a unix file stays
+/// shared with a successor, or with a
+///     predecessor while we start          that process              left                     closed; a unix file stays
 /// made by CreateBoundListenSocket         unknown                   taken                    disposed
 /// made by the default, or taken over
 ///     from a predecessor                  nobody                    stopped, then taken      disposed; a unix file is deleted
@@ -56,9 +57,9 @@ internal sealed class ListenSocket
     public bool IsKept => _inherited is { IsKept: true };
 
     /// <summary>Whether somebody else goes on with the kernel's queue when we have unbound.</summary>
-    public bool LeavesQueue => _isForeign || IsKept || IsHandedOver;
+    public bool LeavesQueue => _isForeign || IsKept || IsShared;
 
-    private bool IsHandedOver => _handover is { HasSuccessor: true };
+    private bool IsShared => _handover is { IsShared: true };
 
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
     /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
@@ -95,11 +96,11 @@ internal sealed class ListenSocket
 
     /// <summary>
     /// Has the kernel queue nobody more, where nobody else has the socket: no client is told to be connected to a queue that is about to
-    /// be closed. Where it can't be, who connects between the last accept and the close is reset.
+    /// be closed. From then on it is not passed on. Where it can't be, who connects between the last accept and the close is reset.
     /// </summary>
     public void StopQueueing()
     {
-        if (!LeavesQueue && !_isOfUnknownOwner)
+        if (!LeavesQueue && !_isOfUnknownOwner && _handover?.TryWithdraw(this) != false)
         {
             _ = SystemCalls.StopQueueing(Descriptor, IsTcp);
         }
@@ -109,22 +110,20 @@ internal sealed class ListenSocket
     {
         // First, as it may be passed on until then.
         _handover?.Remove(this);
-        if (IsHandedOver)
+        if (IsKept || IsShared)
         {
-            // Disposing the socket would delete the file of a unix socket, which the successor is reached by.
-            Socket.SafeHandle.Dispose();
-#pragma warning disable CA1816 // Its finalizer would delete the file, too.
+            // Not by the runtime. Disposing the socket would delete the file of a unix socket, which others are reached by; and disposing the
+            // handle alone sets SO_LINGER to 0 first, which every connection inherits that the others accept: each would end with a reset.
+            Socket.SafeHandle.SetHandleAsInvalid();
+            SystemCalls.Close(Descriptor);
+#pragma warning disable CA1816 // Its finalizer would do the same.
             GC.SuppressFinalize(Socket);
 #pragma warning restore CA1816
+            return;
         }
-        else
-        {
-            Socket.Dispose();
-            if (_inherited is { IsKept: false })
-            {
-                _inherited.DeleteFile();
-            }
-        }
+
+        Socket.Dispose();
+        _inherited?.DeleteFile();
     }
 
     // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them

@@ -32,6 +32,7 @@ public class ConnectionLimitsTests
         var time = new ManualTime();
         await using KestrelHost host = await StartHttpAsync(kind, LimitAge, time);
         using Socket client = await host.ConnectAsync();
+        Assert.DoesNotContain("close", await AskAsync(client), StringComparison.OrdinalIgnoreCase);
         time.Advance(s_age - TimeSpan.FromSeconds(1));
         Assert.DoesNotContain("close", await AskAsync(client), StringComparison.OrdinalIgnoreCase);
 

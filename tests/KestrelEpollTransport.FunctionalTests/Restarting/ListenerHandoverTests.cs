@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.IO.Pipes;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
@@ -120,10 +121,36 @@ public class ListenerHandoverTests
         await listener.UnbindAsync().OrTimeout();
         await serving.OrTimeout();
         await listener.DisposeAsync().OrTimeout();
+        Assert.False(manager.LingerState!.Enabled, "Whoever accepts next would reset its connections.");
         using Socket client = await Net.ConnectAsync(manager.LocalEndPoint!);
         using Socket next = await manager.AcceptAsync().OrTimeout();
         await client.SendAsync("x");
         Assert.Equal("x", await next.ReceiveTextAsync(1));
+    }
+
+    /// <remarks>As when the second of two endpoints can't be bound: the first one, whose socket the predecessor has too, is unbound.</remarks>
+    [Theory]
+    [EpollTransports(WhyNotSockets, false), EpollTransports(WhyNotSockets, true)]
+    public async Task Successor_ThatUnbindsBeforeItServes_LeavesThePredecessorItsSocket(TransportKind kind, bool unix)
+    {
+        string path = Net.NewUnixPath();
+        using Socket predecessor = Listen(unix ? new UnixDomainSocketEndPoint(path) : Net.AnyLoopbackPort);
+        using var ready = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
+        ListenerHandover handover = ListenerHandover.Create(kept: null, 0, $"ready={ready.GetClientHandleAsString()};listen={DuplicateOf(predecessor)}");
+        using IHost host = HandoverServer.Build(kind, handover);
+        Assert.True(handover.HasPredecessor);
+        IConnectionListener listener = await BindAsync(host, predecessor.LocalEndPoint!);
+
+        await listener.UnbindAsync().OrTimeout();
+        await listener.DisposeAsync().OrTimeout();
+
+        Assert.False(predecessor.LingerState!.Enabled, "Whoever accepts next would reset its connections.");
+        using Socket client = await Net.ConnectAsync(predecessor.LocalEndPoint!);
+        using Socket server = await predecessor.AcceptAsync().OrTimeout();
+        await client.SendAsync("x");
+        Assert.Equal("x", await server.ReceiveTextAsync(1));
+        handover.NotifyServing();
+        Assert.Equal(1, ready.ReadByte());
     }
 
     [Theory, EpollTransports(WhyNotSockets)]
