@@ -26,8 +26,9 @@ internal sealed class EchoService(IConnectionListenerFactory listeners, EndPoint
                 """);
             await AcceptUntilStoppedAsync(listener, stoppingToken);
 
-            // Whoever is connected is still served when nobody new can come: first unbind, then say goodbye.
+            // Whoever is connected is still served when nobody new can come: first unbind, take who was waiting, then say goodbye.
             await listener.UnbindAsync(CancellationToken.None);
+            await AcceptUntilStoppedAsync(listener, CancellationToken.None);
             await EndConnectionsAsync();
         }
     }

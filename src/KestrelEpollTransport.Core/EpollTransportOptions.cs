@@ -119,6 +119,13 @@ public sealed class EpollTransportOptions
     public Func<EndPoint, Socket> CreateBoundListenSocket { get; set; } = CreateDefaultBoundListenSocket;
 
     /// <summary>
+    /// Where listening sockets come from that another process had before, and where they go when the next one is started. Endpoints
+    /// for which it has none are made by <see cref="CreateBoundListenSocket"/>; a <see cref="FileHandleEndPoint"/> is not its
+    /// business. Default: <see langword="null"/>. Set by <c>services.AddListenerHandover()</c>.
+    /// </summary>
+    public ListenerHandover? Handover { get; set; }
+
+    /// <summary>
     /// Creates the listening socket that the transport uses by default: a TCP socket for an
     /// <see cref="IPEndPoint"/> (for <see cref="IPAddress.IPv6Any"/> one that accepts IPv4 as well), a stream
     /// socket for a <see cref="UnixDomainSocketEndPoint"/>, and for a <see cref="FileHandleEndPoint"/> a

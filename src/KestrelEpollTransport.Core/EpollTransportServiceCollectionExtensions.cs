@@ -1,8 +1,10 @@
 using System.Buffers;
 using System.Diagnostics.Metrics;
 using KestrelEpollTransport;
+using KestrelEpollTransport.Listening;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
@@ -50,5 +52,23 @@ public static class EpollTransportServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(configureOptions);
         return services.AddEpollTransport().Configure(configureOptions);
+    }
+
+    /// <summary>
+    /// Has the transport take over the listening sockets that the process was started with, by a service manager (systemd's socket
+    /// activation) or by a predecessor, wherever an endpoint of the same address is bound; and lets it start a successor with its
+    /// own: <see cref="ListenerHandover"/> is a service of the container. Says that it serves when the host has started. One
+    /// container of a process can have it. Calling it again adds nothing.
+    /// </summary>
+    /// <param name="services">The container. The transport itself is added by <c>AddEpollTransport()</c> or <c>UseEpollTransport()</c>.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="services"/> is null.</exception>
+    public static IServiceCollection AddListenerHandover(this IServiceCollection services)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        services.TryAddSingleton(static _ => ListenerHandover.FromEnvironment());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IConfigureOptions<EpollTransportOptions>, HandoverSetup>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, HandoverNotice>());
+        return services;
     }
 }

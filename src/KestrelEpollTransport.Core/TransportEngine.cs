@@ -87,6 +87,9 @@ internal sealed class TransportEngine : IDisposable
     /// <summary>The descriptors that accepted connections leave to others.</summary>
     public DescriptorHeadroom Headroom { get; }
 
+    /// <summary>The endpoints that are bound.</summary>
+    public ListenerSet Listeners { get; } = new();
+
     /// <summary>For connections that were given to us.</summary>
     public ConnectionShared AdoptedSide { get; }
 
@@ -108,6 +111,13 @@ internal sealed class TransportEngine : IDisposable
     /// <summary>What a failed call means to the caller of <paramref name="factory"/>: once the transport is disposed of, loops refuse everything.</summary>
     public Exception ToException(int errno, string factory) =>
         Disposing.IsCancellationRequested ? new ObjectDisposedException(factory) : Errno.ToException(errno);
+
+    /// <summary>How many connections live, without those that have ended on our side and only wait for the other one. A hint.</summary>
+    public int CountInUse() => Loops.Load - _lingerers.Count;
+
+    /// <summary>Unbinds every endpoint: see <see cref="EpollListener.UnbindBehindHandshakesAsync"/>.</summary>
+    public Task UnbindAllAsync(TimeSpan handshakes) =>
+        Task.WhenAll(Array.ConvertAll(Listeners.Snapshot(), listener => listener.UnbindBehindHandshakesAsync(handshakes)));
 
     /// <summary>See <see cref="EpollConnection.TryStart"/>. If it throws, the descriptor is still the caller's.</summary>
     public EpollConnection? TryStart(

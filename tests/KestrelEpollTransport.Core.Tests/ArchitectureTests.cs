@@ -29,6 +29,7 @@ public partial class ArchitectureTests
         [("Listening", "TransportEngine")] = "what a listener works with: options, loops, logs, and the start of a connection",
         [("Listening", "EpollTransportFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
+        [("Listening", "ListenerHandover")] = "where listening sockets come from, and who has them next",
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",

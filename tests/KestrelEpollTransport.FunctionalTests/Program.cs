@@ -1,3 +1,5 @@
+using KestrelEpollTransport.FunctionalTests.Restarting;
+
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>
@@ -23,6 +25,12 @@ internal static class Program
         if (args is [AsyncVoidServer.Command, var served])
         {
             await AsyncVoidServer.RunAsync(Enum.Parse<TransportKind>(served));
+            return 0;
+        }
+
+        if (args is [HandoverServer.Command, var scheduling, var unixPath])
+        {
+            await HandoverServer.RunAsync(Enum.Parse<TransportKind>(scheduling), unixPath);
             return 0;
         }
 

@@ -18,6 +18,17 @@ internal sealed class LingerList : IDisposable
     private Timer? _timer;
     private bool _disposed;
 
+    public int Count
+    {
+        get
+        {
+            using (_lock.Hold())
+            {
+                return _list.Count;
+            }
+        }
+    }
+
     public void Add(UnreadInput lingering)
     {
         using (_lock.Hold())

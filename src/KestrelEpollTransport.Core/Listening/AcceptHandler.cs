@@ -74,7 +74,7 @@ internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : IL
 
     public void OnFault(Exception exception) => listener.BackOff(exception);
 
-    public void Abandon() => listener.BeginUnbind();
+    public void Abandon() => listener.Abandon();
 
     private sealed record LocalEndPoint(byte[] Address, EndPoint EndPoint);
 }

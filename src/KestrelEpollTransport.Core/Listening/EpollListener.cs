@@ -21,6 +21,8 @@ namespace KestrelEpollTransport.Listening;
 /// <para>The window, where T1 takes a connection out of the queue, and T2 is a loop that found no place: 1. T1 lowers the number, and sees no pause.
 /// 2. T2 pauses (a lock, and so a fence). 3. T2 gives back the place that it had counted, finds the number low, and resumes. If T1
 /// lowers the number after 3 instead, it looks after that, sees the pause, and resumes.</para>
+/// <para>Unbinding takes what the kernel has queued, on the thread of its caller and without a limit of its own, and leaves it to
+/// <see cref="AcceptAsync"/>: see <see cref="ListenSocket"/> for when not.</para>
 /// <para>An exception that one connection causes costs that connection: <see cref="AcceptOne"/> closes its descriptor and gives its
 /// place back. One that no connection causes, or the end of a loop, costs a pause: <see cref="BackOff"/>.</para>
 /// </remarks>
@@ -30,27 +32,28 @@ internal sealed class EpollListener : IConnectionListener
     public const int QueueLimit = 256;
 
     private readonly TransportEngine _engine;
-    private readonly Socket _socket;
+    private readonly ListenSocket _socket;
     private readonly ConnectionShared _shared;
+    private readonly AcceptHandler[] _handlers;
     private readonly AcceptArming _arming;
     private readonly AcceptFailures _failures = new();
     private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _descriptor;
-    private readonly bool _isTcp;
     private CancellationTokenRegistration _disposing;
     private DescriptorGuard _guard;
     private int _queued;
+    private volatile bool _isDisposed;
 
-    private EpollListener(TransportEngine engine, Socket socket)
+    private EpollListener(TransportEngine engine, ListenSocket socket)
     {
         _engine = engine;
         _socket = socket;
         _shared = engine.CreateSide();
-        _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
-        EndPoint = socket.LocalEndPoint!;
-        _isTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
-        _arming = new AcceptArming(Array.ConvertAll(engine.Loops.ForListener(), loop => new AcceptHandler(this, loop)), _descriptor);
+        _descriptor = socket.Descriptor;
+        EndPoint = socket.Socket.LocalEndPoint!;
+        _handlers = Array.ConvertAll(engine.Loops.ForListener(), loop => new AcceptHandler(this, loop));
+        _arming = new AcceptArming(_handlers, _descriptor);
     }
 
     /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>
@@ -61,7 +64,7 @@ internal sealed class EpollListener : IConnectionListener
     /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
     public static EpollListener Bind(TransportEngine engine, EndPoint endPoint)
     {
-        Socket socket = ListenSocket.Create(endPoint, engine.Options);
+        ListenSocket socket = ListenSocket.Create(endPoint, engine.Options);
         try
         {
             EpollListener listener = new(engine, socket);
@@ -73,17 +76,20 @@ internal sealed class EpollListener : IConnectionListener
             }
 
             // No loop knows a listener that pauses, so their end is not enough.
-            listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).BeginUnbind(), listener);
+            listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).Abandon(), listener);
+            engine.Listeners.Add(listener);
             return listener;
         }
         catch
         {
-            socket.Dispose();
+            socket.Close();
             throw;
         }
     }
 
-    /// <summary>The next connection; null once the endpoint is unbound, or the transport disposed of.</summary>
+    /// <summary>
+    /// The next connection. Null once the endpoint is unbound and every connection was taken, or the listener or the transport is disposed of.
+    /// </summary>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="SocketException">The listening socket became unusable.</exception>
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -108,23 +114,77 @@ internal sealed class EpollListener : IConnectionListener
     }
 
     /// <summary>
-    /// Stops listening. What waits in the queue is aborted, as the kernel resets what waits in its backlog; what the
-    /// application has taken lives on. Idempotent.
+    /// Stops listening, having accepted what waits in the kernel's queue, unless others go on with that. <see cref="AcceptAsync"/> still
+    /// gives what was accepted; what the application has taken lives on. Idempotent.
     /// </summary>
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
+        if (_arming.Pause(AcceptPause.Unbound) && !_socket.LeavesQueue && _guard.TryEnter())
+        {
+            try
+            {
+                AcceptRest();
+            }
+            finally
+            {
+                // Before the last one leaves, who then closes it.
+                BeginUnbind();
+                Leave();
+            }
+        }
+
         BeginUnbind();
         return new ValueTask(_unbound.Task);
     }
 
-    /// <summary>Unbinds. Connections in use live on. Idempotent.</summary>
-    public ValueTask DisposeAsync() => UnbindAsync();
-
-    /// <summary>Deregisters; the socket is disposed when the last accept that is in progress has left.</summary>
-    public void BeginUnbind()
+    /// <summary>
+    /// As <see cref="UnbindAsync"/>, but before it TCP clients that have begun to connect may go on with that for a while: who has the kernel's
+    /// answer believes to be connected, before the kernel does. A unix client is connected at once.
+    /// </summary>
+    public async Task UnbindBehindHandshakesAsync(TimeSpan handshakes)
     {
+        if (_socket.IsTcp && !_socket.LeavesQueue && _guard.TryEnter())
+        {
+            _socket.StopQueueing();
+            Leave();
+            await Task.Delay(handshakes).ConfigureAwait(false);
+        }
+
+        await UnbindAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Unbinds, and aborts what nobody has taken. Connections in use live on. Idempotent.</summary>
+    public ValueTask DisposeAsync()
+    {
+        Abandon();
+        return new ValueTask(_unbound.Task);
+    }
+
+    /// <summary>The same for who does not wait: the transport is disposed, or ended by a fault. What waits in the kernel's queue is reset.</summary>
+    public void Abandon()
+    {
+        _isDisposed = true;
         _arming.Pause(AcceptPause.Unbound);
+        BeginUnbind();
+        if (_unbound.Task.IsCompleted)
+        {
+            // It was unbound before, and nobody else looks any more.
+            AbortQueued();
+        }
+    }
+
+    // The socket is closed when the last accept that is in progress has left.
+    private void BeginUnbind()
+    {
         if (_guard.Close())
+        {
+            FinishUnbind();
+        }
+    }
+
+    private void Leave()
+    {
+        if (_guard.Leave())
         {
             FinishUnbind();
         }
@@ -148,10 +208,7 @@ internal sealed class EpollListener : IConnectionListener
         finally
         {
             handler.ReturnAddress(address);
-            if (_guard.Leave())
-            {
-                FinishUnbind();
-            }
+            Leave();
         }
     }
 
@@ -191,6 +248,12 @@ internal sealed class EpollListener : IConnectionListener
             return false;
         }
 
+        return AcceptReserved(handler, address);
+    }
+
+    // For a place that was counted. True: go on with the next connection.
+    private bool AcceptReserved(AcceptHandler handler, SocketAddress address)
+    {
         IoResult accepted;
         try
         {
@@ -229,11 +292,11 @@ internal sealed class EpollListener : IConnectionListener
         try
         {
             EndPoint? remote = SocketAddresses.ToEndPoint(address);
-            EndPoint? local = !_isTcp ? EndPoint
+            EndPoint? local = !_socket.IsTcp ? EndPoint
                 : SystemCalls.GetLocalAddress(descriptor, address).IsError ? null
                 : handler.ToLocalEndPoint(address);
             EventLoop loop = _engine.Loops.Balance(handler.Loop);
-            connection = _engine.TryStart(_shared, loop, descriptor, _isTcp, local, remote, out errno);
+            connection = _engine.TryStart(_shared, loop, descriptor, _socket.IsTcp, local, remote, out errno);
         }
 #pragma warning disable CA1031 // One connection's, whatever it is: those behind it are to be accepted.
         catch (Exception exception)
@@ -316,18 +379,38 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
+    // More than the queue's limit, if it must be: the kernel's queue is as long as we asked it to be, and one more.
+    private void AcceptRest()
+    {
+        _socket.StopQueueing();
+        SocketAddress address = _handlers[0].TakeAddress();
+        for (int i = 0; i <= _engine.Options.Backlog; i++)
+        {
+            Interlocked.Increment(ref _queued);
+            if (!AcceptReserved(_handlers[i % _handlers.Length], address))
+            {
+                break;
+            }
+        }
+    }
+
     private void FinishUnbind()
     {
         try
         {
             // Not waited for: this may be that call.
             _disposing.Unregister();
-            _socket.Dispose();
+            _engine.Listeners.Remove(this);
+            _socket.Close();
         }
         finally
         {
             EndAccepted(reason: null);
-            AbortQueued();
+            _unbound.TrySetResult();
+            if (_isDisposed)
+            {
+                AbortQueued();
+            }
         }
     }
 
@@ -338,16 +421,9 @@ internal sealed class EpollListener : IConnectionListener
 
     private void AbortQueued()
     {
-        try
+        while (TakeAccepted() is { } connection)
         {
-            while (TakeAccepted() is { } connection)
-            {
-                connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
-            }
-        }
-        finally
-        {
-            _unbound.TrySetResult();
+            connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
         }
     }
 

@@ -5,19 +5,73 @@ using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Listening;
 
-/// <summary>Makes the listening socket of an endpoint: created and bound by the options' function, listening, non-blocking.</summary>
-internal static class ListenSocket
+/// <summary>
+/// The listening socket of an endpoint: taken over, or created and bound by the options' function; listening, non-blocking. It also knows
+/// whose the kernel's queue of connections is once we have unbound. Immutable; thread-safe.
+/// </summary>
+/// <remarks>
+/// <code>
+/// the descriptor                          who has it after us       the queue at unbind      the end of it
+/// FileHandleEndPoint                      whoever opened it         left                     not ours
+/// taken over from the service manager     the service manager       left                     closed; a unix file stays
+/// shared with a successor, or with a
+///     predecessor while we start          that process              left                     closed; a unix file stays
+/// made by CreateBoundListenSocket         unknown                   taken                    disposed
+/// made by the default, or taken over
+///     from a predecessor                  nobody                    stopped, then taken      disposed; a unix file is deleted
+/// </code>
+/// <para>Closing the last descriptor of a listening socket resets what is in its queue. What is taken from a queue that others have
+/// too is served all the same; only to stop it would stop theirs.</para>
+/// </remarks>
+internal sealed class ListenSocket
 {
+    private static readonly Func<EndPoint, Socket> s_default = EpollTransportOptions.CreateDefaultBoundListenSocket;
+
+    private readonly ListenerHandover? _handover;
+    private readonly InheritedSocket? _inherited;
+    private readonly bool _isForeign;
+    private readonly bool _isOfUnknownOwner;
+
+    private ListenSocket(Socket socket, InheritedSocket? inherited, EndPoint endPoint, EpollTransportOptions options)
+    {
+        Socket = socket;
+        Descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+        IsTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
+        _inherited = inherited;
+        _isForeign = endPoint is FileHandleEndPoint;
+        _isOfUnknownOwner = inherited is null && options.CreateBoundListenSocket != s_default;
+        if (!_isForeign)
+        {
+            _handover = options.Handover;
+            _handover?.Add(this);
+        }
+    }
+
+    public Socket Socket { get; }
+
+    public int Descriptor { get; }
+
+    public bool IsTcp { get; }
+
+    /// <summary>Whether a service manager has it too, and keeps it.</summary>
+    public bool IsKept => _inherited is { IsKept: true };
+
+    /// <summary>Whether somebody else goes on with the kernel's queue when we have unbound.</summary>
+    public bool LeavesQueue => _isForeign || IsKept || IsShared;
+
+    private bool IsShared => _handover is { IsShared: true };
+
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
     /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
     /// <exception cref="SocketException">The socket can't be made, bound or listened on for another reason.</exception>
-    public static Socket Create(EndPoint endPoint, EpollTransportOptions options)
+    public static ListenSocket Create(EndPoint endPoint, EpollTransportOptions options)
     {
         SystemFeatureChecks.Check(endPoint);
         Socket? socket = null;
         try
         {
-            socket = options.CreateBoundListenSocket(endPoint);
+            InheritedSocket? inherited = endPoint is FileHandleEndPoint ? null : options.Handover?.Take(endPoint);
+            socket = inherited?.Socket ?? options.CreateBoundListenSocket(endPoint);
             socket.Listen(options.Backlog);
             if (options.NoDelay && socket.AddressFamily is (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
             {
@@ -26,7 +80,7 @@ internal static class ListenSocket
             }
 
             Prepare((int)socket.SafeHandle.DangerousGetHandle());
-            return socket;
+            return new ListenSocket(socket, inherited, endPoint, options);
         }
         catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse)
         {
@@ -38,6 +92,38 @@ internal static class ListenSocket
             socket?.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Has the kernel queue nobody more, where nobody else has the socket: no client is told to be connected to a queue that is about to
+    /// be closed. From then on it is not passed on. Where it can't be, who connects between the last accept and the close is reset.
+    /// </summary>
+    public void StopQueueing()
+    {
+        if (!LeavesQueue && !_isOfUnknownOwner && _handover?.TryWithdraw(this) != false)
+        {
+            _ = SystemCalls.StopQueueing(Descriptor, IsTcp);
+        }
+    }
+
+    public void Close()
+    {
+        // First, as it may be passed on until then.
+        _handover?.Remove(this);
+        if (IsKept || IsShared)
+        {
+            // Not by the runtime. Disposing the socket would delete the file of a unix socket, which others are reached by; and disposing the
+            // handle alone sets SO_LINGER to 0 first, which every connection inherits that the others accept: each would end with a reset.
+            Socket.SafeHandle.SetHandleAsInvalid();
+            SystemCalls.Close(Descriptor);
+#pragma warning disable CA1816 // Its finalizer would do the same.
+            GC.SuppressFinalize(Socket);
+#pragma warning restore CA1816
+            return;
+        }
+
+        Socket.Dispose();
+        _inherited?.DeleteFile();
     }
 
     // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them

@@ -111,6 +111,19 @@ internal static unsafe class SystemCalls
     public static IoResult SetCloseOnExec(int descriptor) =>
         LinuxBinding.IsLoaded ? LinuxCalls.SetCloseOnExec(descriptor) : PosixCalls.SetCloseOnExec(descriptor);
 
+    /// <summary>Has the programs that are started from now on inherit the descriptor: no FD_CLOEXEC, fcntl(2).</summary>
+    public static IoResult SetInheritable(int descriptor) => PosixCalls.SetInheritable(descriptor);
+
+    /// <summary>Whether it is a socket that listens: SO_ACCEPTCONN, getsockopt(2).</summary>
+    public static bool IsListening(int descriptor) => PosixCalls.IsListening(descriptor);
+
+    /// <summary>
+    /// Has the kernel queue nobody who has not begun to connect, so that what is accepted from now on ends some time. An error: the system
+    /// has no way to. A TCP client's SYN is dropped, which it repeats after a second (a filter, socket(7)); a unix client is refused. It counts for
+    /// the socket, not for the descriptor: for every process that has it, and for good.
+    /// </summary>
+    public static IoResult StopQueueing(int listener, bool isTcp) => PosixCalls.StopQueueing(listener, isTcp);
+
     /// <summary>A second, close-on-exec descriptor of the same socket: F_DUPFD_CLOEXEC, fcntl(2).</summary>
     /// <param name="descriptor">The first one.</param>
     /// <param name="least">It gets the lowest number that is free from here on.</param>

@@ -67,14 +67,14 @@ public class EpollListenerTests
     }
 
     [Fact]
-    public async Task Unbind_WithConnectionsInTheQueue_AbortsThem()
+    public async Task Dispose_WithConnectionsInTheQueue_AbortsThem()
     {
         using TestTransport transport = new();
         EpollListener listener = EpollListener.Bind(transport.Engine, EndPointOf(Wire.Tcp));
         using Socket client = ConnectTo(listener.EndPoint, Wire.Tcp);
         await Timeouts.UntilAsync(() => transport.Load == 1);
 
-        await listener.UnbindAsync().OrTimeout();
+        await listener.DisposeAsync().OrTimeout();
 
         Assert.Equal(0, transport.Load);
         SocketException error = Assert.Throws<SocketException>(() => client.Receive(new byte[1]));

@@ -16,6 +16,7 @@ public class LinuxNumbersTests
         Assert.Equal(LibC.SOL_SOCKET, linux.SOL_SOCKET);
         Assert.Equal(LibC.SO_ERROR, linux.SO_ERROR);
         Assert.Equal(LibC.SO_LINGER, linux.SO_LINGER);
+        Assert.Equal(LibC.SO_ACCEPTCONN, linux.SO_ACCEPTCONN);
         Assert.Equal(LibC.MSG_DONTWAIT, linux.MSG_DONTWAIT);
         Assert.Equal(LibC.MSG_NOSIGNAL, linux.MSG_NOSIGNAL);
         Assert.Equal(LibC.O_NONBLOCK, linux.O_NONBLOCK);

@@ -18,7 +18,18 @@ internal static unsafe class PosixCalls
     private const int SOCK_STREAM = 1;
     private const int IPPROTO_TCP = 6;
     private const int TCP_NODELAY = 1;
+    private const int SHUT_RD = 0;
     private const int SHUT_WR = 1;
+
+    // Linux: linux/filter.h, linux/bpf_common.h, and tcp(7)'s header, RFC 9293, 3.1.
+    private const ushort BPF_LD_B_ABS = 0x30;
+    private const ushort BPF_AND_K = 0x54;
+    private const ushort BPF_JEQ_K = 0x15;
+    private const ushort BPF_RET_K = 0x06;
+    private const uint TcpFlagsOffset = 13;
+    private const uint SYN = 0x02;
+    private const uint ACK = 0x10;
+
     private const int F_SETFD = 2;
     private const int F_GETFL = 3;
     private const int F_SETFL = 4;
@@ -172,6 +183,47 @@ internal static unsafe class PosixCalls
 
     public static IoResult ShutdownWrite(int descriptor) => Result(LibraryCalls.Shutdown(descriptor, SHUT_WR));
 
+    public static IoResult StopQueueing(int listener, bool isTcp)
+    {
+        if (s_numbers.SO_ATTACH_FILTER == 0)
+        {
+            return IoResult.Failure(Errno.EOPNOTSUPP);
+        }
+
+        if (!isTcp)
+        {
+            // connect(2) is refused from now on, and accept(2) goes on: net/unix/af_unix.c, unix_stream_connect looks at it and unix_accept
+            // does not.
+            return Result(LibraryCalls.Shutdown(listener, SHUT_RD));
+        }
+
+        // struct sock_filter, linux/filter.h: code, jump if true, jump if false, operand. A segment's filter sees the TCP header first.
+        ulong* instructions = stackalloc ulong[]
+        {
+            Instruction(BPF_LD_B_ABS, operand: TcpFlagsOffset),
+            Instruction(BPF_AND_K, operand: SYN | ACK),
+            Instruction(BPF_JEQ_K, operand: SYN, isFalse: 1),
+            Instruction(BPF_RET_K, operand: 0),
+            Instruction(BPF_RET_K, operand: uint.MaxValue),
+        };
+
+        // struct sock_fprog: a short, and a pointer at the next multiple of its size.
+        nint* program = stackalloc nint[2];
+        program[0] = 0;
+        *(ushort*)program = 5;
+        program[1] = (nint)instructions;
+        return Result(LibraryCalls.SetSocketOption(listener, s_numbers.SOL_SOCKET, s_numbers.SO_ATTACH_FILTER, program, (uint)(2 * sizeof(nint))));
+    }
+
+    public static IoResult SetInheritable(int descriptor) => Control(descriptor, F_SETFD, 0);
+
+    public static bool IsListening(int descriptor)
+    {
+        int isListening = 0;
+        uint length = sizeof(int);
+        return LibraryCalls.GetSocketOption(descriptor, s_numbers.SOL_SOCKET, s_numbers.SO_ACCEPTCONN, &isListening, &length) == 0 && isListening != 0;
+    }
+
     public static int TakeSocketError(int descriptor)
     {
         int error = 0;
@@ -247,6 +299,17 @@ internal static unsafe class PosixCalls
             int on = 1;
             _ = LibraryCalls.SetSocketOption(descriptor, s_numbers.SOL_SOCKET, s_numbers.SO_NOSIGPIPE, &on, sizeof(int));
         }
+    }
+
+    private static ulong Instruction(ushort code, uint operand, byte isFalse = 0)
+    {
+        // In the order of memory, whatever the processor's is.
+        ulong instruction;
+        *(ushort*)&instruction = code;
+        ((byte*)&instruction)[2] = 0;
+        ((byte*)&instruction)[3] = isFalse;
+        ((uint*)&instruction)[1] = operand;
+        return instruction;
     }
 
     private static IoResult Control(int descriptor, int command, int argument) => Result(s_numbers.VariadicOnStack

@@ -26,6 +26,8 @@ internal sealed record SystemNumbers
         SOL_SOCKET = 1,
         SO_ERROR = 4,
         SO_LINGER = 13,
+        SO_ACCEPTCONN = 30,
+        SO_ATTACH_FILTER = 26,
         MSG_DONTWAIT = 0x40,
         MSG_NOSIGNAL = 0x4000,
         O_NONBLOCK = 0x800,
@@ -43,6 +45,7 @@ internal sealed record SystemNumbers
         SO_ERROR = 0x1007,
         // Its time is in ticks here, and in seconds as SO_LINGER_SEC: 0 is 0.
         SO_LINGER = 0x0080,
+        SO_ACCEPTCONN = 0x0002,
         SO_NOSIGPIPE = 0x1022,
         MSG_DONTWAIT = 0x80,
         O_NONBLOCK = 0x4,
@@ -60,6 +63,7 @@ internal sealed record SystemNumbers
         SOL_SOCKET = 0xffff,
         SO_ERROR = 0x1007,
         SO_LINGER = 0x0080,
+        SO_ACCEPTCONN = 0x0002,
         MSG_DONTWAIT = 0x80,
         MSG_NOSIGNAL = 0x20000,
         O_NONBLOCK = 0x4,
@@ -88,6 +92,11 @@ internal sealed record SystemNumbers
     public required int SO_ERROR { get; init; }
 
     public required int SO_LINGER { get; init; }
+
+    public required int SO_ACCEPTCONN { get; init; }
+
+    /// <summary>0: a socket takes no filter, and a listening unix socket that is shut down may do anything.</summary>
+    public int SO_ATTACH_FILTER { get; init; }
 
     /// <summary>0: sending takes <see cref="MSG_NOSIGNAL"/> instead.</summary>
     public int SO_NOSIGPIPE { get; init; }

@@ -4,8 +4,8 @@ using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Tests.Listening;
 
-/// <summary>Connections that were accepted and that nobody took: unbinding ends them, and returns what they had.</summary>
-public class UnbindQueueTests
+/// <summary>Connections that were accepted and that nobody took: disposing of the listener ends them, and returns what they had.</summary>
+public class DisposedQueueTests
 {
     private const int MaxReadBufferSize = 16 * 1024;
     private const int Sent = 4 * MaxReadBufferSize;
@@ -14,27 +14,27 @@ public class UnbindQueueTests
 
     [Theory]
     [MemberData(nameof(Modes))]
-    public async Task Unbind_ConnectionsThatSentNothing_CloseTheirDescriptors(TransportMode mode, Wire wire)
+    public async Task Dispose_ConnectionsThatSentNothing_CloseTheirDescriptors(TransportMode mode, Wire wire)
     {
         using TestTransport transport = Create(mode);
         EpollListener listener = EpollListener.Bind(transport.Engine, wire.NewEndPoint());
         using Socket client = await ConnectAsync(transport, listener, wire, expected: 1);
 
-        await AssertUnbindReturnsAllAsync(transport, listener);
+        await AssertDisposalReturnsAllAsync(transport, listener);
 
         Assert.Equal(0, Receive(client));
     }
 
     [Theory]
     [MemberData(nameof(Modes))]
-    public async Task Unbind_ConnectionsThatSentMoreThanIsRead_ReturnTheirBlocksAndDescriptors(TransportMode mode, Wire wire)
+    public async Task Dispose_ConnectionsThatSentMoreThanIsRead_ReturnTheirBlocksAndDescriptors(TransportMode mode, Wire wire)
     {
         using TestTransport transport = Create(mode);
         EpollListener listener = EpollListener.Bind(transport.Engine, wire.NewEndPoint());
         using Socket client = await ConnectAsync(transport, listener, wire, expected: 1);
         await SendAsync(transport, client);
 
-        await AssertUnbindReturnsAllAsync(transport, listener);
+        await AssertDisposalReturnsAllAsync(transport, listener);
 
         Assert.Equal(0, Receive(client));
         await transport.Pool.AssertAllReturnedAsync();
@@ -43,7 +43,7 @@ public class UnbindQueueTests
     /// <remarks>The next connection is accepted by the same loop, which then has seen the end of the first.</remarks>
     [Theory]
     [MemberData(nameof(Modes))]
-    public async Task Unbind_ConnectionsThatSentMoreThanIsReadAndWereReset_ReturnTheirBlocksAndDescriptors(TransportMode mode, Wire wire)
+    public async Task Dispose_ConnectionsThatSentMoreThanIsReadAndWereReset_ReturnTheirBlocksAndDescriptors(TransportMode mode, Wire wire)
     {
         using TestTransport transport = Create(mode);
         EpollListener listener = EpollListener.Bind(transport.Engine, wire.NewEndPoint());
@@ -53,7 +53,7 @@ public class UnbindQueueTests
         client.Dispose();
         using Socket next = await ConnectAsync(transport, listener, wire, expected: 2);
 
-        await AssertUnbindReturnsAllAsync(transport, listener);
+        await AssertDisposalReturnsAllAsync(transport, listener);
 
         await transport.Pool.AssertAllReturnedAsync();
     }
@@ -81,9 +81,9 @@ public class UnbindQueueTests
         await Timeouts.UntilAsync(() => transport.Pool.Outstanding * 4096 >= MaxReadBufferSize);
     }
 
-    private static async Task AssertUnbindReturnsAllAsync(TestTransport transport, EpollListener listener)
+    private static async Task AssertDisposalReturnsAllAsync(TestTransport transport, EpollListener listener)
     {
-        await listener.UnbindAsync().OrTimeout();
+        await listener.DisposeAsync().OrTimeout();
 
         await Timeouts.UntilAsync(() => transport.Load == 0);
         Assert.Null(await listener.AcceptAsync().OrTimeout());

@@ -1,0 +1,77 @@
+using Microsoft.AspNetCore.Connections;
+
+namespace KestrelEpollTransport.ConnectionLimits;
+
+/// <summary>The times of one connection. <see cref="Look"/> is for one thread at a time, everything else for any.</summary>
+/// <remarks>
+/// <para>At its age a connection is asked to end when the other side says something next, or a little later if it says nothing. HTTP/1.1 has
+/// a request then, and its answer tells that it is the last one; asked between two requests, the server would close at once, and the client's next
+/// request might be on its way. One that was idle is asked at once: it will not say something at just that moment.</para>
+/// <para>The flags are only written where they change, as other processors read them.</para>
+/// </remarks>
+internal sealed class TimedConnection(TimeLimits limits, ConnectionContext connection, long startedMs, long oldAtMs, long oldForGoodAtMs)
+{
+    private long _activeMs = startedMs;
+    private long _askedMs = long.MaxValue;
+    private int _isAsked;
+    private bool _isAborted;
+    private volatile bool _wasActive;
+    private volatile bool _isOld;
+
+    public ConnectionContext Connection => connection;
+
+    /// <summary>Something was written. The next look takes the time.</summary>
+    public void NoteWritten()
+    {
+        if (!_wasActive)
+        {
+            _wasActive = true;
+        }
+    }
+
+    /// <summary>The application took what was read, and has not answered it.</summary>
+    public void NoteRead()
+    {
+        NoteWritten();
+        if (_isOld)
+        {
+            limits.Ask(this, isAge: true);
+        }
+    }
+
+    /// <summary>Whether it was not asked to end before. The grace begins.</summary>
+    public bool TryAsk(long nowMs)
+    {
+        if (Interlocked.Exchange(ref _isAsked, 1) != 0)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _askedMs, nowMs);
+        return true;
+    }
+
+    public TimedAction Look(long nowMs, long idleMs, long graceMs)
+    {
+        if (Volatile.Read(ref _isAsked) != 0)
+        {
+            if (_isAborted || graceMs == long.MaxValue || nowMs - Volatile.Read(ref _askedMs) < graceMs)
+            {
+                return TimedAction.None;
+            }
+
+            _isAborted = true;
+            return TimedAction.Abort;
+        }
+
+        if (_wasActive)
+        {
+            // In this order: what comes meanwhile is seen now or by the next look.
+            _wasActive = false;
+            _activeMs = nowMs;
+        }
+
+        _isOld |= nowMs >= oldAtMs;
+        return nowMs >= oldForGoodAtMs ? TimedAction.AskForAge : nowMs - _activeMs >= idleMs ? TimedAction.AskForIdle : TimedAction.None;
+    }
+}

@@ -1,0 +1,55 @@
+using System.Diagnostics.Metrics;
+using KestrelEpollTransport;
+using KestrelEpollTransport.ConnectionLimits;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Microsoft.AspNetCore.Hosting;
+
+/// <summary>Limits how old, how idle, and how many of one address the connections of an end point may be.</summary>
+public static class ListenOptionsConnectionLimitsExtensions
+{
+    /// <summary>
+    /// Limits the connections of an end point, each end point by itself, as <see cref="ConnectionLimitsOptions"/> say.
+    /// </summary>
+    /// <remarks>
+    /// Where it stands matters. Behind <c>UseProxyProtocol()</c> the client's address counts and not the proxy's. A limit of connections belongs in
+    /// front of <c>UseHttps()</c>, so that who is refused costs no handshake. Ages and idle times belong behind it, where requests can be seen: in
+    /// front of it an old connection may be ended just as a request comes. It may be called twice.
+    /// <para>The clock is the container's <see cref="TimeProvider"/>, if it has one.</para>
+    /// Works over any transport of connections that are streams. A connection that is refused is one Warning a minute at most (category
+    /// <c>KestrelEpollTransport.ConnectionLimits</c>) and counted, in the meter <c>KestrelEpollTransport</c>.
+    /// </remarks>
+    /// <param name="listenOptions">The end point.</param>
+    /// <param name="configure">Sets the options; called at once.</param>
+    /// <returns><paramref name="listenOptions"/>.</returns>
+    /// <exception cref="ArgumentNullException">A parameter is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An option is outside its limits.</exception>
+    public static ListenOptions UseConnectionLimits(this ListenOptions listenOptions, Action<ConnectionLimitsOptions> configure)
+    {
+        ArgumentNullException.ThrowIfNull(listenOptions);
+        ArgumentNullException.ThrowIfNull(configure);
+
+        var options = new ConnectionLimitsOptions();
+        configure(options);
+        options.Validate();
+
+        IServiceProvider services = listenOptions.ApplicationServices;
+        var reports = new LimitReports(
+            services.GetRequiredService<ILoggerFactory>().CreateLogger(LimitReports.Category), services.GetRequiredService<IMeterFactory>());
+        if (options.MaxConnectionsPerAddress is { } most)
+        {
+            var addresses = new AddressCounts(most, options.IPv4PrefixLength, options.IPv6PrefixLength);
+            listenOptions.Use(next => new AddressLimitMiddleware(next, addresses, reports).OnConnectionAsync);
+        }
+
+        if (options.MaxConnectionAge is not null || options.IdleTimeout is not null)
+        {
+            var times = new TimeLimits(options, services.GetService<TimeProvider>() ?? TimeProvider.System, reports);
+            listenOptions.Use(next => new TimeLimitMiddleware(next, times).OnConnectionAsync);
+        }
+
+        return listenOptions;
+    }
+}
