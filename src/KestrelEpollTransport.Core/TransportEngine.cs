@@ -26,6 +26,7 @@ internal sealed class TransportEngine : IDisposable
     private readonly BlockSource[] _blocks;
     private readonly SchedulingParts _scheduling;
     private readonly LingerList _lingerers = new();
+    private readonly TcpSampling? _sampling;
 
     // Never disposed of: it has no timer, and late callers may ask for its token.
 #pragma warning disable CA2213
@@ -41,6 +42,7 @@ internal sealed class TransportEngine : IDisposable
         options = options.Snapshot();
         options.Validate();
         Options = options;
+        SocketSettings = options.Sockets.ToSettings();
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         _scheduling = new SchedulingParts(options, Logger, createPoller);
         IsPlatformSupported = createPoller is not null || Poller.IsSupported;
@@ -50,6 +52,7 @@ internal sealed class TransportEngine : IDisposable
             Metrics.AddScheduling(counters, () => workers.Count);
         }
 
+        _sampling = options.TcpMetricsInterval is { } interval && SystemCalls.HasOption(KernelOption.TCP_INFO) ? new TcpSampling(Metrics.AddTcp(), interval) : null;
         Headroom = new DescriptorHeadroom(() => Loops.Load);
         _blocks = new BlockSource[options.LoopCount];
         for (int i = 0; i < _blocks.Length; i++)
@@ -61,12 +64,15 @@ internal sealed class TransportEngine : IDisposable
         // None where scheduling is not adaptive: continuations go to the thread pool then.
         ContinuationHistories? continuations = Counters is null ? null : new ContinuationHistories(() => _scheduling.CreateHistory()!);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
-        ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
+            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+        ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")), IsClient = true };
     }
 
     /// <summary>A copy that nobody changes.</summary>
     public EpollTransportOptions Options { get; }
+
+    /// <summary>What they ask of the kernel for sockets.</summary>
+    public SocketSettings SocketSettings { get; }
 
     /// <summary>Cancelled when the transport is about to end: for what no loop knows at that moment, such as a listener that pauses.</summary>
     public CancellationToken Disposing => _disposing.Token;
@@ -116,6 +122,7 @@ internal sealed class TransportEngine : IDisposable
         _disposing.Cancel();
         _scheduling.Dispose();
         _lingerers.Dispose();
+        _sampling?.Dispose();
         Metrics.Dispose();
         foreach (BlockSource blocks in _blocks)
         {

@@ -30,7 +30,8 @@ internal sealed class EpollListener : IConnectionListener
     public const int QueueLimit = 256;
 
     private readonly TransportEngine _engine;
-    private readonly Socket _socket;
+    private readonly ListenSocket _socket;
+    private readonly AcceptedSetup? _setup;
     private readonly ConnectionShared _shared;
     private readonly AcceptArming _arming;
     private readonly AcceptFailures _failures = new();
@@ -42,10 +43,12 @@ internal sealed class EpollListener : IConnectionListener
     private DescriptorGuard _guard;
     private int _queued;
 
-    private EpollListener(TransportEngine engine, Socket socket)
+    private EpollListener(TransportEngine engine, ListenSocket listening)
     {
+        Socket socket = listening.Socket;
         _engine = engine;
-        _socket = socket;
+        _socket = listening;
+        _setup = AcceptedSetup.Create(engine.SocketSettings, engine.Options.Sockets.ConfigureAcceptedSocket, socket.AddressFamily);
         _shared = engine.CreateSide();
         _descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         EndPoint = socket.LocalEndPoint!;
@@ -61,7 +64,7 @@ internal sealed class EpollListener : IConnectionListener
     /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
     public static EpollListener Bind(TransportEngine engine, EndPoint endPoint)
     {
-        Socket socket = ListenSocket.Create(endPoint, engine.Options);
+        ListenSocket socket = ListenSocket.Create(endPoint, engine.Options, engine.SocketSettings);
         try
         {
             EpollListener listener = new(engine, socket);
@@ -208,6 +211,12 @@ internal sealed class EpollListener : IConnectionListener
             return OnAcceptError(accepted.Errno);
         }
 
+        if (_setup is not null && !TrySetUp(_setup, (int)accepted.Value))
+        {
+            GivePlaceBack();
+            return true;
+        }
+
         if (Start(handler, (int)accepted.Value, address) is { } failure)
         {
             GivePlaceBack();
@@ -219,6 +228,29 @@ internal sealed class EpollListener : IConnectionListener
         }
 
         return true;
+    }
+
+    // False: the application did not want it, or failed, and it is closed.
+    private bool TrySetUp(AcceptedSetup setup, int descriptor)
+    {
+        try
+        {
+            if (setup.Apply(descriptor))
+            {
+                return true;
+            }
+        }
+#pragma warning disable CA1031 // The application's, whatever it is: the connections behind this one are to be accepted.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+            ReportFailure(exception, byApplication: true);
+        }
+
+        _ = SystemCalls.SetAbortiveClose(descriptor);
+        SystemCalls.Close(descriptor);
+        return false;
     }
 
     // Null: it is in the queue, or the listener was faulted meanwhile.
@@ -273,7 +305,7 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    private void ReportFailure(Exception exception)
+    private void ReportFailure(Exception exception, bool byApplication = false)
     {
         SocketException? known = exception as SocketException;
         _engine.Metrics.AcceptFailed(known?.SocketErrorCode.ToString() ?? exception.GetType().FullName!);
@@ -282,7 +314,11 @@ internal sealed class EpollListener : IConnectionListener
             return;
         }
 
-        if (known is null)
+        if (byApplication)
+        {
+            AcceptLog.ConfigureFailed(_engine.Logger, EndPoint, failures, exception);
+        }
+        else if (known is null)
         {
             AcceptLog.Faulted(_engine.Logger, EndPoint, failures, exception);
         }

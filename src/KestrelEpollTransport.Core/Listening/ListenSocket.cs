@@ -5,19 +5,43 @@ using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Listening;
 
-/// <summary>Makes the listening socket of an endpoint: created and bound by the options' function, listening, non-blocking.</summary>
-internal static class ListenSocket
+/// <summary>
+/// The listening socket of an endpoint: created and bound by the options' function, with the options of the kernel's, listening, non-blocking.
+/// </summary>
+internal sealed class ListenSocket : IDisposable
 {
+    private readonly UnixPathClaim? _claim;
+
+    private ListenSocket(Socket socket, UnixPathClaim? claim)
+    {
+        Socket = socket;
+        _claim = claim;
+    }
+
+    public Socket Socket { get; }
+
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
-    /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
+    /// <exception cref="PlatformNotSupportedException">The system has no such endpoints, or not an option; the message says so.</exception>
     /// <exception cref="SocketException">The socket can't be made, bound or listened on for another reason.</exception>
-    public static Socket Create(EndPoint endPoint, EpollTransportOptions options)
+    public static ListenSocket Create(EndPoint endPoint, EpollTransportOptions options, SocketSettings settings)
     {
         SystemFeatureChecks.Check(endPoint);
+        SystemFeatureChecks.Check(settings);
+        UnixDomainSocketEndPoint? path = SocketAddresses.IsPath(endPoint) ? (UnixDomainSocketEndPoint)endPoint : null;
+        UnixPathClaim? claim = null;
         Socket? socket = null;
         try
         {
-            socket = options.CreateBoundListenSocket(endPoint);
+            claim = path is not null && settings.RemovesStaleUnixSockets ? UnixPathClaim.Take(path) : null;
+            socket = options.HasDefaultListenSocket ? CreateBound(endPoint, settings) : options.CreateBoundListenSocket(endPoint);
+            int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+            settings.Apply(descriptor, socket.AddressFamily, SettingPlaces.Listener);
+            if (path is not null && settings.UnixFileMode is { } mode)
+            {
+                // Until it listens, nobody can connect.
+                Check(SystemCalls.SetFileMode(path.ToString(), mode));
+            }
+
             socket.Listen(options.Backlog);
             if (options.NoDelay && socket.AddressFamily is (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
             {
@@ -25,30 +49,85 @@ internal static class ListenSocket
                 socket.NoDelay = true;
             }
 
-            Prepare((int)socket.SafeHandle.DangerousGetHandle());
-            return socket;
+            // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them
+            // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
+            Check(SystemCalls.SetNonBlocking(descriptor));
+            Check(SystemCalls.SetCloseOnExec(descriptor));
+            return new ListenSocket(socket, claim);
         }
-        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        catch (Exception exception)
         {
             socket?.Dispose();
-            throw new AddressInUseException(exception.Message, exception);
-        }
-        catch
-        {
-            socket?.Dispose();
+            claim?.Dispose();
+            if (exception is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse })
+            {
+                throw new AddressInUseException(exception.Message, exception);
+            }
+
             throw;
         }
     }
 
-    // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them
-    // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
-    private static void Prepare(int descriptor)
+    /// <summary>Creates and binds the socket of an endpoint, with what has to be set before it is bound.</summary>
+    /// <exception cref="SocketException">It can't be.</exception>
+    public static Socket CreateBound(EndPoint endPoint, SocketSettings settings)
     {
-        IoResult prepared = SystemCalls.SetNonBlocking(descriptor);
-        prepared = prepared.IsError ? prepared : SystemCalls.SetCloseOnExec(descriptor);
-        if (prepared.IsError)
+        if (endPoint is FileHandleEndPoint inherited)
         {
-            throw Errno.ToException(prepared.Errno);
+            // Whoever opened the descriptor binds it and closes it.
+            return new Socket(new SafeSocketHandle((nint)inherited.FileHandle, ownsHandle: false));
+        }
+
+        Socket socket = endPoint is UnixDomainSocketEndPoint ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
+            : settings.IsMultipath ? CreateMultipath(endPoint.AddressFamily)
+            : new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (endPoint is IPEndPoint ip && ip.Address.Equals(IPAddress.IPv6Any))
+            {
+                socket.DualMode = true;
+            }
+
+            settings.Apply((int)socket.SafeHandle.DangerousGetHandle(), socket.AddressFamily, SettingPlaces.BeforeBind);
+            socket.Bind(endPoint);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
+
+    /// <summary>Closes the socket, and only then lets another server have the path: the socket removes its file as it is disposed.</summary>
+    public void Dispose()
+    {
+        try
+        {
+            Socket.Dispose();
+        }
+        finally
+        {
+            _claim?.Dispose();
+        }
+    }
+
+    // The framework has no name for the protocol.
+    private static Socket CreateMultipath(AddressFamily family)
+    {
+        SafeSocketHandle handle = new((nint)Check(SystemCalls.CreateMultipathStream(family)), ownsHandle: true);
+        try
+        {
+            // As the framework has it for what it knows to be TCP: a port whose last connections are in TIME_WAIT can be bound.
+            Check(SystemCalls.SetOption((int)handle.DangerousGetHandle(), KernelOption.SO_REUSEADDR, 1));
+            return new Socket(handle);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    private static long Check(IoResult result) => result.IsError ? throw Errno.ToException(result.Errno) : result.Value;
 }
