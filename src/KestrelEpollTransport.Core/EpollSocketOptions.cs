@@ -23,6 +23,13 @@ public sealed class EpollSocketOptions
     private const int MaxKeepAliveRetries = 127;
     private const int MaxCongestionControlName = 15;
     private const int MaxDscp = 63;
+
+    /// <summary>
+    /// A send of the transport's is 32 KiB at most on a unix socket, and is to be one message of the kernel's, which forgets a reset between two of one send. A message
+    /// is at most half of what the kernel makes of the number, less 64 bytes (unix_stream_sendmsg).
+    /// </summary>
+    private const int MinUnixSendBuffer = (32 * 1024) + 512;
+
     private const UnixFileMode Permissions = (UnixFileMode)0b111_111_111;
 
     private static readonly TimeSpan s_second = TimeSpan.FromSeconds(1);
@@ -91,7 +98,7 @@ public sealed class EpollSocketOptions
     /// <summary>
     /// The bytes that the kernel holds of what a connection sends: SO_SNDBUF, socket(7). It doubles the number for its own needs, caps it at
     /// <c>net.core.wmem_max</c>, and no longer adapts it to the path. Kernel default: adapted, from 16 KiB up to 4 MiB (<c>net.ipv4.tcp_wmem</c>);
-    /// unix sockets: <c>net.core.wmem_default</c>. Inherited; on unix sockets one call a connection. Limit: positive. Also on macOS and FreeBSD.
+    /// unix sockets: <c>net.core.wmem_default</c>. Inherited; on unix sockets one call a connection, and at least 33,280. Limit: positive. Also on macOS and FreeBSD.
     /// </summary>
     public int? SendBufferSize { get; set; }
 
@@ -160,14 +167,14 @@ public sealed class EpollSocketOptions
     /// </summary>
     /// <remarks>
     /// Servers that have this option never remove each other's files: each holds a lock, flock(2), on the file <c>path.lock</c> for as long as it listens, and one that does
-    /// not get it reports that the address is in use. The file of the lock stays. Between bind(2) and listen(2) a server without the option, of whatever make, can't be told from one that was
-    /// killed; afterwards it can.
+    /// not get it reports that the address is in use. The file of the lock stays. A server without the option, of whatever make, can't be told from one that
+    /// was killed while it has bound the path and does not listen yet, or where it takes the path while we look.
     /// </remarks>
     public bool RemoveStaleUnixSocket { get; set; }
 
     /// <summary>
     /// Is called with the socket of each accepted connection, TCP or unix, before the application gets the connection: for options that are not here. Default: null. Costs a
-    /// <see cref="Socket"/> and four system calls a connection.
+    /// <see cref="Socket"/> and a few system calls a connection.
     /// </summary>
     /// <remarks>
     /// It runs on a thread of the connection's loop, several of them at a time, and must not block. The descriptor stays the transport's: the socket can be used until the
@@ -238,7 +245,10 @@ public sealed class EpollSocketOptions
 
         // On the socket that listens only to find out whether the kernel would refuse it.
         Add(KernelOption.TCP_QUICKACK, nameof(QuickAck), Flag(QuickAck), Inherited | SettingPlaces.Accepted);
-        Add(KernelOption.SO_SNDBUF, nameof(SendBufferSize), SendBufferSize, Inherited, SettingPlaces.Accepted | SettingPlaces.Client);
+        Add(KernelOption.SO_SNDBUF, nameof(SendBufferSize), SendBufferSize, Inherited);
+        Add(
+            KernelOption.SO_SNDBUF, nameof(SendBufferSize), SendBufferSize is { } size ? Math.Max(size, MinUnixSendBuffer) : null, SettingPlaces.None,
+            SettingPlaces.Accepted | SettingPlaces.Client);
         Add(KernelOption.SO_RCVBUF, nameof(ReceiveBufferSize), ReceiveBufferSize, Inherited);
         Add(KernelOption.SO_REUSEPORT, nameof(ReusePort), Flag(ReusePort), SettingPlaces.BeforeBind);
         Add(KernelOption.IP_FREEBIND, nameof(FreeBind), Flag(FreeBind), SettingPlaces.BeforeBind);

@@ -7,6 +7,7 @@ namespace KestrelEpollTransport;
 public interface ITcpInfoFeature
 {
     /// <summary>Asks the kernel: TCP_INFO, tcp(7). One system call, of about a microsecond. Any thread, also while the connection ends.</summary>
+    /// <remarks>Once we have reset a connection (<c>Abort</c> with a reason) the kernel has forgotten its counts: they are 0.</remarks>
     /// <param name="info">What the kernel knew at that moment.</param>
     /// <returns>Whether it knew; false once the connection's socket is closed.</returns>
     bool TryGetTcpInfo(out TcpInfo info);

@@ -26,7 +26,8 @@ namespace KestrelEpollTransport.Listening;
 ///                                    Without a lock for all the time that A serves, A could close, B find the file stale, and bind, and A remove B's file.
 /// C does not know the lock, and is   B gets it, connects, and C answers or its backlog is full: the address is in use, and so it is where C's mode
 /// there                              does not let us connect, or its socket is of another type: those are left to bind(2).
-/// C has bound, and does not listen   B takes it for stale. The one window that is left, between two calls of C's.
+/// C binds between two calls of B's,  B takes its file for stale. The window that is left: from B's connect to B's removal, or from C's bind to
+/// or has, and does not listen yet    C's listen.
 /// </code>
 /// <para>The lock's file stays: to remove it, too, a lock on a file that was removed would have to be told from one on its successor.</para>
 /// </remarks>
@@ -53,9 +54,17 @@ internal sealed class UnixPathClaim : IDisposable
         UnixPathClaim claim = new((int)locked.Value);
         try
         {
-            if (IsServed(endPoint.Serialize()))
+            IoResult connected = Connect(endPoint.Serialize());
+            if (!connected.IsError || connected.WouldBlock)
             {
+                // It would block where somebody listens and has a full backlog.
                 throw new AddressInUseException($"Another server has '{path}': it accepts connections.");
+            }
+
+            // Of any other error, and of a file that is no socket's, bind(2) will tell.
+            if (connected.Errno == Errno.ECONNREFUSED && SystemCalls.IsSocketFile(path))
+            {
+                Remove(path);
             }
 
             return claim;
@@ -64,19 +73,6 @@ internal sealed class UnixPathClaim : IDisposable
         {
             claim.Dispose();
             throw;
-        }
-
-        bool IsServed(SocketAddress address)
-        {
-            IoResult connected = Connect(address);
-            if (connected.Errno == Errno.ECONNREFUSED && SystemCalls.IsSocketFile(path)
-                && SystemCalls.RemoveFile(path) is { IsError: true, Errno: not Errno.ENOENT } removed)
-            {
-                throw ToException(removed, $"The file '{path}', which nobody serves, could not be removed");
-            }
-
-            // EAGAIN: the backlog of somebody who listens is full. Of anything else bind(2) will tell.
-            return !connected.IsError || connected.WouldBlock;
         }
     }
 
@@ -94,6 +90,15 @@ internal sealed class UnixPathClaim : IDisposable
         IoResult connected = SystemCalls.Connect((int)created.Value, address);
         SystemCalls.Close((int)created.Value);
         return connected;
+    }
+
+    private static void Remove(string path)
+    {
+        IoResult removed = SystemCalls.RemoveFile(path);
+        if (removed.IsError && removed.Errno != Errno.ENOENT)
+        {
+            throw ToException(removed, $"The file '{path}', which nobody serves, could not be removed");
+        }
     }
 
     private static SocketException ToException(IoResult failed, string what)

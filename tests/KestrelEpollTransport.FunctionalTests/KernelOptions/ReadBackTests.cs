@@ -123,10 +123,24 @@ public class ReadBackTests
         }
     }
 
+    [Fact]
+    public async Task Multipath_OnASocketForBothFamilies_ServesIPv4()
+    {
+        EpollTransportOptions options = new() { LoopCount = 1, Sockets = { Multipath = true } };
+
+        await using Served served = await Served.StartAsync(options, new IPEndPoint(IPAddress.IPv6Any, 0), IPAddress.Loopback);
+
+        await served.Client.SendAsync("ping");
+        Assert.Equal("ping", await served.Connection.Transport.Input.ReadTextAsync(4));
+        Assert.True(((IPEndPoint)served.Connection.RemoteEndPoint!).Address.IsIPv4MappedToIPv6);
+    }
+
+    /// <remarks>33,280 is the least on a unix socket: a send of the transport's has to be one message of the kernel's.</remarks>
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public async Task UnixSocket_WithEveryOptionOfTcp_HasThoseThatItKnows(bool replaced)
+    [InlineData(false, 45_000, 90_000)]
+    [InlineData(true, 45_000, 90_000)]
+    [InlineData(false, 1_000, 66_560)]
+    public async Task UnixSocket_WithEveryOptionOfTcp_HasThoseThatItKnows(bool replaced, int sendBuffer, int told)
     {
         EpollTransportOptions options = new()
         {
@@ -134,7 +148,7 @@ public class ReadBackTests
             Sockets =
             {
                 KeepAlive = true, UserTimeout = TimeSpan.FromSeconds(9), FastOpenQueueLength = 5, DeferAccept = TimeSpan.FromSeconds(1), QuickAck = true,
-                ReusePort = true, FreeBind = true, Dscp = 3, CongestionControl = "reno", Multipath = true, NotSentLowWatermark = 4_096, SendBufferSize = 45_000,
+                ReusePort = true, FreeBind = true, Dscp = 3, CongestionControl = "reno", Multipath = true, NotSentLowWatermark = 4_096, SendBufferSize = sendBuffer,
             },
         };
         if (replaced)
@@ -144,14 +158,14 @@ public class ReadBackTests
 
         await using Served served = await Served.StartAsync(options, Net.NewAbstractEndPoint());
 
-        Assert.Equal(90_000, RawOption.Get(served.Socket, RawOption.Socket, 7));
+        Assert.Equal(told, RawOption.Get(served.Socket, RawOption.Socket, 7));
         Assert.Equal(0, RawOption.Get(served.Socket, RawOption.Socket, 9));
         UnixDomainSocketEndPoint other = Net.NewAbstractEndPoint();
         using var target = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         target.Bind(other);
         target.Listen();
         await using ConnectionContext client = await served.Clients.ConnectAsync(other).OrTimeout();
-        Assert.Equal(90_000, RawOption.Get(client.Features.Get<IConnectionSocketFeature>()!.Socket, RawOption.Socket, 7));
+        Assert.Equal(told, RawOption.Get(client.Features.Get<IConnectionSocketFeature>()!.Socket, RawOption.Socket, 7));
     }
 
     /// <remarks>Against a plain socket of the framework's, which asks for nothing either.</remarks>
@@ -177,8 +191,7 @@ public class ReadBackTests
     [Fact]
     public async Task OwnListenSocketFunction_HasTheOptionsThatCanBeSetBehindIt()
     {
-        EpollTransportOptions options = new() { LoopCount = 1, Sockets = { KeepAlive = true, UserTimeout = TimeSpan.FromSeconds(3), ReusePort = true, FreeBind = true, Multipath = true } };
-        options.Sockets.Multipath = null;
+        EpollTransportOptions options = new() { LoopCount = 1, Sockets = { KeepAlive = true, UserTimeout = TimeSpan.FromSeconds(3), ReusePort = true, FreeBind = true } };
         Socket? shown = null;
         options.CreateBoundListenSocket = endpoint => shown = EpollTransportOptions.CreateDefaultBoundListenSocket(endpoint);
 
