@@ -25,8 +25,8 @@ public sealed class EpollSocketOptions
     private const int MaxDscp = 63;
 
     /// <summary>
-    /// A send of the transport's is 32 KiB at most on a unix socket, and is to be one message of the kernel's, which forgets a reset between two of one send. A message
-    /// is at most half of what the kernel makes of the number, less 64 bytes (unix_stream_sendmsg).
+    /// A send of the transport's is 32 KiB at most on a unix socket, and is to be one message of the kernel's, which forgets a reset between two
+    /// of one send. A message is at most half of what the kernel makes of the number, less 64 bytes (unix_stream_sendmsg).
     /// </summary>
     private const int MinUnixSendBuffer = (32 * 1024) + 512;
 
@@ -55,8 +55,8 @@ public sealed class EpollSocketOptions
     public TimeSpan? KeepAliveInterval { get; set; }
 
     /// <summary>
-    /// How many questions in succession may stay without an answer: TCP_KEEPCNT, tcp(7), since 2.4. Kernel default: 9 (<c>net.ipv4.tcp_keepalive_probes</c>).
-    /// Inherited. Limits: 1 to 127.
+    /// How many questions in succession may stay without an answer: TCP_KEEPCNT, tcp(7), since 2.4. Kernel default: 9
+    /// (<c>net.ipv4.tcp_keepalive_probes</c>). Inherited. Limits: 1 to 127.
     /// </summary>
     public int? KeepAliveRetryCount { get; set; }
 
@@ -68,23 +68,25 @@ public sealed class EpollSocketOptions
     public TimeSpan? UserTimeout { get; set; }
 
     /// <summary>
-    /// How many bytes that are not sent yet the kernel holds for a connection before it takes no more: TCP_NOTSENT_LOWAT, tcp(7), since 3.12. What waits
-    /// in the transport's own buffers instead can still be put behind something more urgent, by HTTP/2 for one. Kernel default: no limit but the send buffer's
-    /// (<c>net.ipv4.tcp_notsent_lowat</c>). Inherited; with <see cref="Multipath"/> one call a connection. Limit: positive.
+    /// How many bytes that are not sent yet the kernel holds for a connection before it takes no more: TCP_NOTSENT_LOWAT, tcp(7), since 3.12.
+    /// What waits in the transport's own buffers instead can still be put behind something more urgent, by HTTP/2 for one. Kernel default: no
+    /// limit but the send buffer's (<c>net.ipv4.tcp_notsent_lowat</c>). Inherited; with <see cref="Multipath"/> one call a connection. Limit:
+    /// positive.
     /// </summary>
     public int? NotSentLowWatermark { get; set; }
 
     /// <summary>
-    /// How many connections that came with data in their first segment (TCP Fast Open, RFC 7413) may wait for the end of their handshake: TCP_FASTOPEN, tcp(7), since 3.7 for
-    /// servers. The kernel lets them in only where bit 1 of <c>net.ipv4.tcp_fastopen</c> is set, too (its default is 1: clients only), and caps the length at
-    /// <c>net.core.somaxconn</c>. Data may arrive twice: for requests that may be repeated only. Kernel default: none. For the socket that listens. Limit: positive.
+    /// How many connections that came with data in their first segment (TCP Fast Open, RFC 7413) may wait for the end of their handshake:
+    /// TCP_FASTOPEN, tcp(7), since 3.7 for servers. The kernel lets them in only where bit 1 of <c>net.ipv4.tcp_fastopen</c> is set, too (its
+    /// default is 1: clients only), and caps the length at <c>net.core.somaxconn</c>. Data may arrive twice: for requests that may be repeated
+    /// only. Kernel default: none. For the socket that listens. Limit: positive.
     /// </summary>
     public int? FastOpenQueueLength { get; set; }
 
     /// <summary>
-    /// A connection is accepted when its first data is there, or after about this time: TCP_DEFER_ACCEPT, tcp(7), since 2.4. The kernel rounds up to the times at which it
-    /// would repeat its part of the handshake: 1, 3, 7, 15, 31... seconds. For protocols in which the client speaks first. Kernel default: at once. For the
-    /// socket that listens. Limits: 1 second to 1 hour, whole seconds.
+    /// A connection is accepted when its first data is there, or after about this time: TCP_DEFER_ACCEPT, tcp(7), since 2.4. The kernel rounds
+    /// up to the times at which it would repeat its part of the handshake: 1, 3, 7, 15, 31... seconds. For protocols in which the client speaks
+    /// first. Kernel default: at once. For the socket that listens. Limits: 1 second to 1 hour, whole seconds.
     /// </summary>
     public TimeSpan? DeferAccept { get; set; }
 
@@ -97,22 +99,24 @@ public sealed class EpollSocketOptions
 
     /// <summary>
     /// The bytes that the kernel holds of what a connection sends: SO_SNDBUF, socket(7). It doubles the number for its own needs, caps it at
-    /// <c>net.core.wmem_max</c>, and no longer adapts it to the path. Kernel default: adapted, from 16 KiB up to 4 MiB (<c>net.ipv4.tcp_wmem</c>);
-    /// unix sockets: <c>net.core.wmem_default</c>. Inherited; on unix sockets one call a connection, and at least 33,280. Limit: positive. Also on macOS and FreeBSD.
+    /// <c>net.core.wmem_max</c>, and no longer adapts it to the path. Kernel default: adapted, from 16 KiB up to 4 MiB
+    /// (<c>net.ipv4.tcp_wmem</c>); unix sockets: <c>net.core.wmem_default</c>. Inherited; on unix sockets one call a connection, and at least
+    /// 33,280. Limit: positive. Also on macOS and FreeBSD.
     /// </summary>
     public int? SendBufferSize { get; set; }
 
     /// <summary>
-    /// The bytes that the kernel holds of what a TCP connection receives, and so the window: SO_RCVBUF, socket(7). It doubles the number, caps it at
-    /// <c>net.core.rmem_max</c>, and no longer adapts it. Kernel default: adapted, from 128 KiB up to 6 MiB (<c>net.ipv4.tcp_rmem</c>). Inherited. Has no effect
-    /// on unix sockets, unix(7), and is not set there. Limit: positive. Also on macOS and FreeBSD.
+    /// The bytes that the kernel holds of what a TCP connection receives, and so the window: SO_RCVBUF, socket(7). It doubles the number, caps
+    /// it at <c>net.core.rmem_max</c>, and no longer adapts it. Kernel default: adapted, from 128 KiB up to 6 MiB (<c>net.ipv4.tcp_rmem</c>).
+    /// Inherited. Has no effect on unix sockets, unix(7), and is not set there. Limit: positive. Also on macOS and FreeBSD.
     /// </summary>
     public int? ReceiveBufferSize { get; set; }
 
     /// <summary>
-    /// Whether several sockets, each with this option and of the same user, may listen on one address, among which the kernel distributes new connections: SO_REUSEPORT,
-    /// socket(7), since 3.9. Another server on the port is no error then. When one of them closes, connections in its queue are reset, unless
-    /// <c>net.ipv4.tcp_migrate_req</c> (5.14) is set. Kernel default: no. For the socket that listens, before it is bound.
+    /// Whether several sockets, each with this option and of the same user, may listen on one address, among which the kernel distributes new
+    /// connections: SO_REUSEPORT, socket(7), since 3.9. Another server on the port is no error then. When one of them closes, connections in its
+    /// queue are reset, unless <c>net.ipv4.tcp_migrate_req</c> (5.14) is set. Kernel default: no. For the socket that listens, before it is
+    /// bound.
     /// </summary>
     public bool? ReusePort { get; set; }
 
@@ -123,28 +127,31 @@ public sealed class EpollSocketOptions
     public bool? FreeBind { get; set; }
 
     /// <summary>
-    /// Whether connections to foreign addresses, which the routing or a TPROXY rule leads here, are accepted: IP_TRANSPARENT, ip(7), since 2.6.24,
-    /// for IPv6 as well. Their local end point is that address. Needs CAP_NET_ADMIN. Kernel default: no. Inherited; set before the socket that listens is bound.
+    /// Whether connections to foreign addresses, which the routing or a TPROXY rule leads here, are accepted: IP_TRANSPARENT, ip(7), since
+    /// 2.6.24, for IPv6 as well. Their local end point is that address. Needs CAP_NET_ADMIN. Kernel default: no. Inherited; set before the
+    /// socket that listens is bound.
     /// </summary>
     public bool? Transparent { get; set; }
 
     /// <summary>
-    /// How long a receive that finds nothing polls the network device's queue: SO_BUSY_POLL, socket(7), since 3.11. Only where the device's driver takes part, and a
-    /// receive of the transport never waits: it polls once. More than the present value needs CAP_NET_ADMIN. Kernel default: 0
-    /// (<c>net.core.busy_read</c>). Inherited; with <see cref="Multipath"/> one call a connection. Limits: 0 to 1 second, whole microseconds.
+    /// How long a receive that finds nothing polls the network device's queue: SO_BUSY_POLL, socket(7), since 3.11. Only where the device's
+    /// driver takes part, and a receive of the transport never waits: it polls once. More than the present value needs CAP_NET_ADMIN. Kernel
+    /// default: 0 (<c>net.core.busy_read</c>). Inherited; with <see cref="Multipath"/> one call a connection. Limits: 0 to 1 second, whole
+    /// microseconds.
     /// </summary>
     public TimeSpan? BusyPoll { get; set; }
 
     /// <summary>
-    /// The differentiated services code point (RFC 2474) of what is sent, such as 46 for expedited forwarding: the upper six bits of IP_TOS, ip(7), and on IPv6 sockets
-    /// of IPV6_TCLASS, ipv6(7), as well. The other two are TCP's (ECN). Kernel default: 0. Inherited. Not for <see cref="Multipath"/> on IPv6 sockets. Limits: 0 to 63.
+    /// The differentiated services code point (RFC 2474) of what is sent, such as 46 for expedited forwarding: the upper six bits of IP_TOS,
+    /// ip(7), and on IPv6 sockets of IPV6_TCLASS, ipv6(7), as well. The other two are TCP's (ECN). Kernel default: 0. Inherited. Not for
+    /// <see cref="Multipath"/> on IPv6 sockets. Limits: 0 to 63.
     /// </summary>
     public int? Dscp { get; set; }
 
     /// <summary>
-    /// The congestion control algorithm: TCP_CONGESTION, tcp(7), since 2.6.13: one of <c>net.ipv4.tcp_available_congestion_control</c>, and without CAP_NET_ADMIN
-    /// one of <c>net.ipv4.tcp_allowed_congestion_control</c>. Kernel default: <c>net.ipv4.tcp_congestion_control</c>, mostly cubic. Inherited. Limits: 1 to 15
-    /// printable ASCII characters.
+    /// The congestion control algorithm: TCP_CONGESTION, tcp(7), since 2.6.13: one of <c>net.ipv4.tcp_available_congestion_control</c>, and
+    /// without CAP_NET_ADMIN one of <c>net.ipv4.tcp_allowed_congestion_control</c>. Kernel default: <c>net.ipv4.tcp_congestion_control</c>,
+    /// mostly cubic. Inherited. Limits: 1 to 15 printable ASCII characters.
     /// </summary>
     public string? CongestionControl { get; set; }
 
@@ -156,37 +163,40 @@ public sealed class EpollSocketOptions
     public bool? Multipath { get; set; }
 
     /// <summary>
-    /// The permissions of the file of a unix socket, chmod(2): whoever may write to it may connect, unix(7). Set before the socket listens, so that nobody can connect under
-    /// other ones. Default: 0777 without the umask. Limits: the nine bits of owner, group and others. Not for abstract names and inherited descriptors. On every system.
+    /// The permissions of the file of a unix socket, chmod(2): whoever may write to it may connect, unix(7). Set before the socket listens, so
+    /// that nobody can connect under other ones. Default: 0777 without the umask. Limits: the nine bits of owner, group and others. Not for
+    /// abstract names and inherited descriptors. On every system.
     /// </summary>
     public UnixFileMode? UnixFileMode { get; set; }
 
     /// <summary>
     /// Whether the file that a server left at a unix socket's path when it was killed is removed before the path is bound. Only where nobody listens
-    /// there: it is tried by connecting. Never anything but a socket's file. Default: <see langword="false"/>: the address is in use then.
+    /// there: it is tried by connecting. Never anything but a socket's file. Linux only: elsewhere a server whose backlog is full refuses
+    /// like one that is gone. Default: <see langword="false"/>: the address is in use then.
     /// </summary>
     /// <remarks>
-    /// Servers that have this option never remove each other's files: each holds a lock, flock(2), on the file <c>path.lock</c> for as long as it listens, and one that does
-    /// not get it reports that the address is in use. The file of the lock stays. A server without the option, of whatever make, can't be told from one that
-    /// was killed while it has bound the path and does not listen yet, or where it takes the path while we look.
+    /// Servers that have this option never remove each other's files: each holds a lock, flock(2), on the file <c>path.lock</c> for as long as
+    /// it listens, and one that does not get it reports that the address is in use. The file of the lock stays. A server without the option, of
+    /// whatever make, can't be told from one that was killed while it has bound the path and does not listen yet, or where it takes the path
+    /// while we look.
     /// </remarks>
     public bool RemoveStaleUnixSocket { get; set; }
 
     /// <summary>
-    /// Is called with the socket of each accepted connection, TCP or unix, before the application gets the connection: for options that are not here. Default: null. Costs a
-    /// <see cref="Socket"/> and a few system calls a connection.
+    /// Is called with the socket of each accepted connection, TCP or unix, before the application gets the connection: for options that are not
+    /// here. Default: null. Costs a <see cref="Socket"/> and a few system calls a connection.
     /// </summary>
     /// <remarks>
-    /// It runs on a thread of the connection's loop, several of them at a time, and must not block. The descriptor stays the transport's: the socket can be used until the
-    /// function returns, for setting and reading options and addresses, not for sending or receiving. Disposing it refuses the connection, which is reset. So
-    /// does an exception, which is logged as a warning, a few times a minute at most.
+    /// It runs on a thread of the connection's loop, several of them at a time, and must not block. The descriptor stays the transport's: the
+    /// socket can be used until the function returns, for setting and reading options and addresses, not for sending or receiving. Disposing it
+    /// refuses the connection, which is reset. So does an exception, which is logged as a warning, a few times a minute at most.
     /// </remarks>
     public Action<Socket>? ConfigureAcceptedSocket { get; set; }
 
     /// <summary>
-    /// As <see cref="EpollTransportOptions.CreateDefaultBoundListenSocket"/>, with the options that have to be set before a socket is bound: <see cref="Multipath"/>,
-    /// <see cref="ReusePort"/>, <see cref="FreeBind"/> and <see cref="Transparent"/>. For a <see cref="EpollTransportOptions.CreateBoundListenSocket"/> that adds to it;
-    /// the transport sets all others on whatever that returns.
+    /// As <see cref="EpollTransportOptions.CreateDefaultBoundListenSocket"/>, with the options that have to be set before a socket is bound:
+    /// <see cref="Multipath"/>, <see cref="ReusePort"/>, <see cref="FreeBind"/> and <see cref="Transparent"/>. For a
+    /// <see cref="EpollTransportOptions.CreateBoundListenSocket"/> that adds to it; the transport sets all others on whatever that returns.
     /// </summary>
     /// <param name="endpoint">What to bind.</param>
     /// <returns>A bound socket that does not listen yet.</returns>

@@ -115,21 +115,25 @@ public sealed class EpollTransportOptions
     /// </summary>
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
 
-    /// <summary>Options of the kernel's: keep-alive, time-outs, buffers, Fast Open, the mode of unix sockets, and others. Default: each is the kernel's own.</summary>
+    /// <summary>
+    /// Options of the kernel's: keep-alive, time-outs, buffers, Fast Open, the mode of unix sockets, and others. Default: each is the kernel's own.
+    /// </summary>
     public EpollSocketOptions Sockets { get; private set; } = new();
 
     /// <summary>
-    /// How often what TCP knows of each connection (TCP_INFO, tcp(7)) goes into the instruments <c>grpc.tcp.*</c> of the meter, while somebody listens to them: once in
-    /// this time, at a moment that is each connection's own, and when it closes. gRPC's proposal A80 advises 5 minutes. Default: null: never, and nothing is
-    /// kept for it. Limits: 100 ms to 1 day. Without effect for unix sockets, and where the system has no TCP_INFO.
+    /// How often what TCP knows of each connection (TCP_INFO, tcp(7)) goes into the instruments <c>grpc.tcp.*</c> of the meter, while
+    /// somebody listens to them: once in this time, at a moment that is each connection's own, and when it closes. gRPC's proposal A80
+    /// advises 5 minutes. Default: <see langword="null"/>: never, and nothing is kept for it. Limits: 100 ms to 1 day. Without effect for
+    /// unix sockets, and where the system has no TCP_INFO.
     /// </summary>
     public TimeSpan? TcpMetricsInterval { get; set; }
 
     /// <summary>
     /// Creates a socket for an endpoint and binds it. The transport then calls <see cref="Socket.Listen(int)"/>,
     /// makes the socket non-blocking, and disposes it when the endpoint is unbound.
-    /// Default: <see cref="CreateDefaultBoundListenSocket"/>, with the options of <see cref="Sockets"/>. Those that have to be set before a socket is bound are
-    /// for any other function to set, as <see cref="EpollSocketOptions.CreateBoundListenSocket"/> does; the transport sets the others on what it returns.
+    /// Default: <see cref="CreateDefaultBoundListenSocket"/>, with the options of <see cref="Sockets"/>. Those that have to be set before a
+    /// socket is bound are for any other function to set, as <see cref="EpollSocketOptions.CreateBoundListenSocket"/> does; the transport
+    /// sets the others on what it returns.
     /// </summary>
     public Func<EndPoint, Socket> CreateBoundListenSocket { get; set; } = CreateDefaultBoundListenSocket;
 

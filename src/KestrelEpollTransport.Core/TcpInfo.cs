@@ -4,8 +4,8 @@ using KestrelEpollTransport.Native;
 namespace KestrelEpollTransport;
 
 /// <summary>
-/// What the kernel knew of a TCP connection at one moment: <c>struct tcp_info</c>, tcp(7) and linux/tcp.h. Counts are since the connection began. A segment is
-/// what TCP sends at a time. What the running kernel does not tell yet is 0; the version that begins to is named.
+/// What the kernel knew of a TCP connection at one moment: <c>struct tcp_info</c>, tcp(7) and linux/tcp.h. Counts are since the connection
+/// began. A segment is what TCP sends at a time. What the running kernel does not tell yet is 0; the version that begins to is named.
 /// </summary>
 /// <remarks>A Multipath TCP connection tells of its first path.</remarks>
 public readonly record struct TcpInfo
@@ -60,7 +60,9 @@ public readonly record struct TcpInfo
     /// <summary>How much round-trip times vary: their smoothed mean deviation (RFC 6298).</summary>
     public TimeSpan RoundTripTimeVariation { get; }
 
-    /// <summary>The least round-trip time of the last while (<c>net.ipv4.tcp_min_rtt_wlen</c>, 5 minutes); null: none was measured. Since 4.6.</summary>
+    /// <summary>
+    /// The least round-trip time of the last while (<c>net.ipv4.tcp_min_rtt_wlen</c>, 5 minutes); null: none was measured. Since 4.6.
+    /// </summary>
     public TimeSpan? MinRoundTripTime { get; }
 
     /// <summary>How long TCP waits for an acknowledgement before it sends again (RFC 6298).</summary>

@@ -8,10 +8,11 @@ namespace KestrelEpollTransport.Connections;
 /// Looks at what TCP knows of each connection, once in an interval and when it closes, and tells the instruments. Thread-safe; one a transport.
 /// </summary>
 /// <remarks>
-/// <para>A connection is in one of many slots, chosen at random, and each turn of one timer takes the next slot: the looks are spread over the interval, the first one of a connection
-/// comes within it, and a connection that ends leaves its list at once. A timer for each would keep every connection, however short, for the interval.</para>
-/// <para>Who listens to instruments is the application's code. It runs in a turn, on the thread pool, and never in the middle of a connection's end: what that tells
-/// is queued until the next turn.</para>
+/// <para>A connection is in one of many slots, chosen at random, and each turn of one timer takes the next slot: the looks are spread over the
+/// interval, the first one of a connection comes within it, and a connection that ends leaves its list at once. A timer for each would keep
+/// every connection, however short, for the interval.</para>
+/// <para>Who listens to instruments is the application's code. It runs in a turn, on the thread pool, and never in the middle of a connection's
+/// end: what that tells is queued until the next turn.</para>
 /// </remarks>
 internal sealed class TcpSampling : IDisposable
 {

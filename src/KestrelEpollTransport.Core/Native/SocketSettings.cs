@@ -21,7 +21,7 @@ internal sealed class SocketSettings(IReadOnlyList<KernelSetting> all)
     public bool RemovesStaleUnixSockets { get; init; }
 
     /// <summary>Sets what has to be set there.</summary>
-    /// <exception cref="SocketException">The kernel refused it; the message names the option, the value and the endpoint's kind.</exception>
+    /// <exception cref="SocketException">The kernel refused it; the message names the option and the value.</exception>
     public void Apply(int descriptor, AddressFamily family, SettingPlaces place)
     {
         foreach (KernelSetting setting in All)
@@ -29,10 +29,11 @@ internal sealed class SocketSettings(IReadOnlyList<KernelSetting> all)
             if (setting.IsFor(family, place) && setting.SetOn(descriptor) is { IsError: true, Errno: int errno })
             {
                 SocketError error = Errno.ToException(errno).SocketErrorCode;
+                string value = setting.Text ?? $"{setting.Value}";
                 string protocol = place != SettingPlaces.Client && family != AddressFamily.Unix && IsMultipath ? " of Multipath TCP" : "";
                 throw new SocketException(
                     (int)error,
-                    $"{SystemFeatureChecks.OptionsPrefix}{setting.Property}: the kernel refused to set {setting.Option} to {setting.Text ?? $"{setting.Value}"} on a socket{protocol} ({error}, errno {errno}).");
+                    $"{SystemFeatureChecks.OptionsPrefix}{setting.Property}: the kernel refused to set {setting.Option} to {value} on a socket{protocol} ({error}, errno {errno}).");
             }
         }
     }

@@ -3,7 +3,9 @@ using System.Text;
 
 namespace KestrelEpollTransport.FunctionalTests.KernelOptions;
 
-/// <summary>An option as the kernel says it: the numbers of linux/tcp.h, linux/in.h and asm-generic/socket.h, not those of the code under test.</summary>
+/// <summary>
+/// An option as the kernel says it: the numbers of linux/tcp.h, linux/in.h and asm-generic/socket.h, not those of the code under test.
+/// </summary>
 internal static class RawOption
 {
     public const int Socket = 1;

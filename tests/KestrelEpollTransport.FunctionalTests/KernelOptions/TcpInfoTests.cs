@@ -61,7 +61,9 @@ public class TcpInfoTests
         Assert.Equal(default, info);
     }
 
-    /// <remarks>Each connection receives another number of bytes: its own are told, or none, whatever becomes of its descriptor's number meanwhile.</remarks>
+    /// <remarks>
+    /// Each connection receives another number of bytes: its own are told, or none, whatever becomes of its descriptor's number meanwhile.
+    /// </remarks>
     [Theory, EpollTransports(WhyNotSockets)]
     public async Task TcpInfo_AskedWhileConnectionsEnd_NeverTellsOfAnother(TransportKind kind)
     {
