@@ -25,7 +25,7 @@ public sealed class EpollTransportOptions
     private static readonly TimeSpan s_minDemotionLimit = TimeSpan.FromMicroseconds(1);
     private static readonly TimeSpan s_maxLimit = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan s_minSampling = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan s_maxSampling = TimeSpan.FromDays(1);
+    private static readonly TimeSpan s_maxSampling = TimeSpan.FromHours(1);
 
     private int? _loopCount;
     private int? _driversPerLoop;
@@ -123,7 +123,7 @@ public sealed class EpollTransportOptions
     /// <summary>
     /// How often what TCP knows of each connection (TCP_INFO, tcp(7)) goes into the instruments <c>grpc.tcp.*</c> of the meter, while
     /// somebody listens to them: once in this time, at a moment that is each connection's own, and when it closes. gRPC's proposal A80
-    /// advises 5 minutes. Default: <see langword="null"/>: never, and nothing is kept for it. Limits: 100 ms to 1 day. Without effect for
+    /// advises 5 minutes. Default: <see langword="null"/>: never, and nothing is kept for it. Limits: 100 ms to 1 hour. Without effect for
     /// unix sockets, and where the system has no TCP_INFO.
     /// </summary>
     public TimeSpan? TcpMetricsInterval { get; set; }
@@ -190,7 +190,7 @@ public sealed class EpollTransportOptions
         Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");
         Require(
             TcpMetricsInterval is null || (TcpMetricsInterval >= s_minSampling && TcpMetricsInterval <= s_maxSampling),
-            nameof(TcpMetricsInterval), TcpMetricsInterval, "must be null (never) or from 100 ms to 1 day");
+            nameof(TcpMetricsInterval), TcpMetricsInterval, "must be null (never) or from 100 ms to 1 hour");
         if (CreateBoundListenSocket is null)
         {
             throw new ArgumentNullException(nameof(CreateBoundListenSocket), $"{nameof(EpollTransportOptions)}.{nameof(CreateBoundListenSocket)} must not be null.");
