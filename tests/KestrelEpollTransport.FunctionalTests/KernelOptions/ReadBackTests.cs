@@ -147,8 +147,18 @@ public class ReadBackTests
             LoopCount = 1,
             Sockets =
             {
-                KeepAlive = true, UserTimeout = TimeSpan.FromSeconds(9), FastOpenQueueLength = 5, DeferAccept = TimeSpan.FromSeconds(1), QuickAck = true,
-                ReusePort = true, FreeBind = true, Dscp = 3, CongestionControl = "reno", Multipath = true, NotSentLowWatermark = 4_096, SendBufferSize = sendBuffer,
+                KeepAlive = true,
+                UserTimeout = TimeSpan.FromSeconds(9),
+                FastOpenQueueLength = 5,
+                DeferAccept = TimeSpan.FromSeconds(1),
+                QuickAck = true,
+                ReusePort = true,
+                FreeBind = true,
+                Dscp = 3,
+                CongestionControl = "reno",
+                Multipath = true,
+                NotSentLowWatermark = 4_096,
+                SendBufferSize = sendBuffer,
             },
         };
         if (replaced)

@@ -145,7 +145,12 @@ public class TcpMetricsTests
         SampledConnection sampled = new(null!, "it", slot: 0);
         TcpInfoRecord record = new()
         {
-            MinRoundTrip = 250, DeliveryRate = 1_000, DataSegmentsOut = 10, TotalRetransmits = 4, DuplicatesReported = 1, Retransmits = 3,
+            MinRoundTrip = 250,
+            DeliveryRate = 1_000,
+            DataSegmentsOut = 10,
+            TotalRetransmits = 4,
+            DuplicatesReported = 1,
+            Retransmits = 3,
         };
 
         Assert.Equal(new TcpSample("it", 0.00025, 1_000, 10, 4, 1, 0), sampled.Take(record, isLast: false));
