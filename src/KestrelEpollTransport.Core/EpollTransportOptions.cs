@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Loops;
+using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
 
@@ -22,6 +24,8 @@ public sealed class EpollTransportOptions
     private static readonly TimeSpan s_minHandOffLimit = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan s_minDemotionLimit = TimeSpan.FromMicroseconds(1);
     private static readonly TimeSpan s_maxLimit = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_minSampling = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_maxSampling = TimeSpan.FromHours(1);
 
     private int? _loopCount;
     private int? _driversPerLoop;
@@ -112,9 +116,24 @@ public sealed class EpollTransportOptions
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
 
     /// <summary>
+    /// Options of the kernel's: keep-alive, time-outs, buffers, Fast Open, the mode of unix sockets, and others. Default: each is the kernel's own.
+    /// </summary>
+    public EpollSocketOptions Sockets { get; private set; } = new();
+
+    /// <summary>
+    /// How often what TCP knows of each connection (TCP_INFO, tcp(7)) goes into the instruments <c>grpc.tcp.*</c> of the meter, while
+    /// somebody listens to them: once in this time, at a moment that is each connection's own, and when it closes. gRPC's proposal A80
+    /// advises 5 minutes. Default: <see langword="null"/>: never, and nothing is kept for it. Limits: 100 ms to 1 hour. Without effect for
+    /// unix sockets, and where the system has no TCP_INFO.
+    /// </summary>
+    public TimeSpan? TcpMetricsInterval { get; set; }
+
+    /// <summary>
     /// Creates a socket for an endpoint and binds it. The transport then calls <see cref="Socket.Listen(int)"/>,
     /// makes the socket non-blocking, and disposes it when the endpoint is unbound.
-    /// Default: <see cref="CreateDefaultBoundListenSocket"/>.
+    /// Default: <see cref="CreateDefaultBoundListenSocket"/>, with the options of <see cref="Sockets"/>. Those that have to be set before a
+    /// socket is bound are for any other function to set, as <see cref="EpollSocketOptions.CreateBoundListenSocket"/> does; the transport
+    /// sets the others on what it returns.
     /// </summary>
     public Func<EndPoint, Socket> CreateBoundListenSocket { get; set; } = CreateDefaultBoundListenSocket;
 
@@ -138,31 +157,7 @@ public sealed class EpollTransportOptions
     public static Socket CreateDefaultBoundListenSocket(EndPoint endpoint)
     {
         ArgumentNullException.ThrowIfNull(endpoint);
-
-        if (endpoint is FileHandleEndPoint inherited)
-        {
-            // Whoever opened the descriptor binds it and closes it.
-            return new Socket(new SafeSocketHandle((nint)inherited.FileHandle, ownsHandle: false));
-        }
-
-        Socket socket = endpoint is UnixDomainSocketEndPoint
-            ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
-            : new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            if (endpoint is IPEndPoint ip && ip.Address.Equals(IPAddress.IPv6Any))
-            {
-                socket.DualMode = true;
-            }
-
-            socket.Bind(endpoint);
-            return socket;
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
+        return ListenSocket.CreateBound(endpoint, SocketSettings.None);
     }
 
     /// <summary>How many threads may share a pass of a loop. Settable for tests of more than the machine has.</summary>
@@ -176,7 +171,15 @@ public sealed class EpollTransportOptions
     internal TimeSpan CallAfter { get; set; } = TimeSpan.FromMicroseconds(10);
 
     /// <summary>A copy with the values of this moment.</summary>
-    internal EpollTransportOptions Snapshot() => (EpollTransportOptions)MemberwiseClone();
+    internal EpollTransportOptions Snapshot()
+    {
+        EpollTransportOptions copy = (EpollTransportOptions)MemberwiseClone();
+        copy.Sockets = Sockets.Snapshot();
+        return copy;
+    }
+
+    /// <summary>Whether the transport makes listening sockets itself.</summary>
+    internal bool HasDefaultListenSocket => CreateBoundListenSocket == CreateDefaultBoundListenSocket;
 
     /// <summary>Checks every value; called when the transport is made.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A number or enum is outside its limits.</exception>
@@ -192,10 +195,15 @@ public sealed class EpollTransportOptions
         Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
         Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
         Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");
+        Require(
+            TcpMetricsInterval is null || (TcpMetricsInterval >= s_minSampling && TcpMetricsInterval <= s_maxSampling),
+            nameof(TcpMetricsInterval), TcpMetricsInterval, "must be null (never) or from 100 ms to 1 hour");
         if (CreateBoundListenSocket is null)
         {
             throw new ArgumentNullException(nameof(CreateBoundListenSocket), $"{nameof(EpollTransportOptions)}.{nameof(CreateBoundListenSocket)} must not be null.");
         }
+
+        Sockets.Validate();
     }
 
     private static void Require(bool holds, string option, object? value, string rule)

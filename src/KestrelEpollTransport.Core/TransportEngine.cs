@@ -27,6 +27,7 @@ internal sealed class TransportEngine : IDisposable
     private readonly SchedulingParts _scheduling;
     private readonly OwnWaitTimer? _ownWaits;
     private readonly LingerList _lingerers = new();
+    private readonly TcpSampling? _sampling;
 
     // Never disposed of: it has no timer, and late callers may ask for its token.
 #pragma warning disable CA2213
@@ -42,6 +43,7 @@ internal sealed class TransportEngine : IDisposable
         options = options.Snapshot();
         options.Validate();
         Options = options;
+        SocketSettings = options.Sockets.ToSettings();
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         _scheduling = new SchedulingParts(options, Logger, createPoller);
         _ownWaits = options.Scheduling == ApplicationScheduling.UnsafeInline ? new OwnWaitTimer(Loops, Logger) : null;
@@ -52,6 +54,7 @@ internal sealed class TransportEngine : IDisposable
             Metrics.AddScheduling(counters, () => workers.Count);
         }
 
+        _sampling = options.TcpMetricsInterval is { } interval && SystemCalls.HasOption(KernelOption.TCP_INFO) ? new TcpSampling(Metrics.AddTcp(), interval) : null;
         Headroom = new DescriptorHeadroom(() => Loops.Load);
         _blocks = new BlockSource[options.LoopCount];
         for (int i = 0; i < _blocks.Length; i++)
@@ -65,12 +68,15 @@ internal sealed class TransportEngine : IDisposable
         FlushWatch flushes = new(_scheduling.Watch, _scheduling.Workers, Logger);
         _scheduling.Watch.Add(flushes);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
-        ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
+            Logger, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+        ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")), IsClient = true };
     }
 
     /// <summary>A copy that nobody changes.</summary>
     public EpollTransportOptions Options { get; }
+
+    /// <summary>What they ask of the kernel for sockets.</summary>
+    public SocketSettings SocketSettings { get; }
 
     /// <summary>Cancelled when the transport is about to end: for what no loop knows at that moment, such as a listener that pauses.</summary>
     public CancellationToken Disposing => _disposing.Token;
@@ -131,6 +137,7 @@ internal sealed class TransportEngine : IDisposable
         _scheduling.Dispose();
         _ownWaits?.Dispose();
         _lingerers.Dispose();
+        _sampling?.Dispose();
         Metrics.Dispose();
         foreach (BlockSource blocks in _blocks)
         {

@@ -30,8 +30,13 @@ public partial class ArchitectureTests
         [("Listening", "EpollTransportFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
         [("Listening", "ListenerHandover")] = "where listening sockets come from, and who has them next",
+        [("Connections", "ITcpInfoFeature")] = "a feature that connections are",
+        [("Connections", "IUnixPeerCredentialsFeature")] = "the same",
+        [("Connections", "TcpInfo")] = "what the first of them tells",
+        [("Connections", "UnixPeerCredentials")] = "what the second tells",
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
+        [("Native", "EpollTransportOptions")] = "names the option that the system or the kernel refuses, in the exception that the application gets",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
         [("Scheduling", "EpollTransportOptions")] = "the number of loops, and the limits of adaptive scheduling",
     };

@@ -24,6 +24,7 @@ internal sealed class ConnectOperation : ILoopHandler
     public ConnectOperation(TransportEngine engine, EndPoint endPoint)
     {
         SystemFeatureChecks.Check(endPoint);
+        SystemFeatureChecks.Check(engine.SocketSettings);
         _engine = engine;
         _endPoint = endPoint;
         _address = endPoint.Serialize();
@@ -43,6 +44,8 @@ internal sealed class ConnectOperation : ILoopHandler
             {
                 Check(SystemCalls.SetNoDelay(descriptor));
             }
+
+            _engine.SocketSettings.Apply(descriptor, _address.Family, SettingPlaces.Client);
 
             // Also where no loop knows this one: a backlog is waited for on none.
             using (_engine.Disposing.UnsafeRegister(static operation => ((ConnectOperation)operation!).Abandon(), this))

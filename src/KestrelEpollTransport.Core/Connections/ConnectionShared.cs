@@ -11,6 +11,7 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="History">How the dispatches of such connections begin; null: they are not measured.</param>
 /// <param name="Continuations">What is known of code that their <see cref="ApplicationContext"/> runs; null: they have none.</param>
 /// <param name="MayBeDuplicated">Whether others may have duplicates of the descriptors, so that closing ends no registration.</param>
+/// <param name="Sampling">Looks at what TCP knows of them; null: nobody does.</param>
 /// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 internal sealed record ConnectionShared(
@@ -21,9 +22,13 @@ internal sealed record ConnectionShared(
     DispatchHistory? History,
     ContinuationHistories? Continuations,
     bool MayBeDuplicated,
+    TcpSampling? Sampling,
     long MaxReadBufferSize,
     long MaxWriteBufferSize)
 {
+    /// <summary>Whether we made the connections.</summary>
+    public bool IsClient { get; init; }
+
     /// <summary>From this many queued bytes on a flush sends: a larger call gains nothing more.</summary>
     private const int GatherLimit = 32 * 1024;
 

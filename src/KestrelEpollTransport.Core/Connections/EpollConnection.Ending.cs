@@ -234,6 +234,8 @@ internal sealed partial class EpollConnection
     {
         if (TryEnterDescriptor(out int descriptor))
         {
+            // A reset forgets what was counted.
+            TakeLastSample(descriptor);
             if (!IsTcp || SystemCalls.Reset(descriptor).IsError)
             {
                 // No RST on this socket, or not in this state: the close is to be abortive.
@@ -342,6 +344,7 @@ internal sealed partial class EpollConnection
     // By the one party that the guard chose.
     private void Release()
     {
+        TakeLastSample(_descriptor);
         if (Shared.MayBeDuplicated || _socket.WasMade)
         {
             Loop.Deregister(this, _descriptor);
@@ -357,6 +360,19 @@ internal sealed partial class EpollConnection
         if (Volatile.Read(ref _unread) is { } unread)
         {
             Shared.Lingerers.Remove(unread);
+        }
+
+        if (_sampled is { } sampled)
+        {
+            Shared.Sampling!.Remove(sampled);
+        }
+    }
+
+    private void TakeLastSample(int descriptor)
+    {
+        if (_sampled is { } sampled)
+        {
+            Shared.Sampling!.TakeLast(sampled, descriptor);
         }
     }
 }

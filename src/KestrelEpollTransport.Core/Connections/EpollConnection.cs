@@ -40,6 +40,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     private OwnDispatch _dispatch;
     private UnreadInput? _unread;
     private ApplicationContext? _applicationContext;
+    private SampledConnection? _sampled;
     private bool _endsByError;
     private int _logging;
 
@@ -122,6 +123,11 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
         if (registered.IsError)
         {
             connection.Apply(LifetimeEvent.GivenUp);
+        }
+        else if (isTcp && shared.Sampling is { } sampling)
+        {
+            // It may have ended by now, but is not released before this call has left.
+            connection._sampled = sampling.Add(connection, shared.IsClient ? $"{remote}" : TcpMetrics.ServerTarget);
         }
 
         connection.LeaveDescriptor();

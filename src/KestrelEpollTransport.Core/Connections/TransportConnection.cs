@@ -14,11 +14,12 @@ namespace KestrelEpollTransport.Connections;
 /// object is its own feature collection and its own six features, so that a connection costs no dictionary.
 /// </summary>
 /// <remarks>
+/// Features that the stock transport does not have are found when they are asked for, and not enumerated.
 /// As with the stock transport's connections: all of it settable, and for one thread at a time.
 /// </remarks>
 internal abstract class TransportConnection : ConnectionContext, IFeatureCollection,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionLifetimeFeature,
-    IMemoryPoolFeature, IConnectionSocketFeature
+    IMemoryPoolFeature, IConnectionSocketFeature, ITcpInfoFeature, IUnixPeerCredentialsFeature
 {
     /// <summary>What Kestrel adds to a connection.</summary>
     private const int UsualCount = 4;
@@ -59,8 +60,14 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     public abstract Socket Socket { get; }
 
-    /// <summary>Where the application's code goes on after awaits; null: on the thread pool. A feature for our own middleware, and not enumerated.</summary>
+    /// <summary>Where the application's code goes on after awaits; null: on the thread pool. A feature for our own middleware.</summary>
     public abstract ApplicationContext? ApplicationContext { get; }
+
+    /// <summary>Whether <see cref="ITcpInfoFeature"/> is a feature of this connection.</summary>
+    public abstract bool HasTcpInfo { get; }
+
+    /// <summary>Whether <see cref="IUnixPeerCredentialsFeature"/> is.</summary>
+    public abstract bool HasPeerCredentials { get; }
 
     bool IFeatureCollection.IsReadOnly => false;
 
@@ -71,6 +78,10 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
         get => Get(key);
         set => Set(key, value);
     }
+
+    public abstract bool TryGetTcpInfo(out TcpInfo info);
+
+    public abstract bool TryGetPeerCredentials(out UnixPeerCredentials credentials);
 
     public override void Abort() =>
         Abort(new ConnectionAbortedException("The connection was aborted by the application via ConnectionContext.Abort()."));
@@ -98,8 +109,14 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     private object? Get(Type key)
     {
         int index = IndexOf(key);
-        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : key == typeof(ApplicationContext) ? ApplicationContext : null;
+        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : GetOwn(key);
     }
+
+    private object? GetOwn(Type key) =>
+        key == typeof(ApplicationContext) ? ApplicationContext
+        : key == typeof(ITcpInfoFeature) && HasTcpInfo ? this
+        : key == typeof(IUnixPeerCredentialsFeature) && HasPeerCredentials ? this
+        : null;
 
     private void Set(Type key, object? value)
     {

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Diagnostics;
 
-/// <summary>What listeners log. The two warnings and the error are rate-limited by their caller.</summary>
+/// <summary>What listeners log. The warnings and the error are rate-limited by their caller.</summary>
 internal static partial class AcceptLog
 {
     [LoggerMessage(20, LogLevel.Warning, "{EndPoint}: connections can't be accepted because descriptors or memory ran out ({Error}; failures since the last report: {Failures}). Accepting pauses and is tried again every second or sooner.", EventName = "AcceptOutOfResources")]
@@ -14,6 +14,9 @@ internal static partial class AcceptLog
 
     [LoggerMessage(24, LogLevel.Error, "{EndPoint}: an unexpected exception ended a connection before it was handed out; accepting goes on (failures since the last report: {Failures}). Please report it.", EventName = "AcceptFaulted")]
     public static partial void Faulted(ILogger logger, EndPoint endPoint, long failures, Exception exception);
+
+    [LoggerMessage(25, LogLevel.Warning, "{EndPoint}: ConfigureAcceptedSocket threw an exception, and the connection was closed; accepting goes on (failures since the last report: {Failures}).", EventName = "ConfigureAcceptedSocketFailed")]
+    public static partial void ConfigureFailed(ILogger logger, EndPoint endPoint, long failures, Exception exception);
 
     [LoggerMessage(22, LogLevel.Critical, "{EndPoint}: the listening socket is unusable and no more connections will be accepted.", EventName = "ListenerUnusable")]
     public static partial void Unusable(ILogger logger, EndPoint endPoint, Exception exception);

@@ -50,6 +50,9 @@ internal sealed class TransportMetrics : IDisposable
             "epoll_transport.workers", workers, "{thread}", "Threads that drive loops, run dispatches that block, or wait to do either.");
     }
 
+    /// <summary>Adds the instruments of what TCP knows.</summary>
+    public TcpMetrics AddTcp() => new(_meter);
+
     public void AcceptFailed(string error)
     {
         try

@@ -33,6 +33,7 @@ internal sealed class EpollListener : IConnectionListener
 
     private readonly TransportEngine _engine;
     private readonly ListenSocket _socket;
+    private readonly AcceptedSetup? _setup;
     private readonly ConnectionShared _shared;
     private readonly AcceptHandler[] _handlers;
     private readonly AcceptArming _arming;
@@ -49,6 +50,7 @@ internal sealed class EpollListener : IConnectionListener
     {
         _engine = engine;
         _socket = socket;
+        _setup = AcceptedSetup.Create(engine.SocketSettings, engine.Options.Sockets.ConfigureAcceptedSocket, socket.Socket.AddressFamily);
         _shared = engine.CreateSide();
         _descriptor = socket.Descriptor;
         EndPoint = socket.Socket.LocalEndPoint!;
@@ -64,7 +66,7 @@ internal sealed class EpollListener : IConnectionListener
     /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
     public static EpollListener Bind(TransportEngine engine, EndPoint endPoint)
     {
-        ListenSocket socket = ListenSocket.Create(endPoint, engine.Options);
+        ListenSocket socket = ListenSocket.Create(endPoint, engine.Options, engine.SocketSettings);
         try
         {
             EpollListener listener = new(engine, socket);
@@ -271,6 +273,12 @@ internal sealed class EpollListener : IConnectionListener
             return OnAcceptError(accepted.Errno);
         }
 
+        if (_setup is not null && !TrySetUp(_setup, (int)accepted.Value))
+        {
+            GivePlaceBack();
+            return true;
+        }
+
         if (Start(handler, (int)accepted.Value, address) is { } failure)
         {
             GivePlaceBack();
@@ -282,6 +290,29 @@ internal sealed class EpollListener : IConnectionListener
         }
 
         return true;
+    }
+
+    // False: the application did not want it, or failed, and it is closed.
+    private bool TrySetUp(AcceptedSetup setup, int descriptor)
+    {
+        try
+        {
+            if (setup.Apply(descriptor))
+            {
+                return true;
+            }
+        }
+#pragma warning disable CA1031 // The application's, whatever it is: the connections behind this one are to be accepted.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+            ReportFailure(exception, byApplication: true);
+        }
+
+        _ = SystemCalls.SetAbortiveClose(descriptor);
+        SystemCalls.Close(descriptor);
+        return false;
     }
 
     // Null: it is in the queue, or the listener was faulted meanwhile.
@@ -336,7 +367,7 @@ internal sealed class EpollListener : IConnectionListener
         }
     }
 
-    private void ReportFailure(Exception exception)
+    private void ReportFailure(Exception exception, bool byApplication = false)
     {
         SocketException? known = exception as SocketException;
         _engine.Metrics.AcceptFailed(known?.SocketErrorCode.ToString() ?? exception.GetType().FullName!);
@@ -345,7 +376,11 @@ internal sealed class EpollListener : IConnectionListener
             return;
         }
 
-        if (known is null)
+        if (byApplication)
+        {
+            AcceptLog.ConfigureFailed(_engine.Logger, EndPoint, failures, exception);
+        }
+        else if (known is null)
         {
             AcceptLog.Faulted(_engine.Logger, EndPoint, failures, exception);
         }

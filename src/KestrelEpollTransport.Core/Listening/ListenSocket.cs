@@ -6,8 +6,8 @@ using Microsoft.AspNetCore.Connections;
 namespace KestrelEpollTransport.Listening;
 
 /// <summary>
-/// The listening socket of an endpoint: taken over, or created and bound by the options' function; listening, non-blocking. It also knows
-/// whose the kernel's queue of connections is once we have unbound. Immutable; thread-safe.
+/// The listening socket of an endpoint: taken over, or created and bound by the options' function, with the options of the kernel's;
+/// listening, non-blocking. It also knows whose the kernel's queue of connections is once we have unbound. Immutable; thread-safe.
 /// </summary>
 /// <remarks>
 /// <code>
@@ -25,21 +25,21 @@ namespace KestrelEpollTransport.Listening;
 /// </remarks>
 internal sealed class ListenSocket
 {
-    private static readonly Func<EndPoint, Socket> s_default = EpollTransportOptions.CreateDefaultBoundListenSocket;
-
     private readonly ListenerHandover? _handover;
     private readonly InheritedSocket? _inherited;
+    private readonly UnixPathClaim? _claim;
     private readonly bool _isForeign;
     private readonly bool _isOfUnknownOwner;
 
-    private ListenSocket(Socket socket, InheritedSocket? inherited, EndPoint endPoint, EpollTransportOptions options)
+    private ListenSocket(Socket socket, InheritedSocket? inherited, UnixPathClaim? claim, EndPoint endPoint, EpollTransportOptions options)
     {
         Socket = socket;
         Descriptor = (int)socket.SafeHandle.DangerousGetHandle();
         IsTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
         _inherited = inherited;
+        _claim = claim;
         _isForeign = endPoint is FileHandleEndPoint;
-        _isOfUnknownOwner = inherited is null && options.CreateBoundListenSocket != s_default;
+        _isOfUnknownOwner = inherited is null && !options.HasDefaultListenSocket;
         if (!_isForeign)
         {
             _handover = options.Handover;
@@ -62,16 +62,28 @@ internal sealed class ListenSocket
     private bool IsShared => _handover is { IsShared: true };
 
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
-    /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
+    /// <exception cref="PlatformNotSupportedException">The system has no such endpoints, or not an option; the message says so.</exception>
     /// <exception cref="SocketException">The socket can't be made, bound or listened on for another reason.</exception>
-    public static ListenSocket Create(EndPoint endPoint, EpollTransportOptions options)
+    public static ListenSocket Create(EndPoint endPoint, EpollTransportOptions options, SocketSettings settings)
     {
         SystemFeatureChecks.Check(endPoint);
+        SystemFeatureChecks.Check(settings);
+        UnixDomainSocketEndPoint? path = SocketAddresses.IsPath(endPoint) ? (UnixDomainSocketEndPoint)endPoint : null;
+        UnixPathClaim? claim = null;
         Socket? socket = null;
         try
         {
             InheritedSocket? inherited = endPoint is FileHandleEndPoint ? null : options.Handover?.Take(endPoint);
-            socket = inherited?.Socket ?? options.CreateBoundListenSocket(endPoint);
+            claim = inherited is null && path is not null && settings.RemovesStaleUnixSockets ? UnixPathClaim.Take(path) : null;
+            socket = inherited?.Socket ?? (options.HasDefaultListenSocket ? CreateBound(endPoint, settings) : options.CreateBoundListenSocket(endPoint));
+            int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+            settings.Apply(descriptor, socket.AddressFamily, SettingPlaces.Listener);
+            if (path is not null && settings.UnixFileMode is { } mode)
+            {
+                // Until it listens, nobody can connect.
+                Check(SystemCalls.SetFileMode(path.ToString(), mode));
+            }
+
             socket.Listen(options.Backlog);
             if (options.NoDelay && socket.AddressFamily is (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
             {
@@ -79,17 +91,21 @@ internal sealed class ListenSocket
                 socket.NoDelay = true;
             }
 
-            Prepare((int)socket.SafeHandle.DangerousGetHandle());
-            return new ListenSocket(socket, inherited, endPoint, options);
+            // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them
+            // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
+            Check(SystemCalls.SetNonBlocking(descriptor));
+            Check(SystemCalls.SetCloseOnExec(descriptor));
+            return new ListenSocket(socket, inherited, claim, endPoint, options);
         }
-        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        catch (Exception exception)
         {
             socket?.Dispose();
-            throw new AddressInUseException(exception.Message, exception);
-        }
-        catch
-        {
-            socket?.Dispose();
+            claim?.Dispose();
+            if (exception is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse })
+            {
+                throw new AddressInUseException(exception.Message, exception);
+            }
+
             throw;
         }
     }
@@ -119,22 +135,64 @@ internal sealed class ListenSocket
 #pragma warning disable CA1816 // Its finalizer would do the same.
             GC.SuppressFinalize(Socket);
 #pragma warning restore CA1816
-            return;
         }
-
-        Socket.Dispose();
-        _inherited?.DeleteFile();
-    }
-
-    // Also for supplied and inherited sockets. Several loops may be told of one connection: all but one of them
-    // would wait in a blocking accept. An inherited descriptor (systemd's) must not reach child processes.
-    private static void Prepare(int descriptor)
-    {
-        IoResult prepared = SystemCalls.SetNonBlocking(descriptor);
-        prepared = prepared.IsError ? prepared : SystemCalls.SetCloseOnExec(descriptor);
-        if (prepared.IsError)
+        else
         {
-            throw Errno.ToException(prepared.Errno);
+            Socket.Dispose();
+            _inherited?.DeleteFile();
+        }
+
+        // Only now may another server have the path: disposing the socket removes its file.
+        _claim?.Dispose();
+    }
+
+    /// <summary>Creates and binds the socket of an endpoint, with what has to be set before it is bound.</summary>
+    /// <exception cref="SocketException">It can't be.</exception>
+    public static Socket CreateBound(EndPoint endPoint, SocketSettings settings)
+    {
+        if (endPoint is FileHandleEndPoint inherited)
+        {
+            // Whoever opened the descriptor binds it and closes it.
+            return new Socket(new SafeSocketHandle((nint)inherited.FileHandle, ownsHandle: false));
+        }
+
+        Socket socket = endPoint is UnixDomainSocketEndPoint ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
+            : settings.IsMultipath ? CreateMultipath(endPoint.AddressFamily)
+            : new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (endPoint is IPEndPoint ip && ip.Address.Equals(IPAddress.IPv6Any))
+            {
+                socket.DualMode = true;
+            }
+
+            settings.Apply((int)socket.SafeHandle.DangerousGetHandle(), socket.AddressFamily, SettingPlaces.BeforeBind);
+            socket.Bind(endPoint);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
         }
     }
+
+    // The framework has no name for the protocol.
+    private static Socket CreateMultipath(AddressFamily family)
+    {
+        SafeSocketHandle handle = new((nint)Check(SystemCalls.CreateMultipathStream(family)), ownsHandle: true);
+        try
+        {
+            // As the framework has it for what it knows to be TCP: a port whose last connections are in TIME_WAIT can be bound.
+            Check(SystemCalls.SetOption((int)handle.DangerousGetHandle(), KernelOption.SO_REUSEADDR, 1));
+            return new Socket(handle);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    private static long Check(IoResult result) => result.IsError ? throw Errno.ToException(result.Errno) : result.Value;
 }

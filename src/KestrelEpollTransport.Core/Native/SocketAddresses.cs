@@ -29,6 +29,9 @@ internal static class SocketAddresses
         return path.Length > 1 && path[0] == 0;
     }
 
+    /// <summary>Whether it is a unix address that is a file.</summary>
+    public static bool IsPath(EndPoint endPoint) => endPoint is UnixDomainSocketEndPoint && !IsAbstract(endPoint);
+
     /// <summary>The end point that <paramref name="address"/> says, or null for a family that is not ours.</summary>
     public static EndPoint? ToEndPoint(SocketAddress address) => address.Family switch
     {

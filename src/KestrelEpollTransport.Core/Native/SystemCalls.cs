@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Text;
 using KestrelEpollTransport.Native.Linux;
 using KestrelEpollTransport.Native.Posix;
 
@@ -130,6 +132,56 @@ internal static unsafe class SystemCalls
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static IoResult Duplicate(int descriptor, int least = 0) =>
         LinuxBinding.IsLoaded ? LinuxCalls.Duplicate(descriptor, least) : PosixCalls.Duplicate(descriptor, least);
+
+    /// <summary>Sets an option that is a number, setsockopt(2). ENOPROTOOPT where the system has no such option.</summary>
+    public static IoResult SetOption(int descriptor, KernelOption option, int value) =>
+        PosixCalls.SetOption(descriptor, option, new ReadOnlySpan<byte>(&value, sizeof(int)));
+
+    /// <summary>Sets an option that is a string of ASCII.</summary>
+    public static IoResult SetOption(int descriptor, KernelOption option, string value) =>
+        PosixCalls.SetOption(descriptor, option, Encoding.ASCII.GetBytes(value));
+
+    /// <summary>Whether the system has an option.</summary>
+    public static bool HasOption(KernelOption option) => PosixCalls.HasOption(option);
+
+    /// <summary>What TCP knows of a connection: TCP_INFO, tcp(7).</summary>
+    public static IoResult GetTcpInfo(int descriptor, out TcpInfoRecord info)
+    {
+        // A kernel that knows less leaves the rest as it is.
+        info = default;
+        fixed (TcpInfoRecord* pointer = &info)
+        {
+            return PosixCalls.GetOption(descriptor, KernelOption.TCP_INFO, new Span<byte>(pointer, sizeof(TcpInfoRecord)));
+        }
+    }
+
+    /// <summary>Who called connect(2) at the other end of a unix socket: SO_PEERCRED, unix(7).</summary>
+    public static IoResult GetPeerCredentials(int descriptor, out int processId, out uint userId, out uint groupId)
+    {
+        // struct ucred: pid_t, uid_t, gid_t.
+        int* credentials = stackalloc int[3];
+        IoResult result = PosixCalls.GetOption(descriptor, KernelOption.SO_PEERCRED, new Span<byte>(credentials, 3 * sizeof(int)));
+        (processId, userId, groupId) = (credentials[0], (uint)credentials[1], (uint)credentials[2]);
+        return result;
+    }
+
+    /// <summary>A close-on-exec stream socket of Multipath TCP, socket(2) with IPPROTO_MPTCP. Only where the system has it.</summary>
+    public static IoResult CreateMultipathStream(AddressFamily family) => PosixCalls.CreateMultipathStream(family);
+
+    /// <summary>Sets the mode of a file, chmod(2).</summary>
+    public static IoResult SetFileMode(string path, UnixFileMode mode) => PosixCalls.SetFileMode(path, mode);
+
+    /// <summary>Removes a file, unlink(2).</summary>
+    public static IoResult RemoveFile(string path) => PosixCalls.RemoveFile(path);
+
+    /// <summary>
+    /// Makes a file that only we may open, if there is none, and locks it without waiting, flock(2): EAGAIN where somebody else holds the lock.
+    /// Closing the descriptor that is returned ends the lock, and so does the end of the process.
+    /// </summary>
+    public static IoResult LockFile(string path) => PosixCalls.LockFile(path);
+
+    /// <summary>Whether the file at a path, which is no link, is a unix socket. It is not connected to.</summary>
+    public static bool IsSocketFile(string path) => PosixCalls.IsSocketFile(path);
 
     /// <summary>
     /// How many descriptors the process may have, one more than the highest number; not above 0: without limit.

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace KestrelEpollTransport.FunctionalTests;
@@ -84,6 +85,17 @@ internal static class Net
     {
         socket.LingerState = new LingerOption(enable: true, seconds: 0);
         socket.Dispose();
+    }
+
+    /// <summary>For what only a look can tell: looks until it holds.</summary>
+    public static async Task UntilAsync(Func<bool> holds, [CallerArgumentExpression(nameof(holds))] string? what = null)
+    {
+        long deadlineMs = Environment.TickCount64 + (long)Timeouts.Limit.TotalMilliseconds;
+        while (!holds())
+        {
+            Assert.True(Environment.TickCount64 < deadlineMs, $"'{what}' did not become true within {Timeouts.Limit.TotalSeconds} s.");
+            await Task.Delay(10);
+        }
     }
 
     /// <summary>Compares without printing megabytes.</summary>

@@ -20,6 +20,9 @@ internal sealed class TransportSettings
 
     public Func<EndPoint, Socket>? CreateBoundListenSocket { get; set; }
 
+    /// <summary>Sets options that Sockets does not have.</summary>
+    public Action<EpollTransportOptions>? ConfigureOurs { get; set; }
+
     public void ApplyTo(SocketTransportOptions options)
     {
         options.MaxReadBufferSize = MaxReadBufferSize;
@@ -46,5 +49,6 @@ internal sealed class TransportSettings
         options.Backlog = Backlog;
         options.NoDelay = NoDelay;
         options.CreateBoundListenSocket = CreateBoundListenSocket ?? options.CreateBoundListenSocket;
+        ConfigureOurs?.Invoke(options);
     }
 }

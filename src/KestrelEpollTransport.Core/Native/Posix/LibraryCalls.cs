@@ -54,6 +54,19 @@ internal static unsafe partial class LibraryCalls
     [LibraryImport(Library, EntryPoint = "setsockopt", SetLastError = true)]
     public static partial int SetSocketOption(int descriptor, int level, int option, void* value, uint length);
 
+    [LibraryImport(Library, EntryPoint = "chmod", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int ChangeMode(string path, uint mode);
+
+    [LibraryImport(Library, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Unlink(string path);
+
+    [LibraryImport(Library, EntryPoint = "flock", SetLastError = true)]
+    public static partial int Lock(int descriptor, int operation);
+
+    /// <summary>Variadic in its mode, and so not for Apple's arm64; see below.</summary>
+    [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Open(string path, int flags, uint mode);
+
     // fcntl and ioctl are variadic: "int fcntl(int, int, ...)". Where variadic arguments are passed like others, which is
     // everywhere but on Apple's arm64, the first two of these reach them.
     [LibraryImport(Library, EntryPoint = "fcntl", SetLastError = true)]

@@ -9,7 +9,7 @@ namespace KestrelEpollTransport.Native.Posix;
 /// <see cref="SystemCalls"/> over the C library of any system, with the <see cref="SystemNumbers"/> of this one: what serves
 /// macOS and FreeBSD, and Linux where the binding does not load.
 /// </summary>
-internal static unsafe class PosixCalls
+internal static unsafe partial class PosixCalls
 {
     // The same on Linux, macOS and FreeBSD.
     // Source: sys/socket.h, netinet/in.h, netinet/tcp.h, sys/fcntl.h, versions as of SystemNumbers.

@@ -21,7 +21,8 @@ internal sealed record SystemNumbers
     public static SystemNumbers Linux { get; } = new()
     {
         Name = "Linux",
-        Features = SystemFeatures.AbstractUnixSockets,
+        Features = SystemFeatures.AbstractUnixSockets | SystemFeatures.MultipathTcp | SystemFeatures.StaleUnixSockets,
+        Options = OptionNumber.OfLinux,
         AF_INET6 = 10,
         SOL_SOCKET = 1,
         SO_ERROR = 4,
@@ -35,11 +36,17 @@ internal sealed record SystemNumbers
         FIONREAD = 0x541B,
         FIONWRITE = 0x5411,
         CreationFlags = 0x800 | 0x80000,
+        IPPROTO_MPTCP = 262,
+        O_CREAT = 0x40,
+        O_CLOEXEC = 0x80000,
+        // asm/fcntl.h of arm64 and arm has its own.
+        O_NOFOLLOW = RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? 0x8000 : 0x20000,
     };
 
     public static SystemNumbers Darwin { get; } = new()
     {
         Name = "macOS",
+        Options = OptionNumber.OfDarwin,
         AF_INET6 = 30,
         SOL_SOCKET = 0xffff,
         SO_ERROR = 0x1007,
@@ -59,6 +66,7 @@ internal sealed record SystemNumbers
     public static SystemNumbers FreeBsd { get; } = new()
     {
         Name = "FreeBSD",
+        Options = OptionNumber.OfFreeBsd,
         AF_INET6 = 28,
         SOL_SOCKET = 0xffff,
         SO_ERROR = 0x1007,
@@ -83,6 +91,9 @@ internal sealed record SystemNumbers
 
     /// <summary>What the transport offers and not every system has.</summary>
     public SystemFeatures Features { get; init; }
+
+    /// <summary>The options that this system has, and where.</summary>
+    public required IReadOnlyDictionary<KernelOption, OptionNumber> Options { get; init; }
 
 #pragma warning disable CA1707 // The names of the manual.
     public required int AF_INET6 { get; init; }
@@ -117,6 +128,16 @@ internal sealed record SystemNumbers
 
     /// <summary>The bytes that are sent and not acknowledged; SIOCOUTQ on Linux, tcp(7). 0: the system has another way, and they are not asked for.</summary>
     public nuint FIONWRITE { get; init; }
+
+    /// <summary>0: the system has no <see cref="SystemFeatures.MultipathTcp"/>.</summary>
+    public int IPPROTO_MPTCP { get; init; }
+
+    /// <summary>This and the next two: 0 where the system has no <see cref="SystemFeatures.StaleUnixSockets"/>, which alone needs them.</summary>
+    public int O_CREAT { get; init; }
+
+    public int O_CLOEXEC { get; init; }
+
+    public int O_NOFOLLOW { get; init; }
 #pragma warning restore CA1707
 
     /// <summary>SOCK_NONBLOCK and SOCK_CLOEXEC for socket(2) and accept4(2). 0: there are none, and no accept4.</summary>
