@@ -61,7 +61,7 @@ internal sealed class TransportEngine : IDisposable
         // None where scheduling is not adaptive: continuations go to the thread pool then.
         ContinuationHistories? continuations = Counters is null ? null : new ContinuationHistories(() => _scheduling.CreateHistory()!);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, Metrics, _scheduling.Scheduler, _scheduling.Flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")) };
     }
 

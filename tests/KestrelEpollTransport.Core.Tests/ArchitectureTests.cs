@@ -31,6 +31,7 @@ public partial class ArchitectureTests
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
+        [("Connections", "IQueueingDelayFeature")] = "a feature of a connection",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
         [("Scheduling", "EpollTransportOptions")] = "the number of loops, and the limits of adaptive scheduling",
     };

@@ -14,11 +14,12 @@ namespace KestrelEpollTransport.Connections;
 /// object is its own feature collection and its own six features, so that a connection costs no dictionary.
 /// </summary>
 /// <remarks>
-/// As with the stock transport's connections: all of it settable, and for one thread at a time.
+/// As with the stock transport's connections: all of it settable, and for one thread at a time. What only this transport has
+/// (<see cref="IQueueingDelayFeature"/>) is not enumerated: those that Sockets has are.
 /// </remarks>
 internal abstract class TransportConnection : ConnectionContext, IFeatureCollection,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionLifetimeFeature,
-    IMemoryPoolFeature, IConnectionSocketFeature
+    IMemoryPoolFeature, IConnectionSocketFeature, IRequestQueue
 {
     /// <summary>What Kestrel adds to a connection.</summary>
     private const int UsualCount = 4;
@@ -62,6 +63,15 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     /// <summary>Where the application's code goes on after awaits; null: on the thread pool. A feature for our own middleware, and not enumerated.</summary>
     public abstract ApplicationContext? ApplicationContext { get; }
 
+    /// <inheritdoc cref="IQueueingDelayFeature.Delay"/>
+    public abstract TimeSpan Delay { get; }
+
+    /// <inheritdoc cref="IRequestQueue.Queue"/>
+    public abstract int Queue { get; }
+
+    /// <inheritdoc cref="IRequestQueue.Pass"/>
+    public abstract long? Pass { get; }
+
     bool IFeatureCollection.IsReadOnly => false;
 
     int IFeatureCollection.Revision => _revision;
@@ -74,6 +84,9 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     public override void Abort() =>
         Abort(new ConnectionAbortedException("The connection was aborted by the application via ConnectionContext.Abort()."));
+
+    /// <inheritdoc cref="IRequestQueue.OnRefused"/>
+    public abstract void OnRefused();
 
     void IConnectionLifetimeFeature.Abort() =>
         Abort(new ConnectionAbortedException("The connection was aborted by the application via IConnectionLifetimeFeature.Abort()."));
@@ -98,7 +111,9 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     private object? Get(Type key)
     {
         int index = IndexOf(key);
-        return index >= 0 ? _set[index].Value : Array.IndexOf(s_builtIn, key) >= 0 ? this : key == typeof(ApplicationContext) ? ApplicationContext : null;
+        return index >= 0 ? _set[index].Value
+            : Array.IndexOf(s_builtIn, key) >= 0 || key == typeof(IQueueingDelayFeature) ? this
+            : key == typeof(ApplicationContext) ? ApplicationContext : null;
     }
 
     private void Set(Type key, object? value)

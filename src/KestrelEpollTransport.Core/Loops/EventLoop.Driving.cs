@@ -12,7 +12,8 @@ internal sealed partial class EventLoop
     private BriefPoll _brief;
 
     // Written by who holds it, before it publishes the pass.
-    private long _passBegan;
+    private long _passBegan = Stopwatch.GetTimestamp();
+    private long _readySince;
     private long _eventsTold;
 
     // Who drives alone. Hints.
@@ -156,9 +157,12 @@ internal sealed partial class EventLoop
         {
             if (_pass.IsOver)
             {
+                long asked = _time.GetTimestamp();
                 WaitForEvents();
+                long told = _time.GetTimestamp();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
-                Volatile.Write(ref _passBegan, _time.GetTimestamp());
+                Volatile.Write(ref _readySince, told - asked > BriefPoll.Brief ? told : _passBegan);
+                Volatile.Write(ref _passBegan, told);
                 _pass.Publish(_eventCount);
             }
         }
@@ -225,6 +229,7 @@ internal sealed partial class EventLoop
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
             found = _eventCount > 0 || _timers.GetTimeoutMs() == 0 || !_posted.IsEmpty;
             elapsed = Stopwatch.GetTimestamp() - start;
+            _passBegan = found ? _passBegan : start + elapsed;
         }
         while (!found && elapsed < ticks);
 

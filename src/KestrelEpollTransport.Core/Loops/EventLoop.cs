@@ -99,6 +99,12 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>How many events its waits have told so far. For its dispatches.</summary>
     public long EventsTold => Volatile.Read(ref _eventsTold);
 
+    /// <summary>
+    /// Nothing that the present pass told was ready earlier: the return of the poll before; of this one, if it slept. In the ticks of
+    /// <see cref="Stopwatch"/>.
+    /// </summary>
+    public long ReadySince => Volatile.Read(ref _readySince);
+
     /// <summary>The number of the present pass.</summary>
     public long Pass => _pass.Number;
 
