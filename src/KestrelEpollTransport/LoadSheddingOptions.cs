@@ -12,9 +12,9 @@ public sealed class LoadSheddingOptions
     private static readonly TimeSpan s_maxRetryAfter = TimeSpan.FromDays(1);
 
     /// <summary>
-    /// The server is overloaded when all that comes has waited longer than this for an <see cref="Interval"/>; while it is, what has waited longer
-    /// than half of this is refused. Handlers that take longer than this, on few threads, need more: as much as a handler takes, divided by how
-    /// many run at a time. Default: 5 ms, the target of CoDel (RFC 8289, section 4.3). Limits: 100 µs to 1 minute.
+    /// The server is overloaded when all that comes has waited longer than this for an <see cref="Interval"/>. While it is, what has waited longer
+    /// than half of this is refused; than more, up to 16 times this, where threads would idle otherwise. Default: 5 ms, the target of CoDel
+    /// (RFC 8289, section 4.3). Limits: 100 µs to 1 minute.
     /// </summary>
     public TimeSpan Target { get; set; } = TimeSpan.FromMilliseconds(5);
 

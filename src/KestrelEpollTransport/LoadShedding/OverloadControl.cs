@@ -10,13 +10,15 @@ namespace KestrelEpollTransport.LoadShedding;
 /// <para><b>Overload is a queue that does not drain,</b> and not one that is long: the least delay is above the target for an interval. That
 /// is CoDel's (RFC 8289, section 3.2), and does not depend on what the requests do, or how many can be served. Of what one pass of a loop
 /// told the longest delay counts: the first of them has hardly waited when the loop slept, or seems to have.</para>
-/// <para><b>Refused is what has waited for longer than half the target,</b> and not a share of what comes. CoDel drops more and more until senders
-/// slow down; clients of a server do not, and at three times what it can do two of three have to be refused at once. This does it without
-/// knowing the rate: of a queue that is served in turn, the head has always waited for about as long as the limit. While it is refused nobody
-/// idles, and what is served has waited for no longer. To refuse everything until the queue is empty, and then nothing until it is
-/// long, serves less, and as late as the queue was long.</para>
-/// <para><b>It has drained</b> when requests hardly wait any more: one in ten of an interval, or none was to be refused. One by itself may be a
-/// queue that emptied by chance, and then it would take an interval to notice the next.</para>
+/// <para><b>Refused is what has waited for longer than a limit,</b> and not a share of what comes. CoDel drops more and more until senders slow
+/// down; clients of a server do not, and at three times what it can do two of three have to be refused at once. A limit does that without
+/// knowing the rate: of a queue that is served in turn, the head has always waited for about as long. While it is refused nobody idles, and
+/// what is served has waited for no longer. To refuse everything until the queue is empty, and then nothing until it is long, serves less,
+/// and as late as the queue was long.</para>
+/// <para><b>The limit is half the target, and is doubled while threads idle,</b> which they do if requests are found that have hardly waited: then
+/// the load is no more than what can be done, or handlers take so long that the next one has always waited for longer than the limit. In the
+/// second case there is soon always one that may be served, and the limit comes down again; in the first it goes on until it is clear that
+/// there is no overload.</para>
 /// </remarks>
 /// <param name="target">The least delay that is overload.</param>
 /// <param name="interval">For how long.</param>
@@ -28,19 +30,22 @@ internal sealed class OverloadControl(long target, long interval)
     /// <summary>So many passes in which nobody waited for long are enough.</summary>
     private const int ShortPasses = 2;
 
-    /// <summary>One in so many that hardly waited: the queue has drained.</summary>
-    private const int DrainedShare = 10;
+    /// <summary>One in so many that hardly waited: threads idle.</summary>
+    private const int IdleShare = 20;
 
-    /// <summary>A part of the target: who waited for less has hardly waited.</summary>
-    private const int HardlyShare = 16;
+    /// <summary>Who waited for less than this part of the target has hardly waited.</summary>
+    private const int HardlyShare = 8;
 
-    private readonly long _limit = target / 2;
-    private readonly long _hardly = target / HardlyShare;
+    /// <summary>Where so many times the target keep nobody busy all the time, there is no overload.</summary>
+    private const int MostTargets = 16;
+
+    private readonly long _least = target / 2;
 
     // Written under the lock.
     private readonly Lock _lock = new();
     private volatile bool _isAbove;
     private volatile bool _isOverloaded;
+    private long _limit;
     private long _began;
     private long _last;
     private long _abovePass;
@@ -70,28 +75,31 @@ internal sealed class OverloadControl(long target, long interval)
         using (_lock.Hold())
         {
             // Where nothing came for so long, nothing waits.
-            bool ends = _isAbove && now - _last > interval;
-            ends |= _isOverloaded ? HasDrained(now) : waited <= target && !(pass - _abovePass <= ShortPasses);
-            if (ends)
-            {
-                news = _isOverloaded ? OverloadNews.Ended : OverloadNews.None;
-                _isOverloaded = _isAbove = false;
-            }
-
+            bool ends = now - _last > interval;
             _last = now;
-            _abovePass = waited > target ? pass ?? 0 : _abovePass;
-            if (!_isAbove)
+            if (_isOverloaded)
             {
-                if (waited <= target)
-                {
-                    return false;
-                }
-
-                _isAbove = true;
-                BeginInterval(now);
+                ends = ends || HasDrained(now);
+                news = ends ? OverloadNews.Ended : OverloadNews.None;
+                _isOverloaded = !ends;
+            }
+            else
+            {
+                ends = ends || (waited <= target && !(pass - _abovePass <= ShortPasses));
             }
 
-            return Note(now, waited, ref news);
+            _isAbove &= !ends;
+            if (waited > target)
+            {
+                _abovePass = pass ?? 0;
+                if (!_isAbove)
+                {
+                    _isAbove = true;
+                    BeginInterval(now);
+                }
+            }
+
+            return _isAbove && Note(now, waited, ref news);
         }
     }
 
@@ -102,12 +110,13 @@ internal sealed class OverloadControl(long target, long interval)
         {
             news = OverloadNews.Began;
             _isOverloaded = true;
+            _limit = _least;
             BeginInterval(now);
         }
 
         bool isLate = _isOverloaded && waited > _limit;
         _late += isLate ? 1 : 0;
-        _prompt += waited < _hardly ? 1 : 0;
+        _prompt += waited < target / HardlyShare ? 1 : 0;
         return isLate;
     }
 
@@ -118,7 +127,9 @@ internal sealed class OverloadControl(long target, long interval)
             return false;
         }
 
-        bool hasDrained = _late == 0 || _prompt * DrainedShare >= _seen;
+        bool idles = _prompt * IdleShare >= _seen;
+        _limit = idles ? _limit * 2 : Math.Max(_limit / 2, _least);
+        bool hasDrained = _late == 0 || _limit > MostTargets * target;
         BeginInterval(now);
         return hasDrained;
     }
