@@ -120,10 +120,10 @@ internal static class Catalog
         yield return Block("overload-block-10x", 10);
 
         static OverloadScenario Compute(string name, double times) =>
-            new(name, $"Handlers that compute for 200 µs, at {Text(times)} × what Sockets can do", static () => Exchange.Get(Exchanges.BurnPath(200), Exchanges.PlaintextBody), times);
+            new(name, $"Handlers that compute for 200 µs, at {Text(times)} × what the server can do", static () => Exchange.Get(Exchanges.BurnPath(200), Exchanges.PlaintextBody), times);
 
         static OverloadScenario Block(string name, double times) =>
-            new(name, $"Handlers that block for 5 ms, at {Text(times)} × what {Overload.AtATime} threads can do", static () => Exchanges.Sleep(5), times) { Blocking = Overload.AtATime };
+            new(name, $"Handlers that block for 5 ms, at {Text(times)} × what {Overload.AtATime} at a time can do", static () => Exchanges.Sleep(5), times) { Blocking = Overload.AtATime };
 
         static string Text(double times) => times.ToString(CultureInfo.InvariantCulture);
     }

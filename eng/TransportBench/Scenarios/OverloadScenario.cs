@@ -45,8 +45,6 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     // Of each server, found out while it is warmed up.
     private readonly Dictionary<Transport, (double Capacity, double RefusalSeconds)> _servers = [];
 
-    private double _rate;
-
     /// <summary>How many handlers run at a time where they block; 0: they compute, and what refusing takes, serving lacks.</summary>
     public int Blocking { get; init; }
 
@@ -58,8 +56,6 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
         s_refusal, s_lag, ClientBusy, ServerBusy, OthersBusy,
     ];
 
-    public override bool IsCalibrated => _rate > 0;
-
     public override bool DiscardsTurns => true;
 
     public override bool Includes(Transport transport) =>
@@ -69,26 +65,26 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     [
         string.Create(
             CultureInfo.InvariantCulture,
-            $"100 % is {_rate:#,0} requests/s, {(Blocking > 0 ? "what the workers of load shedding can do" : "what Sockets served in a closed loop")}"),
+            $"100 % is what the server{(Blocking > 0 ? " with load shedding" : "")} did in a closed loop on {(Blocking > 0 ? Blocking : FewConnections)} connections, less what the refusals took that it sent"),
     ];
 
     public override double SecondsOfTurn(double seconds) => LeadIn + (4 * seconds) + RecoverySeconds;
 
-    // Handlers that block let Sockets do as many as it has threads.
-    public override Scenario Calibrate(ServerProcess sockets, double seconds) =>
-        this with { _rate = Blocking > 0 ? _servers.GetValueOrDefault(Transport.EpollShedding, _servers[sockets.Transport]).Capacity : _servers[sockets.Transport].Capacity };
-
     public override Sample Run(ServerProcess server, double seconds)
     {
+        (double capacity, double refusal) = _servers[server.Transport];
+
+        // Where handlers block, Sockets can do as many as the pool has threads at the moment: all are asked for what ours can do.
+        double full = Blocking > 0 && _servers.TryGetValue(Transport.EpollShedding, out (double Capacity, double) shedding) ? shedding.Capacity : capacity;
         double overload = LeadIn + seconds;
         double onset = overload + Math.Min(1, seconds / 2);
         double end = overload + (2 * seconds);
         double recovered = end + RecoverySeconds;
-        LoadGroup normal = Group(server, NormalConnections) with { RequestsPerSecond = NormalShare * _rate };
+        LoadGroup normal = Group(server, NormalConnections) with { RequestsPerSecond = NormalShare * full };
         LoadGroup more = Group(server, MoreConnections) with
         {
             Name = "more",
-            RequestsPerSecond = (Times - NormalShare) * _rate,
+            RequestsPerSecond = (Times - NormalShare) * full,
             StartAfter = overload,
             StopAfter = end,
         };
@@ -105,7 +101,6 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
                 ?? ClientLimit.Find(during, busyPercent) ?? ClientLimit.Find(others[3], busyPercent),
         };
         cost.AddTo(sample, phases.Concat(others).Sum(static p => p.Requests), Settings.Processors, clientThreads: 1);
-        (double capacity, double refusal) = _servers[server.Transport];
         double served = during.RequestsPerSecond + others[3].RequestsPerSecond;
         double refused = (during.Refused + others[3].Refused) / during.Seconds;
         sample[s_capacity] = capacity;
@@ -113,7 +108,7 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
         sample[s_served] = served;
         sample[s_refused] = refused;
         sample[s_refusal] = 1e6 * refusal;
-        sample[s_share] = 100 * served / (capacity * (1 - (refused * refusal / Math.Max(1, Blocking))));
+        sample[s_share] = 100 * served / (full * (1 - (refused * refusal / Math.Max(1, Blocking))));
         sample[s_normalP99] = before.P99;
         sample[s_onset] = phases[2].P99;
         sample[s_p50] = during.P50;
@@ -127,14 +122,14 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
         return sample;
     }
 
-    // In closed loops: of as many as run at a time, where they block, and of refusals.
+    // In closed loops: of as many as run at a time, where they block; and of refusals, on all connections, as they will be.
     public override double WarmUp(ServerProcess server, double seconds)
     {
         double capacity = Closed(server, Group(server, Blocking > 0 ? Blocking : FewConnections), seconds).RequestsPerSecond;
         double refusal = 0;
         if (server.Transport == Transport.EpollShedding)
         {
-            PhaseReport refusals = Closed(server, Group(server, NormalConnections) with { Exchanges = [Exchanges.Refusal] }, seconds / 2);
+            PhaseReport refusals = Closed(server, Group(server, NormalConnections + MoreConnections) with { Exchanges = [Exchanges.Refusal] }, seconds / 2);
             refusal = refusals.Seconds / refusals.Refused;
         }
 
