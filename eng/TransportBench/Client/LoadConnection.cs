@@ -176,7 +176,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
             return false;
         }
 
-        bool isRefused = exchange.RefusalStart is { } refusal && answer.StartsWith(refusal);
+        bool isRefused = exchange.RefusalStart is { Length: > 0 } refusal && answer.StartsWith(refusal);
         if (!(isRefused || answer.StartsWith(exchange.AnswerStart)) || _received == LongestAnswer)
         {
             Fail($"wrong answer: {Encoding.ASCII.GetString(answer[..Math.Min(200, answer.Length)])}", 0);

@@ -63,8 +63,8 @@ internal sealed record LoadGroup(string Name, int Port, IReadOnlyList<Exchange> 
 /// <param name="AnswerEnd">The last bytes of the answer, which occur nowhere else in it.</param>
 internal sealed record Exchange(byte[] Request, byte[] AnswerStart, byte[] AnswerEnd)
 {
-    /// <summary>The first bytes of an answer without a body that refuses the request; null: that would be a wrong answer.</summary>
-    public byte[]? RefusalStart { get; init; }
+    /// <summary>The first bytes of an answer without a body that refuses the request; none: that would be a wrong answer.</summary>
+    public byte[] RefusalStart { get; init; } = [];
 
     /// <summary>A request that must be answered with status 200.</summary>
     public static Exchange Get(string path, string answerEnd) => new(

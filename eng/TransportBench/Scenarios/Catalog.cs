@@ -123,7 +123,12 @@ internal static class Catalog
             new(name, $"Handlers that compute for 200 µs, at {Text(times)} × what the server can do", static () => Exchange.Get(Exchanges.BurnPath(200), Exchanges.PlaintextBody), times);
 
         static OverloadScenario Block(string name, double times) =>
-            new(name, $"Handlers that block for 5 ms, at {Text(times)} × what {Overload.AtATime} at a time can do", static () => Exchanges.Sleep(5), times) { Blocking = Overload.AtATime };
+            new(name, $"Handlers that block for 5 ms, at {Text(times)} × what {Overload.AtATime} at a time can do", static () => Exchanges.Sleep(5), times)
+            {
+                // On one processor, ten times as much would be about that.
+                Blocking = Overload.AtATime,
+                Settings = ServerSettings.Shared,
+            };
 
         static string Text(double times) => times.ToString(CultureInfo.InvariantCulture);
     }

@@ -19,7 +19,7 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal abstract class TransportConnection : ConnectionContext, IFeatureCollection,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionLifetimeFeature,
-    IMemoryPoolFeature, IConnectionSocketFeature, IRequestQueue
+    IMemoryPoolFeature, IConnectionSocketFeature
 {
     /// <summary>What Kestrel adds to a connection.</summary>
     private const int UsualCount = 4;
@@ -63,15 +63,6 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     /// <summary>Where the application's code goes on after awaits; null: on the thread pool. A feature for our own middleware, and not enumerated.</summary>
     public abstract ApplicationContext? ApplicationContext { get; }
 
-    /// <inheritdoc cref="IQueueingDelayFeature.Delay"/>
-    public abstract TimeSpan Delay { get; }
-
-    /// <inheritdoc cref="IRequestQueue.Queue"/>
-    public abstract int Queue { get; }
-
-    /// <inheritdoc cref="IRequestQueue.Pass"/>
-    public abstract long? Pass { get; }
-
     bool IFeatureCollection.IsReadOnly => false;
 
     int IFeatureCollection.Revision => _revision;
@@ -84,9 +75,6 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     public override void Abort() =>
         Abort(new ConnectionAbortedException("The connection was aborted by the application via ConnectionContext.Abort()."));
-
-    /// <inheritdoc cref="IRequestQueue.OnRefused"/>
-    public abstract void OnRefused();
 
     void IConnectionLifetimeFeature.Abort() =>
         Abort(new ConnectionAbortedException("The connection was aborted by the application via IConnectionLifetimeFeature.Abort()."));
@@ -112,7 +100,8 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     {
         int index = IndexOf(key);
         return index >= 0 ? _set[index].Value
-            : Array.IndexOf(s_builtIn, key) >= 0 || key == typeof(IQueueingDelayFeature) ? this
+            : Array.IndexOf(s_builtIn, key) >= 0 ? this
+            : key == typeof(IQueueingDelayFeature) ? this as IQueueingDelayFeature
             : key == typeof(ApplicationContext) ? ApplicationContext : null;
     }
 
