@@ -68,7 +68,7 @@ internal sealed class TransportEngine : IDisposable
         FlushWatch flushes = new(_scheduling.Watch, _scheduling.Workers, Logger);
         _scheduling.Watch.Add(flushes);
         AdoptedSide = new ConnectionShared(
-            Logger, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, Metrics, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")), IsClient = true };
     }
 

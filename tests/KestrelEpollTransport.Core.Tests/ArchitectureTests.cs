@@ -37,6 +37,7 @@ public partial class ArchitectureTests
         [("Connecting", "TransportEngine")] = "as for a listener",
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Native", "EpollTransportOptions")] = "names the option that the system or the kernel refuses, in the exception that the application gets",
+        [("Connections", "IQueueingDelayFeature")] = "a feature of a connection",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
         [("Scheduling", "EpollTransportOptions")] = "the number of loops, and the limits of adaptive scheduling",
     };

@@ -22,7 +22,7 @@ internal sealed class GroupRun
         Server = new IPEndPoint(IPAddress.Loopback, group.Port).Serialize();
         _start = clock.After(group.StartAfter);
         OpenLoop = group.RequestsPerSecond > 0
-            ? new OpenLoop(new PoissonArrivals(group.RequestsPerSecond, _start, Seed), clock, Recorder)
+            ? new OpenLoop(new PoissonArrivals(group.RequestsPerSecond, _start, Seed), clock, Recorder, group.StopAfter > 0 ? clock.After(group.StopAfter) : long.MaxValue)
             : null;
     }
 

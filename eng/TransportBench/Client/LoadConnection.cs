@@ -1,7 +1,9 @@
+using System.Buffers.Text;
 using System.Diagnostics;
 using System.Text;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Polling;
+using TransportBench.Servers;
 
 namespace TransportBench.Client;
 
@@ -174,27 +176,28 @@ internal sealed unsafe class LoadConnection : IOpenConnection
             return false;
         }
 
-        if (!answer.StartsWith(exchange.AnswerStart) || _received == LongestAnswer)
+        bool isRefused = exchange.RefusalStart is { Length: > 0 } refusal && answer.StartsWith(refusal);
+        if (!(isRefused || answer.StartsWith(exchange.AnswerStart)) || _received == LongestAnswer)
         {
             Fail($"wrong answer: {Encoding.ASCII.GetString(answer[..Math.Min(200, answer.Length)])}", 0);
             return true;
         }
 
-        if (!answer.EndsWith(exchange.AnswerEnd))
+        if (!answer.EndsWith(isRefused ? "\r\n\r\n"u8 : exchange.AnswerEnd))
         {
             return false;
         }
 
-        OnAnswer();
+        OnAnswer(isRefused);
         return true;
     }
 
-    private void OnAnswer()
+    private void OnAnswer(bool isRefused)
     {
         long now = Stopwatch.GetTimestamp();
         if (_isOpened)
         {
-            _group.Recorder.OnAnswer(_since, now);
+            Record(now, isRefused);
             _next = (_next + 1) % _group.Group.Exchanges.Count;
         }
 
@@ -213,6 +216,26 @@ internal sealed unsafe class LoadConnection : IOpenConnection
         {
             _since = now;
             GoOn();
+        }
+    }
+
+    private void Record(long now, bool isRefused)
+    {
+        if (isRefused)
+        {
+            _group.Recorder.OnRefused(_since, now);
+            return;
+        }
+
+        _group.Recorder.OnAnswer(_since, now);
+        if (_group.Group.TellsQueueing)
+        {
+            ReadOnlySpan<byte> header = Handlers.QueueingHeader;
+            ReadOnlySpan<byte> answer = _buffer.AsSpan(0, _received);
+            int start = answer.IndexOf(header) + header.Length;
+            bool isThere = Utf8Parser.TryParse(answer[start..], out long microseconds, out _);
+            Debug.Assert(isThere, "The server was asked to tell.");
+            _group.Recorder.OnQueueing(_since, now, microseconds * Stopwatch.Frequency / 1_000_000);
         }
     }
 

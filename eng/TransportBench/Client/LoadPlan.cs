@@ -44,6 +44,12 @@ internal sealed record LoadGroup(string Name, int Port, IReadOnlyList<Exchange> 
     /// </summary>
     public double RequestsPerSecond { get; init; }
 
+    /// <summary>If not 0: seconds after the beginning, from which on nothing more is due. Only with <see cref="RequestsPerSecond"/>.</summary>
+    public double StopAfter { get; init; }
+
+    /// <summary>Whether answers tell how long the request waited on the server: <see cref="PhaseReport.Queueing"/>.</summary>
+    public bool TellsQueueing { get; init; }
+
     /// <summary>Whether connections speak TLS. Only with <see cref="ConnectionsPerSecond"/>.</summary>
     public bool UsesTls { get; init; }
 
@@ -57,6 +63,9 @@ internal sealed record LoadGroup(string Name, int Port, IReadOnlyList<Exchange> 
 /// <param name="AnswerEnd">The last bytes of the answer, which occur nowhere else in it.</param>
 internal sealed record Exchange(byte[] Request, byte[] AnswerStart, byte[] AnswerEnd)
 {
+    /// <summary>The first bytes of an answer without a body that refuses the request; none: that would be a wrong answer.</summary>
+    public byte[] RefusalStart { get; init; } = [];
+
     /// <summary>A request that must be answered with status 200.</summary>
     public static Exchange Get(string path, string answerEnd) => new(
         Encoding.ASCII.GetBytes($"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -90,6 +99,15 @@ internal sealed record PhaseReport(
 
     /// <summary>How punctual the client was; null: not an open loop.</summary>
     public SendingReport? Sending { get; init; }
+
+    /// <summary>Requests that were refused in it. They are none of the others.</summary>
+    public long Refused { get; init; }
+
+    /// <summary>How long they waited for that.</summary>
+    public double RefusedP99 { get; init; }
+
+    /// <summary>How long requests waited on the server; null: answers do not tell.</summary>
+    public QueueingReport? Queueing { get; init; }
 }
 
 /// <summary>What an open loop sent in a phase. Times are in milliseconds.</summary>
@@ -103,6 +121,10 @@ internal sealed record PhaseReport(
 /// </param>
 /// <param name="LagMax">The greatest.</param>
 internal sealed record SendingReport(long Due, long Unsent, double LagP99, double LagMax);
+
+/// <summary>What the server said of the time that requests waited there, held against the client's figure. Times are in milliseconds.</summary>
+/// <param name="RestP50">Of the time from when a request was due to its answer, what the server did not say was waiting: the handler and the way.</param>
+internal sealed record QueueingReport(double P50, double P99, double RestP50, double RestP99);
 
 [JsonSerializable(typeof(LoadPlan))]
 [JsonSerializable(typeof(LoadReport))]

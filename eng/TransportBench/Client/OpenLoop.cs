@@ -19,7 +19,11 @@ internal interface IOpenConnection
 /// had to wait are missing from its percentiles: coordinated omission, as Gil Tene has named it ("How NOT to Measure Latency", and
 /// the README of wrk2). So the time of a request begins here when it was due, and what could not leave then is counted as well.
 /// </remarks>
-internal sealed class OpenLoop(PoissonArrivals arrivals, PhaseClock clock, Recorder recorder)
+/// <param name="arrivals">When requests are due.</param>
+/// <param name="clock">The load's.</param>
+/// <param name="recorder">Is told what was sent, and when.</param>
+/// <param name="end">From then on nothing is due.</param>
+internal sealed class OpenLoop(PoissonArrivals arrivals, PhaseClock clock, Recorder recorder, long end = long.MaxValue)
 {
     // One entry a connection at most.
     private readonly Queue<(IOpenConnection Connection, long Since)> _free = new();
@@ -51,7 +55,7 @@ internal sealed class OpenLoop(PoissonArrivals arrivals, PhaseClock clock, Recor
             CollectUntil(now);
         }
 
-        return arrivals.Next;
+        return arrivals.Next < end ? arrivals.Next : long.MaxValue;
     }
 
     /// <summary>Counts what has not left by the end of a phase. To be called before anything that is due later is sent.</summary>
@@ -70,7 +74,7 @@ internal sealed class OpenLoop(PoissonArrivals arrivals, PhaseClock clock, Recor
     // What is due after the end of the load is nobody's.
     private void CollectUntil(long now)
     {
-        now = Math.Min(now, clock.End - 1);
+        now = Math.Min(now, Math.Min(clock.End, end) - 1);
         while (arrivals.Next <= now)
         {
             long due = arrivals.Take();

@@ -26,6 +26,22 @@ internal sealed class Recorder
         phase.Times.Record(since, now);
     }
 
+    /// <summary>A request was refused.</summary>
+    public void OnRefused(long since, long now)
+    {
+        Phase phase = _phases[_clock.PhaseOf(now)];
+        phase.Refused ??= new Times();
+        phase.Refused.Record(since, now);
+    }
+
+    /// <summary>The server says how long a request waited there that is answered now.</summary>
+    public void OnQueueing(long since, long now, long waited)
+    {
+        Phase phase = _phases[_clock.PhaseOf(now)];
+        (phase.Queueing ??= new Times()).Record(0, waited);
+        (phase.Rest ??= new Times()).Record(since, Math.Max(since, now - waited));
+    }
+
     /// <summary>
     /// A request still waits when a phase ends. Without it, a server that answers nobody would have no latency at all.
     /// </summary>
@@ -65,6 +81,12 @@ internal sealed class Recorder
 
         public Sending? Sending { get; set; }
 
+        public Times? Refused { get; set; }
+
+        public Times? Queueing { get; set; }
+
+        public Times? Rest { get; set; }
+
         public long Requests { get; set; }
 
         public long Errors { get; set; }
@@ -76,6 +98,9 @@ internal sealed class Recorder
             Times.Percentile(50), Times.Percentile(90), Times.Percentile(99), Times.Percentile(99.9), Times.Percentile(100))
         {
             Sending = Sending?.ToReport(),
+            Refused = Refused?.Count ?? 0,
+            RefusedP99 = Refused?.Percentile(99) ?? 0,
+            Queueing = Queueing is null ? null : new QueueingReport(Queueing.Percentile(50), Queueing.Percentile(99), Rest!.Percentile(50), Rest.Percentile(99)),
         };
     }
 
@@ -96,6 +121,8 @@ internal sealed class Recorder
     private sealed class Times
     {
         private readonly LongHistogram _histogram = new(LongestMicroseconds, SignificantDigits);
+
+        public long Count => _histogram.TotalCount;
 
         public void Record(long since, long until) =>
             _histogram.RecordValue(Math.Clamp((long)Stopwatch.GetElapsedTime(since, until).TotalMicroseconds, 1, LongestMicroseconds));

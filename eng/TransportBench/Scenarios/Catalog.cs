@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using TransportBench.Client;
 using TransportBench.Load;
@@ -16,7 +17,7 @@ internal static class Catalog
     private static readonly WrkRequest s_sleep1 = new($"{Paths.Sleep}?n=1", 64, s_plaintext);
 
     public static IReadOnlyList<Scenario> All { get; } =
-        [.. Http(), .. Latency(), .. OpenLoops(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. StartUp()];
+        [.. Http(), .. Latency(), .. OpenLoops(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. Overloads(), .. StartUp()];
 
     private static IEnumerable<Scenario> Http()
     {
@@ -107,6 +108,29 @@ internal static class Catalog
         var settings = new ServerSettings(Processors.Shared, UsesServerCollector: false);
         yield return new IdleMemoryScenario("idle-raw", "An idle connection without HTTP: memory", IsRaw: true) { Settings = settings };
         yield return new IdleMemoryScenario("idle-http", "An idle HTTP connection: memory", IsRaw: false) { Settings = settings };
+    }
+
+    private static IEnumerable<Scenario> Overloads()
+    {
+        yield return new QueueingDelayScenario("queueing-delay", "What the server says of the wait, of handlers that compute for 200 µs, open loop");
+        yield return Compute("overload-compute-1.5x", 1.5);
+        yield return Compute("overload-compute-3x", 3);
+        yield return Block("overload-block-1.5x", 1.5);
+        yield return Block("overload-block-3x", 3);
+        yield return Block("overload-block-10x", 10);
+
+        static OverloadScenario Compute(string name, double times) =>
+            new(name, $"Handlers that compute for 200 µs, at {Text(times)} × what the server can do", static () => Exchange.Get(Exchanges.BurnPath(200), Exchanges.PlaintextBody), times);
+
+        static OverloadScenario Block(string name, double times) =>
+            new(name, $"Handlers that block for 5 ms, at {Text(times)} × what {Overload.AtATime} at a time can do", static () => Exchanges.Sleep(5), times)
+            {
+                // On one processor, ten times as much would be about that.
+                Blocking = Overload.AtATime,
+                Settings = ServerSettings.Shared,
+            };
+
+        static string Text(double times) => times.ToString(CultureInfo.InvariantCulture);
     }
 
     private static IEnumerable<Scenario> StartUp()

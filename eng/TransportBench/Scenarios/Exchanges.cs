@@ -38,6 +38,9 @@ internal static class Exchanges
         [FinalBinaryFrame, (byte)s_message.Length],
         s_message);
 
+    /// <summary>A refusal by itself.</summary>
+    public static Exchange Refusal { get; } = OrRefused(Exchange.Get(Paths.Refuse, PlaintextBody));
+
     /// <summary>Blocks its thread for so many milliseconds.</summary>
     public static Exchange Sleep(int milliseconds) => Exchange.Get($"{Paths.Sleep}?n={milliseconds}", PlaintextBody);
 
@@ -46,6 +49,9 @@ internal static class Exchanges
 
     /// <summary>Keeps a processor busy for about so many milliseconds.</summary>
     public static Exchange Burn(int milliseconds) => Exchange.Get(BurnPath(1_000 * milliseconds), PlaintextBody);
+
+    /// <summary>The same, where a refusal is an answer.</summary>
+    public static Exchange OrRefused(Exchange exchange) => exchange with { RefusalStart = "HTTP/1.1 503 "u8.ToArray() };
 
     /// <summary>What keeps a processor busy for about so many microseconds.</summary>
     public static string BurnPath(int microseconds) => $"{Paths.Burn}?n={Math.Max(1, microseconds * s_unitsOfMillisecond.Value / 1_000)}";

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Text.Json.Serialization;
+using KestrelEpollTransport;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 
@@ -18,6 +19,9 @@ internal static class Handlers
 {
     private static readonly byte[] s_chunk = new byte[64 * 1024];
     private static readonly HttpClient s_client = new();
+
+    /// <summary>What is before the number of <see cref="TellQueueing"/>.</summary>
+    public static ReadOnlySpan<byte> QueueingHeader => "\r\nQueueing: "u8;
 
     public static void Map(WebApplication application)
     {
@@ -125,8 +129,19 @@ internal static class Handlers
     /// <summary>Keeps a processor busy for ?n= units of <see cref="ProcessorWork"/>.</summary>
     private static Task BurnAsync(HttpContext context)
     {
+        TellQueueing(context);
         ProcessorWork.Do(Number(context));
         return PlaintextAsync(context);
+    }
+
+    /// <summary>Where it is asked for, ?queueing, answers with how long the request waited, in microseconds.</summary>
+    private static void TellQueueing(HttpContext context)
+    {
+        if (context.Request.Query.ContainsKey("queueing"))
+        {
+            double microseconds = context.Features.Get<IQueueingDelayFeature>()!.Delay.TotalMicroseconds;
+            context.Response.Headers["Queueing"] = ((long)microseconds).ToString(CultureInfo.InvariantCulture);
+        }
     }
 
     private static int Number(HttpContext context) =>

@@ -40,7 +40,21 @@ internal sealed class KestrelServer : IBenchServer
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, unixSocket));
 
+        if (transport == Transport.SocketsLimited)
+        {
+            Overload.AddLimiter(builder.Services);
+        }
+
         WebApplication application = builder.Build();
+        if (transport == Transport.EpollShedding)
+        {
+            Overload.UseShedding(application);
+        }
+        else if (transport == Transport.SocketsLimited)
+        {
+            application.UseRateLimiter();
+        }
+
         Handlers.Map(application);
         ((IHost)application).Start();
         return new KestrelServer(application, FindEndpoints(application, unixSocket));
@@ -50,7 +64,7 @@ internal sealed class KestrelServer : IBenchServer
 
     private static void UseTransport(IWebHostBuilder host, Transport transport)
     {
-        if (transport == Transport.Sockets || transport == Transport.Control)
+        if (transport == Transport.Sockets || transport == Transport.Control || transport == Transport.SocketsLimited)
         {
             host.UseSockets();
         }
@@ -65,6 +79,10 @@ internal sealed class KestrelServer : IBenchServer
         else if (transport == Transport.EpollSpin)
         {
             host.UseEpollTransport(static options => options.SpinBeforeWait = TimeSpan.FromMicroseconds(50));
+        }
+        else if (transport == Transport.EpollShedding)
+        {
+            host.UseEpollTransport(static options => options.MaxWorkers = Overload.AtATime);
         }
         else if (transport == Transport.EpollContinuations)
         {

@@ -13,5 +13,6 @@ internal static class Paths
     public const string Delay = "/delay";
     public const string Yield = "/yield";
     public const string Fetch = "/fetch";
+    public const string Refuse = "/refuse";
     public const string WebSocket = "/ws";
 }

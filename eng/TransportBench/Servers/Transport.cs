@@ -22,6 +22,12 @@ internal sealed record Transport(string Name, string Title)
     /// <summary>With <see cref="KestrelEpollTransport.EpollTransportOptions.ScheduleContinuations"/>.</summary>
     public static readonly Transport EpollContinuations = new("epoll-continuations", "epoll, ScheduleContinuations");
 
+    /// <summary>With load shedding, and 16 workers so that their number can be the limit.</summary>
+    public static readonly Transport EpollShedding = new("epoll-shedding", "epoll, load shedding");
+
+    /// <summary>With ASP.NET Core's own concurrency limiter, as many at a time.</summary>
+    public static readonly Transport SocketsLimited = new("sockets-limited", "Sockets, concurrency limiter");
+
     /// <summary>What the kernel and the loops cost, without Kestrel: what no transport can come below.</summary>
     public static readonly Transport Floor = new("floor", "no Kestrel (the floor)");
 
@@ -29,7 +35,7 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport Before = new("epoll-before", "epoll, before");
 
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, Floor];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, EpollShedding, SocketsLimited, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
@@ -24,6 +25,9 @@ internal sealed class ApplicationContext : SynchronizationContext
     [ThreadStatic]
     private static int s_piece;
 
+    [ThreadStatic]
+    private static long s_waited;
+
     private readonly EventLoop _loop;
     private readonly ConnectionScheduler _scheduler;
     private readonly ThreadCounts _counts;
@@ -47,8 +51,14 @@ internal sealed class ApplicationContext : SynchronizationContext
     /// <summary>Which piece of a context the calling thread runs, by a number that the next one on this thread does not have; 0: none.</summary>
     public static int PieceHere => s_running is null ? 0 : s_piece;
 
+    /// <summary>
+    /// How long the piece that the calling thread runs for <paramref name="context"/> had to wait to begin, if a request begins with it; 0: none
+    /// does. In the ticks of <see cref="Stopwatch"/>.
+    /// </summary>
+    public static long WaitHere(ApplicationContext? context) => context is not null && s_running == context ? s_waited : 0;
+
     /// <summary>Runs <paramref name="code"/>, with which a request begins, as if it was posted.</summary>
-    public void Start(Action code) => Resume(_profiles.Starts, static code => ((Action)code!)(), code, flow: null);
+    public void Start(Action code) => Resume(_profiles.Starts, static code => ((Action)code!)(), code, flow: null, Stopwatch.GetTimestamp());
 
     /// <summary>
     /// Runs <paramref name="d"/> soon, and never inside this call, in the execution context of the caller; also when the connection, or the
@@ -65,8 +75,8 @@ internal sealed class ApplicationContext : SynchronizationContext
     /// <summary>The connection is not kept by what outlives it.</summary>
     public void OnConnectionEnded() => _connection = null;
 
-    private void Resume(ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow) =>
-        _scheduler.Resume(new Piece(this, profile, callback, state, flow), _loop);
+    private void Resume(ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow, long started = 0) =>
+        _scheduler.Resume(new Piece(this, profile, callback, state, flow, started), _loop);
 
     private void Count()
     {
@@ -80,9 +90,9 @@ internal sealed class ApplicationContext : SynchronizationContext
         }
     }
 
-    /// <summary>What was posted.</summary>
-    private sealed class Piece(ApplicationContext context, ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow)
-        : IResumable
+    /// <summary>What was posted; when, if a request begins with it.</summary>
+    private sealed class Piece(
+        ApplicationContext context, ContinuationProfile profile, SendOrPostCallback callback, object? state, ExecutionContext? flow, long started) : IResumable
     {
         public ref DispatchProfile Profile => ref profile.Dispatches;
 
@@ -94,6 +104,7 @@ internal sealed class ApplicationContext : SynchronizationContext
             long began = Profile.Begin();
             s_running = context;
             s_piece++;
+            s_waited = started == 0 ? 0 : began - started;
             try
             {
                 if (flow is null)

@@ -304,7 +304,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         if (resumes || !_state.TryWait())
         {
             // Something happened since we looked, or the look was not allowed: as if the wait had been ended.
-            _connection.Resume(this);
+            _connection.ResumeReader();
         }
 
         LogNews();
@@ -327,7 +327,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
             if (_budget <= 0 && _state.IsReady)
             {
                 // Much is asked for, and much comes: everyone else first.
-                _connection.Resume(this);
+                _connection.ResumeReader();
                 return default;
             }
 
@@ -424,7 +424,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     {
         if (endedWait)
         {
-            _connection.Resume(this);
+            _connection.ResumeReader();
         }
     }
 

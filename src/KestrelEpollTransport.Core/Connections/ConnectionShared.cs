@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.Extensions.Logging;
 
@@ -5,6 +6,7 @@ namespace KestrelEpollTransport.Connections;
 
 /// <summary>What all connections of one transport have in common. Immutable.</summary>
 /// <param name="Logger">Where the life of connections is logged.</param>
+/// <param name="Metrics">Where their dispatches are counted.</param>
 /// <param name="Scheduler">Where resumed connections run.</param>
 /// <param name="Watch">Bounds the wait of marked bytes.</param>
 /// <param name="Lingerers">Bounds the time of connections that said FIN first.</param>
@@ -16,6 +18,7 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 internal sealed record ConnectionShared(
     ILogger Logger,
+    TransportMetrics Metrics,
     ConnectionScheduler Scheduler,
     FlushWatch Watch,
     LingerList Lingerers,

@@ -99,7 +99,7 @@ internal sealed partial class EpollConnection
             // What the kernel still has is read, and then the descriptor is needed no more.
             if (Reader.SetReady(ReadState.HangUp))
             {
-                Resume(Reader);
+                ResumeReader();
             }
             else
             {

@@ -181,11 +181,23 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
     /// <summary>The same, for the top of a dispatch on the loop's thread.</summary>
     public void ResumeFromLoop(IResumable work) => Shared.Scheduler.ResumeFromLoop(work, Loop);
 
+    /// <summary>The same for the reader, by who ended its wait, or made it none: the next dispatch could begin now.</summary>
+    public void ResumeReader()
+    {
+        _dispatch.OnReady(Stopwatch.GetTimestamp());
+        Resume(Reader);
+    }
+
     /// <summary>The same for a continuation that came late, if one did.</summary>
     public void ResumeLate(Continuation continuation, bool isRead)
     {
         if (!continuation.IsNone)
         {
+            if (isRead)
+            {
+                _dispatch.OnReady(Stopwatch.GetTimestamp());
+            }
+
             Resume(new LateContinuation(this, continuation, isRead));
         }
     }
@@ -257,6 +269,7 @@ internal sealed partial class EpollConnection : TransportConnection, ILoopHandle
         if (Reader.SetReady((peerEnded ? ReadState.HangUp : 0) | (isUrgent ? ReadState.Urgent : 0)))
         {
             // It receives to the end and then says so, in the order of a pipe's ends.
+            _dispatch.OnReady(Loop.ReadySince);
             ResumeFromLoop(Reader);
         }
         else if (Volatile.Read(ref _unread) is { IsLingering: true } lingering)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
@@ -15,8 +16,15 @@ internal struct OwnDispatch(DispatchHistory? history)
 {
     private int _thread;
 
+    // Who ended the reader's wait, and from then on the dispatch's thread. 0: not known.
+    private long _readySince;
+
     // The thread of the present dispatch.
     private long _began;
+    private bool _teachesNothing;
+
+    // Written by that thread, for any.
+    private long _delay;
 
     private DispatchProfile _profile = new(history);
 
@@ -24,14 +32,28 @@ internal struct OwnDispatch(DispatchHistory? history)
     [System.Diagnostics.CodeAnalysis.UnscopedRef]
     public ref DispatchProfile Profile => ref _profile;
 
+    /// <summary>How long the present dispatch, or else the last one, had to wait to begin, at most; in the ticks of <see cref="Stopwatch"/>.</summary>
+    public readonly long Delay => Volatile.Read(in _delay);
+
     /// <summary>Whether the calling thread runs the dispatch.</summary>
     public readonly bool IsMine => Volatile.Read(in _thread) == Environment.CurrentManagedThreadId;
+
+    /// <summary>The next dispatch could begin now. Who has ended the reader's wait, before scheduling is asked.</summary>
+    /// <param name="since">From when on it may have been able to.</param>
+    public void OnReady(long since) => _readySince = since;
+
+    /// <summary>
+    /// The present dispatch does not do what requests of this connection do, and says nothing of what they will. For its thread.
+    /// </summary>
+    public void TeachNothing() => _teachesNothing = true;
 
     /// <summary>Runs what a completed read, or a late continuation, continues with, as a dispatch that began at <paramref name="began"/>.</summary>
     public void Run(EpollConnection connection, Continuation continuation, long began)
     {
         int me = Environment.CurrentManagedThreadId;
         _began = began;
+        _teachesNothing = false;
+        NoteDelay(connection, began != 0 ? began : Stopwatch.GetTimestamp());
         Volatile.Write(ref _thread, me);
         continuation.Run();
 
@@ -39,7 +61,7 @@ internal struct OwnDispatch(DispatchHistory? history)
         if (Interlocked.CompareExchange(ref _thread, 0, me) == me)
         {
             connection.Writer.SendMarked();
-            _profile.End(began, served);
+            End(began, served);
         }
     }
 
@@ -57,7 +79,27 @@ internal struct OwnDispatch(DispatchHistory? history)
         connection.Writer.SendMarked();
         if (ends)
         {
-            _profile.End(_began, connection.Reader.Served);
+            End(_began, connection.Reader.Served);
+        }
+    }
+
+    private void NoteDelay(EpollConnection connection, long began)
+    {
+        // Not the same moment twice: where a dispatch begins in a way of its own, nobody has said when it could have.
+        long delay = _readySince == 0 ? 0 : Math.Max(began - _readySince, 0);
+        _readySince = 0;
+        Volatile.Write(ref _delay, delay);
+        if (connection.Shared.Metrics.WantsDelays)
+        {
+            connection.Shared.Metrics.Waited(delay, connection.DispatchThread);
+        }
+    }
+
+    private void End(long began, int reads)
+    {
+        if (!_teachesNothing)
+        {
+            _profile.End(began, reads);
         }
     }
 }

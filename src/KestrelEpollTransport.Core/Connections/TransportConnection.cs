@@ -114,6 +114,7 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
 
     private object? GetOwn(Type key) =>
         key == typeof(ApplicationContext) ? ApplicationContext
+        : key == typeof(IQueueingDelayFeature) ? this as IQueueingDelayFeature
         : key == typeof(ITcpInfoFeature) && HasTcpInfo ? this
         : key == typeof(IUnixPeerCredentialsFeature) && HasPeerCredentials ? this
         : null;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using KestrelEpollTransport.Locking;
 
@@ -8,9 +9,21 @@ internal sealed class TransportMetrics : IDisposable
 {
     public const string MeterName = "KestrelEpollTransport";
 
+    // Kinds of threads.
+    public const string Loop = "loop";
+    public const string Worker = "worker";
+    public const string ThreadPool = "thread_pool";
+
+    private const string ThreadTag = "epoll_transport.thread";
+
+    // Seconds. Semantic conventions for HTTP begin at 5 ms, which is long for a queue.
+    private static readonly double[] s_delayBuckets =
+        [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
     private readonly Meter _meter;
     private readonly bool _ownsMeter;
     private readonly Counter<long> _acceptErrors;
+    private readonly Histogram<double> _delays;
 
     /// <param name="meterFactory">The host's, which owns the meters that it makes; null: a meter of our own.</param>
     /// <param name="connectionsByLoop">Tells how many connections each loop has, when somebody observes.</param>
@@ -21,6 +34,12 @@ internal sealed class TransportMetrics : IDisposable
         _ownsMeter = meterFactory is null;
         _acceptErrors = _meter.CreateCounter<long>(
             "epoll_transport.accept.errors", "{error}", "Connections that could not be accepted, by error.type (the name of the SocketError).");
+        _delays = _meter.CreateHistogram(
+            "epoll_transport.queueing.duration",
+            "s",
+            "How long what came on a connection waited for a thread at most, by epoll_transport.thread (loop, worker or thread_pool).",
+            tags: null,
+            new InstrumentAdvice<double> { HistogramBucketBoundaries = s_delayBuckets });
         _meter.CreateObservableUpDownCounter(
             "epoll_transport.loop.connections", () => Observe(connectionsByLoop()), "{connection}", "Open connections, by epoll_transport.loop (the index of the loop).");
     }
@@ -53,6 +72,9 @@ internal sealed class TransportMetrics : IDisposable
     /// <summary>Adds the instruments of what TCP knows.</summary>
     public TcpMetrics AddTcp() => new(_meter);
 
+    /// <summary>Whether somebody listens to <see cref="Waited"/>.</summary>
+    public bool WantsDelays => _delays.Enabled;
+
     public void AcceptFailed(string error)
     {
         try
@@ -60,6 +82,21 @@ internal sealed class TransportMetrics : IDisposable
             _acceptErrors.Add(1, new KeyValuePair<string, object?>("error.type", error));
         }
 #pragma warning disable CA1031 // A listener of the application threw, in the middle of accepting.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+        }
+    }
+
+    /// <summary>A dispatch begins that could have so long ago, in the ticks of <see cref="Stopwatch"/>.</summary>
+    public void Waited(long ticks, string thread)
+    {
+        try
+        {
+            _delays.Record(ticks / (double)Stopwatch.Frequency, new KeyValuePair<string, object?>(ThreadTag, thread));
+        }
+#pragma warning disable CA1031 // The same, in front of a request.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
@@ -77,9 +114,9 @@ internal sealed class TransportMetrics : IDisposable
 
     private static Measurement<long>[] Observe(ThreadCounts counts)
     {
-        return [On("loop", counts.OnLoops), On("worker", counts.OnWorkers), On("thread_pool", counts.OnPool)];
+        return [On(Loop, counts.OnLoops), On(Worker, counts.OnWorkers), On(ThreadPool, counts.OnPool)];
 
-        static Measurement<long> On(string thread, long count) => new(count, new KeyValuePair<string, object?>("epoll_transport.thread", thread));
+        static Measurement<long> On(string thread, long count) => new(count, new KeyValuePair<string, object?>(ThreadTag, thread));
     }
 
     private static Measurement<int>[] Observe(int[] connections)

@@ -12,10 +12,12 @@ internal sealed partial class EventLoop
     private BriefPoll _brief;
 
     // Written by who holds it, before it publishes the pass.
-    private long _passBegan;
+    private long _passBegan = Stopwatch.GetTimestamp();
+    private long _readySince;
     private long _eventsTold;
 
-    // Who drives alone.
+    // Who drives alone. Hints.
+    private int _registeredBefore;
     private LoopYield _yield;
 
     private bool IsCrowded => _settings.Machine is { IsCrowded: true };
@@ -155,9 +157,12 @@ internal sealed partial class EventLoop
         {
             if (_pass.IsOver)
             {
+                long asked = _time.GetTimestamp();
                 WaitForEvents();
+                long told = _time.GetTimestamp();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
-                Volatile.Write(ref _passBegan, _time.GetTimestamp());
+                Volatile.Write(ref _readySince, told - asked > BriefPoll.Brief ? told : _passBegan);
+                Volatile.Write(ref _passBegan, told);
                 _pass.Publish(_eventCount);
             }
         }
@@ -201,8 +206,12 @@ internal sealed partial class EventLoop
 
     private void GiveWay()
     {
+        // With new connections it goes on to those that wait behind them: the thread pool, which starts them, has time then.
+        int registered = _registered;
+        bool isSettled = registered == _registeredBefore;
+        _registeredBefore = registered;
         long now = Stopwatch.GetTimestamp();
-        if (_yield.IsDue(_eventCount, now))
+        if (isSettled && _yield.IsDue(_eventCount, now))
         {
             Thread.Yield();
             _yield.OnBack(now, Stopwatch.GetTimestamp());
@@ -220,6 +229,7 @@ internal sealed partial class EventLoop
             _eventCount = _poller.Wait(_pass.Events, timeoutMs: 0);
             found = _eventCount > 0 || _timers.GetTimeoutMs() == 0 || !_posted.IsEmpty;
             elapsed = Stopwatch.GetTimestamp() - start;
+            _passBegan = found ? _passBegan : start + elapsed;
         }
         while (!found && elapsed < ticks);
 

@@ -36,6 +36,7 @@ internal sealed partial class EventLoop : IDisposable
     private Crew _crew;
     private CallDelay _callDelay;
     private int _load;
+    private int _registered;
     private volatile bool _refusing;
     private volatile bool _ended;
 
@@ -98,6 +99,12 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>How many events its waits have told so far. For its dispatches.</summary>
     public long EventsTold => Volatile.Read(ref _eventsTold);
 
+    /// <summary>
+    /// Nothing that the present pass told was ready earlier: the return of the poll before; of this one, if it slept. In the ticks of
+    /// <see cref="Stopwatch"/>.
+    /// </summary>
+    public long ReadySince => Volatile.Read(ref _readySince);
+
     /// <summary>The number of the present pass.</summary>
     public long Pass => _pass.Number;
 
@@ -109,6 +116,8 @@ internal sealed partial class EventLoop : IDisposable
     /// </summary>
     public IoResult Register(ILoopHandler handler, int descriptor, Interest? interest)
     {
+        // A hint: one that gets lost matters nothing.
+        _registered += interest is null ? 0 : 1;
         IoResult result;
         try
         {

@@ -60,6 +60,25 @@ public class OpenLoopClientTests
         Assert.Equal((0, phase.Sending.Due), (phase.Requests, phase.Waiting));
     }
 
+    [Fact]
+    public void LoadLoop_Refusals_AreCountedForThemselves_AndNothingIsDueAfterTheGroupsEnd()
+    {
+        byte[] message = "twenty-eight bytes and these\r\n\r\n"u8.ToArray();
+        using var server = new StallingEcho(stallAt: int.MaxValue, stallMs: 0);
+        var refusing = new Exchange(message, "served"u8.ToArray(), "served"u8.ToArray()) { RefusalStart = message[..6] };
+        LoadGroup group = Group(server.Port, connections: 4) with { Exchanges = [refusing], StopAfter = 0.2 };
+        using var loop = new LoadLoop(new LoadPlan([group], [0.2, 0.5]));
+
+        GroupReport report = loop.Run().Groups[0];
+
+        Assert.Null(report.FirstError);
+        Assert.All(report.Phases, static phase => Assert.Equal(0, phase.Requests));
+        Assert.True(report.Phases[0].Refused > 0);
+        Assert.True(report.Phases[0].RefusedP99 > 0);
+        Assert.Equal(report.Phases[0].Sending!.Due, report.Phases.Sum(static phase => phase.Refused) + report.Phases[1].Waiting);
+        Assert.Equal(0, report.Phases[1].Sending?.Due ?? 0);
+    }
+
     private static LoadGroup Group(int port, int connections) =>
         new("echo", port, [new Exchange(s_message, s_message, s_message)]) { Connections = connections, RequestsPerSecond = 1000 };
 

@@ -1,0 +1,144 @@
+using KestrelEpollTransport.Locking;
+
+namespace KestrelEpollTransport.LoadShedding;
+
+/// <summary>
+/// Whether one queue of requests is overloaded, and which of them are refused then. All times are in the ticks of <see cref="TimeSpan"/>.
+/// Thread-safe.
+/// </summary>
+/// <remarks>
+/// <para><b>Overload is a queue that does not drain,</b> and not one that is long: the least delay is above the target for an interval. That
+/// is CoDel's (RFC 8289, section 3.2), and does not depend on what the requests do, or how many can be served. Of what one pass of a loop
+/// told the longest delay counts: the first of them has hardly waited when the loop slept, or seems to have.</para>
+/// <para><b>Refused is what has waited for longer than a limit,</b> and not a share of what comes. CoDel drops more and more until senders slow
+/// down; clients of a server do not, and at three times what it can do two of three have to be refused at once. A limit does that without
+/// knowing the rate: of a queue that is served in turn, the head has always waited for about as long. While it is refused nobody idles, and
+/// what is served has waited for no longer. To refuse everything until the queue is empty, and then nothing until it is long, serves less,
+/// and as late as the queue was long.</para>
+/// <para><b>The limit is half the target, and is doubled while threads idle,</b> which they do if requests are found that have hardly waited: then
+/// the load is no more than what can be done, or handlers take so long that the next one has always waited for longer than the limit. In the
+/// second case there is soon always one that may be served, and the limit comes down again; in the first it goes on until it is clear that
+/// there is no overload.</para>
+/// </remarks>
+/// <param name="target">The least delay that is overload.</param>
+/// <param name="interval">For how long.</param>
+internal sealed class OverloadControl(long target, long interval)
+{
+    /// <summary>Fewer requests tell nothing: an interval lasts until there were as many.</summary>
+    internal const int LeastRequests = 10;
+
+    /// <summary>So many passes in which nobody waited for long are enough.</summary>
+    private const int ShortPasses = 2;
+
+    /// <summary>One in so many that hardly waited: threads idle.</summary>
+    private const int IdleShare = 20;
+
+    /// <summary>Who waited for less than this part of the target has hardly waited.</summary>
+    private const int HardlyShare = 8;
+
+    /// <summary>Where so many times the target keep nobody busy all the time, there is no overload.</summary>
+    private const int MostTargets = 16;
+
+    private readonly long _least = target / 2;
+
+    // Written under the lock.
+    private readonly Lock _lock = new();
+    private volatile bool _isAbove;
+    private volatile bool _isOverloaded;
+    private long _limit;
+    private long _began;
+    private long _last;
+    private long _abovePass;
+    private int _seen;
+    private int _prompt;
+    private int _late;
+
+    /// <summary>Whether what waits for too long is refused.</summary>
+    public bool IsOverloaded => _isOverloaded;
+
+    /// <summary>Whether a request that has waited for so long changes nothing, and is served. Without a lock, as nearly all are.</summary>
+    public bool IsCalm(long waited) => waited <= target && !_isAbove;
+
+    /// <summary>A request begins. True: it is to be refused.</summary>
+    /// <param name="now">The moment; of any clock that does not go back.</param>
+    /// <param name="waited">How long it has waited.</param>
+    /// <param name="pass">The number of the pass that told it; null: it was told by itself.</param>
+    /// <param name="news">What has changed with it.</param>
+    public bool Refuses(long now, long waited, long? pass, out OverloadNews news)
+    {
+        news = OverloadNews.None;
+        if (IsCalm(waited))
+        {
+            return false;
+        }
+
+        using (_lock.Hold())
+        {
+            // Where nothing came for so long, nothing waits.
+            bool ends = now - _last > interval;
+            _last = now;
+            if (_isOverloaded)
+            {
+                ends = ends || HasDrained(now);
+                news = ends ? OverloadNews.Ended : OverloadNews.None;
+                _isOverloaded = !ends;
+            }
+            else
+            {
+                ends = ends || (waited <= target && !(pass - _abovePass <= ShortPasses));
+            }
+
+            _isAbove &= !ends;
+            if (waited > target)
+            {
+                _abovePass = pass ?? 0;
+                if (!_isAbove)
+                {
+                    _isAbove = true;
+                    BeginInterval(now);
+                }
+            }
+
+            return _isAbove && Note(now, waited, ref news);
+        }
+    }
+
+    private bool Note(long now, long waited, ref OverloadNews news)
+    {
+        _seen++;
+        if (!_isOverloaded && IsIntervalOver(now))
+        {
+            news = OverloadNews.Began;
+            _isOverloaded = true;
+            _limit = _least;
+            BeginInterval(now);
+        }
+
+        bool isLate = _isOverloaded && waited > _limit;
+        _late += isLate ? 1 : 0;
+        _prompt += waited < target / HardlyShare ? 1 : 0;
+        return isLate;
+    }
+
+    private bool HasDrained(long now)
+    {
+        if (!IsIntervalOver(now))
+        {
+            return false;
+        }
+
+        bool idles = _prompt * IdleShare >= _seen;
+        _limit = idles ? _limit * 2 : Math.Max(_limit / 2, _least);
+        bool hasDrained = _late == 0 || _limit > MostTargets * target;
+        BeginInterval(now);
+        return hasDrained;
+    }
+
+    private bool IsIntervalOver(long now) => now - _began >= interval && _seen >= LeastRequests;
+
+    private void BeginInterval(long now)
+    {
+        _began = now;
+        _seen = _prompt = _late = 0;
+    }
+}
