@@ -29,6 +29,7 @@ public partial class ArchitectureTests
         [("Listening", "TransportEngine")] = "what a listener works with: options, loops, logs, and the start of a connection",
         [("Listening", "EpollTransportFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
+        [("Listening", "EpollSocketOptions")] = "names the option that the kernel refuses, in the exception that the application gets",
         [("Connections", "ITcpInfoFeature")] = "a feature that connections are",
         [("Connections", "IUnixPeerCredentialsFeature")] = "the same",
         [("Connections", "TcpInfo")] = "what the first of them tells",
