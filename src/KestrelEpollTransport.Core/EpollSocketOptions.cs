@@ -158,14 +158,16 @@ public sealed class EpollSocketOptions
     /// <summary>
     /// Whether sockets that listen accept Multipath TCP (RFC 8684) as well: IPPROTO_MPTCP, mptcp(7), since 5.6, and 5.17 with
     /// <see cref="EpollTransportOptions.NoDelay"/>. A client without it gets plain TCP, at no further cost. Kernel default: no; it must not be switched off
-    /// by <c>net.mptcp.enabled</c>. Of the options here the kernel has some for plain TCP only; they say so.
+    /// by <c>net.mptcp.enabled</c>. Of the options here the kernel has some for plain TCP only; they say so, for Linux 6.18. Older kernels
+    /// refuse more of them, such as the times of keep-alive.
     /// </summary>
     public bool? Multipath { get; set; }
 
     /// <summary>
     /// The permissions of the file of a unix socket, chmod(2): whoever may write to it may connect, unix(7). Set before the socket listens, so
     /// that nobody can connect under other ones. Default: 0777 without the umask. Limits: the nine bits of owner, group and others. Not for
-    /// abstract names and inherited descriptors. On every system.
+    /// abstract names and inherited descriptors. On every system. It is set by the path: in a folder that others may write to, they could
+    /// have put something else there.
     /// </summary>
     public UnixFileMode? UnixFileMode { get; set; }
 

@@ -30,6 +30,7 @@ public partial class ArchitectureTests
         [("Listening", "EpollTransportFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Listening", "EpollTransportOptions")] = "the backlog, and the function that makes the socket",
         [("Listening", "ListenerHandover")] = "where listening sockets come from, and who has them next",
+        [("Listening", "EpollSocketOptions")] = "names the option that the kernel refuses, in the exception that the application gets",
         [("Connections", "ITcpInfoFeature")] = "a feature that connections are",
         [("Connections", "IUnixPeerCredentialsFeature")] = "the same",
         [("Connections", "TcpInfo")] = "what the first of them tells",

@@ -10,7 +10,7 @@ namespace KestrelEpollTransport.Diagnostics;
 /// </remarks>
 internal sealed class TcpMetrics
 {
-    /// <summary>The label of connections that were accepted.</summary>
+    /// <summary>The label of connections that were accepted, or handed to the transport.</summary>
     public const string ServerTarget = "#server";
 
     private readonly Histogram<double> _minRoundTrip;

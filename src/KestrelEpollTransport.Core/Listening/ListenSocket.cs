@@ -81,7 +81,7 @@ internal sealed class ListenSocket
             if (path is not null && settings.UnixFileMode is { } mode)
             {
                 // Until it listens, nobody can connect.
-                Check(SystemCalls.SetFileMode(path.ToString(), mode));
+                Check(SystemCalls.SetFileMode(path.ToString(), mode), nameof(EpollSocketOptions.UnixFileMode), $"the mode of '{path}' could not be set");
             }
 
             socket.Listen(options.Backlog);
@@ -180,7 +180,9 @@ internal sealed class ListenSocket
     // The framework has no name for the protocol.
     private static Socket CreateMultipath(AddressFamily family)
     {
-        SafeSocketHandle handle = new((nint)Check(SystemCalls.CreateMultipathStream(family)), ownsHandle: true);
+        long descriptor = Check(
+            SystemCalls.CreateMultipathStream(family), nameof(EpollSocketOptions.Multipath), "the kernel has no such sockets, or net.mptcp.enabled is 0");
+        SafeSocketHandle handle = new((nint)descriptor, ownsHandle: true);
         try
         {
             // As the framework has it for what it knows to be TCP: a port whose last connections are in TIME_WAIT can be bound.
@@ -195,4 +197,8 @@ internal sealed class ListenSocket
     }
 
     private static long Check(IoResult result) => result.IsError ? throw Errno.ToException(result.Errno) : result.Value;
+
+    // Of an option that is no setsockopt(2).
+    private static long Check(IoResult result, string option, string what) =>
+        result.IsError ? throw Errno.ToException(result.Errno, $"{SystemFeatureChecks.OptionsPrefix}{option}: {what}") : result.Value;
 }

@@ -33,7 +33,7 @@ namespace KestrelEpollTransport.Listening;
 /// </remarks>
 internal sealed class UnixPathClaim : IDisposable
 {
-    private readonly int _lock;
+    private int _lock;
 
     private UnixPathClaim(int @lock) => _lock = @lock;
 
@@ -48,7 +48,7 @@ internal sealed class UnixPathClaim : IDisposable
         {
             throw locked.WouldBlock
                 ? new AddressInUseException($"Another server has '{path}': it holds the lock '{lockPath}'.")
-                : ToException(locked, $"The lock '{lockPath}' could not be taken");
+                : Errno.ToException(locked.Errno, $"The lock '{lockPath}' could not be taken");
         }
 
         UnixPathClaim claim = new((int)locked.Value);
@@ -76,8 +76,15 @@ internal sealed class UnixPathClaim : IDisposable
         }
     }
 
-    /// <summary>Another server may have the path.</summary>
-    public void Dispose() => SystemCalls.Close(_lock);
+    /// <summary>Another server may have the path. Idempotent: the number is somebody else's by then.</summary>
+    public void Dispose()
+    {
+        int descriptor = Interlocked.Exchange(ref _lock, -1);
+        if (descriptor >= 0)
+        {
+            SystemCalls.UnlockFile(descriptor);
+        }
+    }
 
     private static IoResult Connect(SocketAddress address)
     {
@@ -97,13 +104,7 @@ internal sealed class UnixPathClaim : IDisposable
         IoResult removed = SystemCalls.RemoveFile(path);
         if (removed.IsError && removed.Errno != Errno.ENOENT)
         {
-            throw ToException(removed, $"The file '{path}', which nobody serves, could not be removed");
+            throw Errno.ToException(removed.Errno, $"The file '{path}', which nobody serves, could not be removed");
         }
-    }
-
-    private static SocketException ToException(IoResult failed, string what)
-    {
-        SocketException exception = Errno.ToException(failed.Errno);
-        return new SocketException((int)exception.SocketErrorCode, $"{what}: {exception.Message} (errno {failed.Errno}).");
     }
 }

@@ -16,7 +16,6 @@ internal static class Errno
     public const int EPERM = 1;
     public const int ENOENT = 2;
     public const int EINTR = 4;
-    public const int ENXIO = 6;
     public const int EBADF = 9;
     public const int EAGAIN = 11;
     public const int ENOMEM = 12;
@@ -66,6 +65,13 @@ internal static class Errno
         ENFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in the whole system"),
         _ => new((int)ToSocketError(errno)),
     };
+
+    /// <summary>The same error, said of <paramref name="what"/>: for calls that <see cref="Socket"/> does not make.</summary>
+    public static SocketException ToException(int errno, string what)
+    {
+        SocketException exception = ToException(errno);
+        return new SocketException((int)exception.SocketErrorCode, $"{what}: {exception.Message} (errno {errno}).");
+    }
 
     private static SocketError ToSocketError(int errno) => errno switch
     {

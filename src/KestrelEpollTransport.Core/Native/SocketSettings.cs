@@ -28,12 +28,10 @@ internal sealed class SocketSettings(IReadOnlyList<KernelSetting> all)
         {
             if (setting.IsFor(family, place) && setting.SetOn(descriptor) is { IsError: true, Errno: int errno })
             {
-                SocketError error = Errno.ToException(errno).SocketErrorCode;
                 string value = setting.Text ?? $"{setting.Value}";
                 string protocol = place != SettingPlaces.Client && family != AddressFamily.Unix && IsMultipath ? " of Multipath TCP" : "";
-                throw new SocketException(
-                    (int)error,
-                    $"{SystemFeatureChecks.OptionsPrefix}{setting.Property}: the kernel refused to set {setting.Option} to {value} on a socket{protocol} ({error}, errno {errno}).");
+                throw Errno.ToException(
+                    errno, $"{SystemFeatureChecks.OptionsPrefix}{setting.Property}: the kernel refused to set {setting.Option} to {value} on a socket{protocol}");
             }
         }
     }

@@ -176,11 +176,14 @@ internal static unsafe class SystemCalls
 
     /// <summary>
     /// Makes a file that only we may open, if there is none, and locks it without waiting, flock(2): EAGAIN where somebody else holds the lock.
-    /// Closing the descriptor that is returned ends the lock, and so does the end of the process.
+    /// <see cref="UnlockFile"/> of the descriptor that is returned ends the lock, and so does the end of the process.
     /// </summary>
     public static IoResult LockFile(string path) => PosixCalls.LockFile(path);
 
-    /// <summary>Whether the file at a path, which is no link, is a unix socket. It is not connected to.</summary>
+    /// <summary>Ends a lock and closes its descriptor.</summary>
+    public static void UnlockFile(int descriptor) => PosixCalls.UnlockFile(descriptor);
+
+    /// <summary>Whether the file at a path, which is no link, is a unix socket. Only where the system has <see cref="SystemFeatures.StaleUnixSockets"/>.</summary>
     public static bool IsSocketFile(string path) => PosixCalls.IsSocketFile(path);
 
     /// <summary>

@@ -12,7 +12,7 @@ public class SystemNumbersTests
     // Source: sys/errno.h, versions as of SystemNumbers.
     private static readonly (string Name, int FreeBsd, int Darwin)[] s_errors =
     [
-        ("EPERM", 1, 1), ("ENOENT", 2, 2), ("EINTR", 4, 4), ("ENXIO", 6, 6), ("EBADF", 9, 9), ("ENOMEM", 12, 12), ("EACCES", 13, 13),
+        ("EPERM", 1, 1), ("ENOENT", 2, 2), ("EINTR", 4, 4), ("EBADF", 9, 9), ("ENOMEM", 12, 12), ("EACCES", 13, 13),
         ("EFAULT", 14, 14), ("EINVAL", 22, 22), ("ENFILE", 23, 23), ("EMFILE", 24, 24), ("EPIPE", 32, 32),
         ("EAGAIN", 35, 35), ("EINPROGRESS", 36, 36), ("EALREADY", 37, 37), ("ENOTSOCK", 38, 38), ("EDESTADDRREQ", 39, 39),
         ("EMSGSIZE", 40, 40), ("EPROTOTYPE", 41, 41), ("ENOPROTOOPT", 42, 42), ("EOPNOTSUPP", 45, 102), ("EAFNOSUPPORT", 47, 47),

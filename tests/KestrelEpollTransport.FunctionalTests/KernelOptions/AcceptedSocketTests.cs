@@ -23,6 +23,9 @@ public class AcceptedSocketTests
             s => s.ConfigureOurs = options => options.Sockets.ConfigureAcceptedSocket = socket =>
             {
                 socket.SendBufferSize = 33_000;
+
+                // It says what this object's calls do: the descriptor must stay non-blocking.
+                socket.Blocking = true;
                 remote = socket.RemoteEndPoint;
                 lock (seen)
                 {

@@ -37,6 +37,46 @@ public sealed class UnixPathTests : IDisposable
     }
 
     [Fact]
+    public async Task Mode_ThatCantBeSet_NamesTheOption()
+    {
+        EpollTransportOptions options = new() { LoopCount = 1, Sockets = { UnixFileMode = UnixFileMode.UserWrite } };
+        options.CreateBoundListenSocket = _ => Bind(new UnixDomainSocketEndPoint(Path + ".elsewhere"));
+        using EpollTransportFactory factory = Factory(options);
+
+        SocketException error = await Assert.ThrowsAsync<SocketException>(() => factory.BindAsync(EndPoint).OrTimeout());
+
+        Assert.Contains("EpollTransportOptions.Sockets.UnixFileMode", error.Message, StringComparison.Ordinal);
+        Assert.Contains(Path, error.Message, StringComparison.Ordinal);
+    }
+
+    /// <remarks>Whoever may write to the file may connect: nobody has to read it. Not seen by a user who may read everything.</remarks>
+    [Fact]
+    public async Task StaleFile_ThatNobodyMayRead_IsReplacedAndServed()
+    {
+        LeaveStaleFile();
+        File.SetUnixFileMode(Path, (UnixFileMode)0b010_010_010);
+        using EpollTransportFactory factory = Factory();
+
+        await using IConnectionListener listener = await factory.BindAsync(EndPoint).OrTimeout();
+
+        await BindTests.AssertEchoAsync(listener, EndPoint);
+    }
+
+    /// <remarks>A child of a server that was killed must not keep the path. O_CLOEXEC is 0x80000; proc(5) has it in octal.</remarks>
+    [Fact]
+    public async Task Lock_IsNotInheritedByChildren()
+    {
+        using EpollTransportFactory factory = Factory();
+        await using IConnectionListener listener = await factory.BindAsync(EndPoint).OrTimeout();
+
+        FileInfo descriptor = Assert.Single(new DirectoryInfo("/proc/self/fd").GetFiles(), each => each.LinkTarget == Path + ".lock");
+
+        string[] status = await File.ReadAllLinesAsync($"/proc/self/fdinfo/{descriptor.Name}").OrTimeout();
+        string flags = Assert.Single(status, static line => line.StartsWith("flags:", StringComparison.Ordinal));
+        Assert.NotEqual(0, Convert.ToInt32(flags.Split('\t')[1], 8) & 0x80000);
+    }
+
+    [Fact]
     public async Task StaleFile_IsReplacedAndServed()
     {
         LeaveStaleFile();

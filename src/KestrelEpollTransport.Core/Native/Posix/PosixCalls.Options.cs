@@ -8,8 +8,18 @@ internal static unsafe partial class PosixCalls
     // sys/file.h, the same on each of the systems.
     private const int LOCK_EX = 2;
     private const int LOCK_NB = 4;
-    private const int O_RDONLY = 0;
+    private const int LOCK_UN = 8;
     private const int O_RDWR = 2;
+
+    // linux/fcntl.h, linux/stat.h.
+    private const int AT_FDCWD = -100;
+    private const int AT_SYMLINK_NOFOLLOW = 0x100;
+    private const uint STATX_TYPE = 1;
+    private const int S_IFMT = 0xF000;
+    private const int S_IFSOCK = 0xC000;
+
+    /// <summary>Where stx_mode is, 16 bits, in struct statx.</summary>
+    private const int StatusMode = 28;
 
     /// <summary>For the owner alone: to open a file is enough to lock it.</summary>
     private const uint OwnerOnly = 0b110_000_000;
@@ -74,16 +84,18 @@ internal static unsafe partial class PosixCalls
         return opened;
     }
 
+    public static void UnlockFile(int descriptor)
+    {
+        // A child process has the descriptor, too, from its fork to its exec: to close ours would leave it the lock for that moment.
+        _ = LibraryCalls.Lock(descriptor, LOCK_UN);
+        Close(descriptor);
+    }
+
     public static bool IsSocketFile(string path)
     {
-        // open(2) of a socket fails with ENXIO, of anything else it does not, or fails otherwise (ELOOP: a link). stat(2) would say it more plainly,
-        // in a structure that each system and architecture lays out differently. O_NONBLOCK: a pipe's open would wait for a writer.
-        IoResult opened = Result(LibraryCalls.Open(path, O_RDONLY | s_numbers.O_NONBLOCK | s_numbers.O_CLOEXEC | s_numbers.O_NOFOLLOW, 0));
-        if (!opened.IsError)
-        {
-            Close((int)opened.Value);
-        }
-
-        return opened.Errno == Errno.ENXIO;
+        // statx(2): unlike stat's, its structure is the same on every architecture. A mode that lets nobody read the file does not matter.
+        byte* status = stackalloc byte[256];
+        return !Result(LibraryCalls.GetStatus(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, status)).IsError
+            && (*(ushort*)(status + StatusMode) & S_IFMT) == S_IFSOCK;
     }
 }
