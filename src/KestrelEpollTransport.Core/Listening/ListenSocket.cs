@@ -7,15 +7,15 @@ namespace KestrelEpollTransport.Listening;
 
 /// <summary>
 /// The listening socket of an endpoint: taken over, or created and bound by the options' function; listening, non-blocking. It also knows
-/// whose the kernel's queue of connections is once we have unbound. Immutable; thread-safe.
+/// whose the kernel's queue of connections is once we have unbound. Thread-safe.
 /// </summary>
 /// <remarks>
 /// <code>
 /// the descriptor                          who has it after us       the queue at unbind      the end of it
 /// FileHandleEndPoint                      whoever opened it         left                     not ours
 /// taken over from the service manager     the service manager       left                     closed; a unix file stays
-/// shared with a successor, or with a
-///     predecessor while we start          that process              left                     closed; a unix file stays
+/// passed on to a successor, or taken
+///     over while the predecessor serves   that process              left                     closed; a unix file stays
 /// made by CreateBoundListenSocket         unknown                   taken                    disposed
 /// made by the default, or taken over
 ///     from a predecessor                  nobody                    stopped, then taken      disposed; a unix file is deleted
@@ -31,6 +31,7 @@ internal sealed class ListenSocket
     private readonly InheritedSocket? _inherited;
     private readonly bool _isForeign;
     private readonly bool _isOfUnknownOwner;
+    private volatile bool _isPassedOn;
 
     private ListenSocket(Socket socket, InheritedSocket? inherited, EndPoint endPoint, EpollTransportOptions options)
     {
@@ -39,6 +40,7 @@ internal sealed class ListenSocket
         IsTcp = socket.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6;
         _inherited = inherited;
         _isForeign = endPoint is FileHandleEndPoint;
+        IsAnyPort = endPoint is IPEndPoint { Port: 0 };
         _isOfUnknownOwner = inherited is null && options.CreateBoundListenSocket != s_default;
         if (!_isForeign)
         {
@@ -53,13 +55,27 @@ internal sealed class ListenSocket
 
     public bool IsTcp { get; }
 
+    /// <summary>Whether the endpoint asked for port 0, any that is free.</summary>
+    public bool IsAnyPort { get; }
+
     /// <summary>Whether a service manager has it too, and keeps it.</summary>
     public bool IsKept => _inherited is { IsKept: true };
 
+    /// <summary>Whether a successor has it too, or is being started with it. Written under the lock of the <see cref="ListenerHandover"/>.</summary>
+    public bool IsPassedOn
+    {
+        get => _isPassedOn;
+        set => _isPassedOn = value;
+    }
+
+    /// <summary>
+    /// Whether another process of ours has it and serves, or is about to. Before this one serves the predecessor may have to go on alone, and so may
+    /// this one while its successor starts: neither must be left with a socket that the other one has made useless.
+    /// </summary>
+    public bool IsShared => IsPassedOn || (_inherited is { IsKept: false } && _handover is { DoesPredecessorServe: true });
+
     /// <summary>Whether somebody else goes on with the kernel's queue when we have unbound.</summary>
     public bool LeavesQueue => _isForeign || IsKept || IsShared;
-
-    private bool IsShared => _handover is { IsShared: true };
 
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
     /// <exception cref="PlatformNotSupportedException">The system has no such endpoints; the message says so.</exception>
@@ -72,7 +88,12 @@ internal sealed class ListenSocket
         {
             InheritedSocket? inherited = endPoint is FileHandleEndPoint ? null : options.Handover?.Take(endPoint);
             socket = inherited?.Socket ?? options.CreateBoundListenSocket(endPoint);
-            socket.Listen(options.Backlog);
+            if (inherited is not { IsKept: true })
+            {
+                // The length of the queue counts for every process, and the service manager has set its own.
+                socket.Listen(options.Backlog);
+            }
+
             if (options.NoDelay && socket.AddressFamily is (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
             {
                 // Accepted sockets inherit it (Stevens, UNIX Network Programming, 7.4): one call less for each of them.
