@@ -20,7 +20,9 @@ namespace KestrelEpollTransport;
 /// </remarks>
 public sealed class ListenerHandover
 {
-    /// <summary>Tells a successor what it was given: <c>ready=8;listen=9;kept=10</c>, each number a descriptor.</summary>
+    /// <summary>
+    /// Tells a successor what it was given: <c>ready=8;listen=9;any=10;kept=11</c>, each number a descriptor; any is a socket of an endpoint with port 0.
+    /// </summary>
     public const string EnvironmentVariable = "KESTREL_EPOLL_HANDOVER";
 
     private const int FirstOfServiceManager = 3;
@@ -31,7 +33,7 @@ public sealed class ListenerHandover
     private readonly List<ListenSocket> _listening = [];
     private int _ready = NoDescriptor;
     private volatile bool _hasSuccessor;
-    private volatile bool _isStarting;
+    private bool _isStarting;
     private volatile bool _isAnnounced;
 
     private ListenerHandover()
@@ -44,11 +46,8 @@ public sealed class ListenerHandover
     /// <summary>Whether a successor serves: what waits in the kernel's queues when an endpoint is unbound is left to it.</summary>
     public bool HasSuccessor => _hasSuccessor;
 
-    /// <summary>
-    /// Whether another process has the sockets and serves, or is about to. Before this one serves the predecessor may have to go on alone, and
-    /// so may this one while its successor starts: neither must be left with a socket that the other one has made useless.
-    /// </summary>
-    internal bool IsShared => _hasSuccessor || _isStarting || (HasPredecessor && !_isAnnounced);
+    /// <summary>Whether the predecessor has not been told yet that this process serves.</summary>
+    internal bool DoesPredecessorServe => HasPredecessor && !_isAnnounced;
 
     /// <summary>
     /// What this process was started with. Call it once: the variables are removed, so that programs that are started later don't believe
@@ -94,13 +93,15 @@ public sealed class ListenerHandover
     /// <summary>
     /// Starts a process with every listening socket of this one, and waits until it serves (<see cref="NotifyServing"/>). This process serves on
     /// all the while, and both do in the end: stop this one then, as by <c>IHostApplicationLifetime.StopApplication()</c>. If it throws,
-    /// the new process is killed and nothing has changed here.
+    /// the new process is killed, with what it had accepted, and nothing has changed here.
     /// </summary>
     /// <param name="start">
     /// What to start, mostly the same program. <see cref="ProcessStartInfo.UseShellExecute"/> must be false. It may be a shell
     /// script, if that ends by exec.
     /// </param>
-    /// <param name="cancellationToken">Gives up waiting: give it a time-out.</param>
+    /// <param name="cancellationToken">
+    /// Gives up waiting: give it a time-out. The end of the new process is seen at once only if no program that it started outlives it.
+    /// </param>
     /// <returns>The process that serves.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="start"/> is null.</exception>
     /// <exception cref="InvalidOperationException">There is a successor, or one is starting; or it ended before it served.</exception>
@@ -128,7 +129,14 @@ public sealed class ListenerHandover
         }
         finally
         {
-            _isStarting = false;
+            using (_lock.Hold())
+            {
+                _isStarting = false;
+                if (!_hasSuccessor)
+                {
+                    _listening.ForEach(static socket => socket.IsPassedOn = false);
+                }
+            }
         }
     }
 
@@ -194,7 +202,7 @@ public sealed class ListenerHandover
     {
         using (_lock.Hold())
         {
-            return !IsShared && _listening.Remove(socket);
+            return !socket.IsShared && _listening.Remove(socket);
         }
     }
 
@@ -224,15 +232,18 @@ public sealed class ListenerHandover
             case "listen":
                 AddInherited(descriptor, isKept: false);
                 break;
+            case "any":
+                AddInherited(descriptor, isKept: false, isAnyPort: true);
+                break;
             case "kept":
                 AddInherited(descriptor, isKept: true);
                 break;
         }
     }
 
-    private void AddInherited(int descriptor, bool isKept)
+    private void AddInherited(int descriptor, bool isKept, bool isAnyPort = false)
     {
-        if (InheritedSocket.TryCreate(descriptor, isKept) is { } inherited)
+        if (InheritedSocket.TryCreate(descriptor, isKept, isAnyPort) is { } inherited)
         {
             _inherited.Add(inherited);
         }
@@ -277,7 +288,9 @@ public sealed class ListenerHandover
 
                     passed.Add((int)duplicate.Value);
                     _ = SystemCalls.SetInheritable((int)duplicate.Value);
-                    variable += string.Create(CultureInfo.InvariantCulture, $";{(socket.IsKept ? "kept" : "listen")}={duplicate.Value}");
+                    string kind = socket.IsKept ? "kept" : socket.IsAnyPort ? "any" : "listen";
+                    variable += string.Create(CultureInfo.InvariantCulture, $";{kind}={duplicate.Value}");
+                    socket.IsPassedOn = true;
                 }
             }
 

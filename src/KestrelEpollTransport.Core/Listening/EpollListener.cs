@@ -77,9 +77,9 @@ internal sealed class EpollListener : IConnectionListener
                 throw engine.ToException(armed.Errno, nameof(EpollTransportFactory));
             }
 
-            // No loop knows a listener that pauses, so their end is not enough.
-            listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).Abandon(), listener);
+            // No loop knows a listener that pauses, so their end is not enough. It may be now.
             engine.Listeners.Add(listener);
+            listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).Abandon(), listener);
             return listener;
         }
         catch
@@ -121,11 +121,15 @@ internal sealed class EpollListener : IConnectionListener
     /// </summary>
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
-        if (_arming.Pause(AcceptPause.Unbound) && !_socket.LeavesQueue && _guard.TryEnter())
+        // Entered before the pause: who unbinds at the same moment finds the pause, and must not close the socket under the first one.
+        if (_guard.TryEnter())
         {
             try
             {
-                AcceptRest();
+                if (_arming.Pause(AcceptPause.Unbound) && !_socket.LeavesQueue)
+                {
+                    AcceptRest();
+                }
             }
             finally
             {
@@ -135,7 +139,6 @@ internal sealed class EpollListener : IConnectionListener
             }
         }
 
-        BeginUnbind();
         return new ValueTask(_unbound.Task);
     }
 
@@ -168,11 +171,9 @@ internal sealed class EpollListener : IConnectionListener
         _isDisposed = true;
         _arming.Pause(AcceptPause.Unbound);
         BeginUnbind();
-        if (_unbound.Task.IsCompleted)
-        {
-            // It was unbound before, and nobody else looks any more.
-            AbortQueued();
-        }
+
+        // It may have been unbound before, and nobody else looks any more. What comes after this, the end of the unbinding aborts.
+        AbortQueued();
     }
 
     // The socket is closed when the last accept that is in progress has left.
@@ -441,10 +442,16 @@ internal sealed class EpollListener : IConnectionListener
         finally
         {
             EndAccepted(reason: null);
-            _unbound.TrySetResult();
-            if (_isDisposed)
+            try
             {
-                AbortQueued();
+                if (_isDisposed)
+                {
+                    AbortQueued();
+                }
+            }
+            finally
+            {
+                _unbound.TrySetResult();
             }
         }
     }

@@ -8,11 +8,13 @@ namespace KestrelEpollTransport.Listening;
 internal sealed class InheritedSocket
 {
     private readonly EndPoint _endPoint;
+    private readonly bool _isAnyPort;
 
-    private InheritedSocket(Socket socket, bool isKept)
+    private InheritedSocket(Socket socket, bool isKept, bool isAnyPort)
     {
         Socket = socket;
         IsKept = isKept;
+        _isAnyPort = isAnyPort;
         _endPoint = socket.LocalEndPoint!;
     }
 
@@ -22,7 +24,7 @@ internal sealed class InheritedSocket
     public bool IsKept { get; }
 
     /// <summary>Null: the number is no stream socket that listens, so that it is not ours to touch.</summary>
-    public static InheritedSocket? TryCreate(int descriptor, bool isKept)
+    public static InheritedSocket? TryCreate(int descriptor, bool isKept, bool isAnyPort)
     {
         if (!SystemCalls.IsListening(descriptor) || SystemCalls.SetCloseOnExec(descriptor).IsError)
         {
@@ -30,19 +32,19 @@ internal sealed class InheritedSocket
         }
 
         Socket socket = new(new SafeSocketHandle(descriptor, ownsHandle: true));
-        if (socket.LocalEndPoint is not null)
+        if (socket.LocalEndPoint is not null && socket.SocketType == SocketType.Stream)
         {
-            return new InheritedSocket(socket, isKept);
+            return new InheritedSocket(socket, isKept, isAnyPort);
         }
 
         socket.Dispose();
         return null;
     }
 
-    /// <summary>Whether it is what <paramref name="wanted"/> would be bound to. Port 0 is any port.</summary>
+    /// <summary>Whether it is what <paramref name="wanted"/> would be bound to. Who wants any port gets what its predecessor got for any port.</summary>
     public bool Fits(EndPoint wanted) => (wanted, _endPoint) switch
     {
-        (IPEndPoint asked, IPEndPoint bound) => asked.Address.Equals(bound.Address) && (asked.Port == bound.Port || asked.Port == 0),
+        (IPEndPoint asked, IPEndPoint bound) => asked.Address.Equals(bound.Address) && (asked.Port == 0 ? _isAnyPort : asked.Port == bound.Port),
         (UnixDomainSocketEndPoint asked, UnixDomainSocketEndPoint bound) => string.Equals(asked.ToString(), bound.ToString(), StringComparison.Ordinal),
         _ => false,
     };

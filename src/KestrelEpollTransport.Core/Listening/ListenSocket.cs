@@ -7,15 +7,15 @@ namespace KestrelEpollTransport.Listening;
 
 /// <summary>
 /// The listening socket of an endpoint: taken over, or created and bound by the options' function, with the options of the kernel's;
-/// listening, non-blocking. It also knows whose the kernel's queue of connections is once we have unbound. Immutable; thread-safe.
+/// listening, non-blocking. It also knows whose the kernel's queue of connections is once we have unbound. Thread-safe.
 /// </summary>
 /// <remarks>
 /// <code>
 /// the descriptor                          who has it after us       the queue at unbind      the end of it
 /// FileHandleEndPoint                      whoever opened it         left                     not ours
 /// taken over from the service manager     the service manager       left                     closed; a unix file stays
-/// shared with a successor, or with a
-///     predecessor while we start          that process              left                     closed; a unix file stays
+/// passed on to a successor, or taken
+///     over while the predecessor serves   that process              left                     closed; a unix file stays
 /// made by CreateBoundListenSocket         unknown                   taken                    disposed
 /// made by the default, or taken over
 ///     from a predecessor                  nobody                    stopped, then taken      disposed; a unix file is deleted
@@ -30,6 +30,7 @@ internal sealed class ListenSocket
     private readonly UnixPathClaim? _claim;
     private readonly bool _isForeign;
     private readonly bool _isOfUnknownOwner;
+    private volatile bool _isPassedOn;
 
     private ListenSocket(Socket socket, InheritedSocket? inherited, UnixPathClaim? claim, EndPoint endPoint, EpollTransportOptions options)
     {
@@ -39,6 +40,7 @@ internal sealed class ListenSocket
         _inherited = inherited;
         _claim = claim;
         _isForeign = endPoint is FileHandleEndPoint;
+        IsAnyPort = endPoint is IPEndPoint { Port: 0 };
         _isOfUnknownOwner = inherited is null && !options.HasDefaultListenSocket;
         if (!_isForeign)
         {
@@ -53,13 +55,27 @@ internal sealed class ListenSocket
 
     public bool IsTcp { get; }
 
+    /// <summary>Whether the endpoint asked for port 0, any that is free.</summary>
+    public bool IsAnyPort { get; }
+
     /// <summary>Whether a service manager has it too, and keeps it.</summary>
     public bool IsKept => _inherited is { IsKept: true };
 
+    /// <summary>Whether a successor has it too, or is being started with it. Written under the lock of the <see cref="ListenerHandover"/>.</summary>
+    public bool IsPassedOn
+    {
+        get => _isPassedOn;
+        set => _isPassedOn = value;
+    }
+
+    /// <summary>
+    /// Whether another process of ours has it and serves, or is about to. Before this one serves the predecessor may have to go on alone, and so may
+    /// this one while its successor starts: neither must be left with a socket that the other one has made useless.
+    /// </summary>
+    public bool IsShared => IsPassedOn || (_inherited is { IsKept: false } && _handover is { DoesPredecessorServe: true });
+
     /// <summary>Whether somebody else goes on with the kernel's queue when we have unbound.</summary>
     public bool LeavesQueue => _isForeign || IsKept || IsShared;
-
-    private bool IsShared => _handover is { IsShared: true };
 
     /// <exception cref="AddressInUseException">The address is in use: for that error, and for no other.</exception>
     /// <exception cref="PlatformNotSupportedException">The system has no such endpoints, or not an option; the message says so.</exception>
@@ -69,11 +85,12 @@ internal sealed class ListenSocket
         SystemFeatureChecks.Check(endPoint);
         SystemFeatureChecks.Check(settings);
         UnixDomainSocketEndPoint? path = SocketAddresses.IsPath(endPoint) ? (UnixDomainSocketEndPoint)endPoint : null;
+        InheritedSocket? inherited = null;
         UnixPathClaim? claim = null;
         Socket? socket = null;
         try
         {
-            InheritedSocket? inherited = endPoint is FileHandleEndPoint ? null : options.Handover?.Take(endPoint);
+            inherited = endPoint is FileHandleEndPoint ? null : options.Handover?.Take(endPoint);
             claim = inherited is null && path is not null && settings.RemovesStaleUnixSockets ? UnixPathClaim.Take(path) : null;
             socket = inherited?.Socket ?? (options.HasDefaultListenSocket ? CreateBound(endPoint, settings) : options.CreateBoundListenSocket(endPoint));
             int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
@@ -84,7 +101,12 @@ internal sealed class ListenSocket
                 Check(SystemCalls.SetFileMode(path.ToString(), mode), nameof(EpollSocketOptions.UnixFileMode), $"the mode of '{path}' could not be set");
             }
 
-            socket.Listen(options.Backlog);
+            if (inherited is not { IsKept: true })
+            {
+                // The length of the queue counts for every process, and the service manager has set its own.
+                socket.Listen(options.Backlog);
+            }
+
             if (options.NoDelay && socket.AddressFamily is (AddressFamily.InterNetwork or AddressFamily.InterNetworkV6))
             {
                 // Accepted sockets inherit it (Stevens, UNIX Network Programming, 7.4): one call less for each of them.
@@ -99,7 +121,15 @@ internal sealed class ListenSocket
         }
         catch (Exception exception)
         {
-            socket?.Dispose();
+            if (inherited is not null)
+            {
+                CloseShared(inherited.Socket);
+            }
+            else
+            {
+                socket?.Dispose();
+            }
+
             claim?.Dispose();
             if (exception is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse })
             {
@@ -128,13 +158,7 @@ internal sealed class ListenSocket
         _handover?.Remove(this);
         if (IsKept || IsShared)
         {
-            // Not by the runtime. Disposing the socket would delete the file of a unix socket, which others are reached by; and disposing the
-            // handle alone sets SO_LINGER to 0 first, which every connection inherits that the others accept: each would end with a reset.
-            Socket.SafeHandle.SetHandleAsInvalid();
-            SystemCalls.Close(Descriptor);
-#pragma warning disable CA1816 // Its finalizer would do the same.
-            GC.SuppressFinalize(Socket);
-#pragma warning restore CA1816
+            CloseShared(Socket);
         }
         else
         {
@@ -175,6 +199,18 @@ internal sealed class ListenSocket
             socket.Dispose();
             throw;
         }
+    }
+
+    // Not by the runtime. Disposing the socket would delete the file of a unix socket, which others are reached by; and disposing the
+    // handle alone sets SO_LINGER to 0 first, which every connection inherits that the others accept: each would end with a reset.
+    private static void CloseShared(Socket socket)
+    {
+        int descriptor = (int)socket.SafeHandle.DangerousGetHandle();
+        socket.SafeHandle.SetHandleAsInvalid();
+        SystemCalls.Close(descriptor);
+#pragma warning disable CA1816 // Its finalizer would do the same.
+        GC.SuppressFinalize(socket);
+#pragma warning restore CA1816
     }
 
     // The framework has no name for the protocol.

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.ConnectionLimits;
 
@@ -31,7 +32,7 @@ internal sealed class AddressCounts(int most, int ipv4Prefix, int ipv6Prefix)
     /// <summary>Counts one more connection. False: there are as many as may be, and it was not counted.</summary>
     public bool TryAdd(UInt128 network)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             ref int count = ref CollectionsMarshal.GetValueRefOrAddDefault(_counts, network, out _);
             if (count >= most)
@@ -46,7 +47,7 @@ internal sealed class AddressCounts(int most, int ipv4Prefix, int ipv6Prefix)
 
     public void Remove(UInt128 network)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             ref int count = ref CollectionsMarshal.GetValueRefOrNullRef(_counts, network);
             if (--count == 0)

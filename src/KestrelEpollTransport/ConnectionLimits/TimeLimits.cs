@@ -1,3 +1,4 @@
+using KestrelEpollTransport.Locking;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -46,7 +47,7 @@ internal sealed class TimeLimits
         long nowMs = NowMs;
         double ageMs = _ageMs * (1 + (_jitter * ((2 * Random.Shared.NextDouble()) - 1)));
         TimedConnection timed = new(this, connection, nowMs, After(nowMs, ageMs), After(nowMs, ageMs * WithoutRequest));
-        lock (_lock)
+        using (_lock.Hold())
         {
             _connections.Add(timed);
             if (_connections.Count == 1)
@@ -60,7 +61,7 @@ internal sealed class TimeLimits
 
     public void Remove(TimedConnection timed)
     {
-        lock (_lock)
+        using (_lock.Hold())
         {
             _connections.Remove(timed);
             if (_connections.Count == 0)
@@ -70,19 +71,21 @@ internal sealed class TimeLimits
         }
     }
 
-    /// <summary>Asks a connection to end, if nobody has. What the application registered for that runs here.</summary>
-    public void Ask(TimedConnection timed, bool isAge)
+    /// <summary>Aborts a connection, or asks it to end, if nobody has. What the application registered for that runs here.</summary>
+    public void End(TimedConnection timed, TimedAction action)
     {
-        if (!timed.TryAsk(NowMs))
-        {
-            return;
-        }
-
         ConnectionContext connection = timed.Connection;
-        _reports.Ended(connection.ConnectionId, isAge);
         try
         {
-            connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            if (action == TimedAction.Abort)
+            {
+                connection.Abort(new ConnectionAbortedException("The connection went on for longer than CloseGrace after it was asked to end."));
+            }
+            else if (timed.TryAsk(NowMs))
+            {
+                _reports.Ended(connection.ConnectionId, isAge: action == TimedAction.AskForAge);
+                connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            }
         }
 #pragma warning disable CA1031 // The application's; it would end a thread of the pool, and so the process, or a read that has nothing to do with it.
         catch (Exception exception)
@@ -98,7 +101,7 @@ internal sealed class TimeLimits
     private void Look()
     {
         long nowMs = NowMs;
-        lock (_lock)
+        using (_lock.Hold())
         {
             foreach (TimedConnection timed in _connections)
             {
@@ -108,18 +111,6 @@ internal sealed class TimeLimits
                     ThreadPool.UnsafeQueueUserWorkItem(static due => due.Limits.End(due.Timed, due.Action), (Limits: this, Timed: timed, Action: action), preferLocal: false);
                 }
             }
-        }
-    }
-
-    private void End(TimedConnection timed, TimedAction action)
-    {
-        if (action == TimedAction.Abort)
-        {
-            timed.Connection.Abort(new ConnectionAbortedException("The connection went on for longer than CloseGrace after it was asked to end."));
-        }
-        else
-        {
-            Ask(timed, action == TimedAction.AskForAge);
         }
     }
 }

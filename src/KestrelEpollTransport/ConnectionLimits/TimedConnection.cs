@@ -35,7 +35,7 @@ internal sealed class TimedConnection(TimeLimits limits, ConnectionContext conne
         NoteWritten();
         if (_isOld)
         {
-            limits.Ask(this, isAge: true);
+            limits.End(this, TimedAction.AskForAge);
         }
     }
 

@@ -28,6 +28,9 @@ internal sealed class WatchedPipe(IDuplexPipe inner, TimedConnection timed) : ID
             inner.AdvanceTo(consumed, examined);
         }
 
+        protected override ValueTask<ReadResult> ReadAtLeastAsyncCore(int minimumSize, CancellationToken cancellationToken) =>
+            inner.ReadAtLeastAsync(minimumSize, cancellationToken);
+
         public override void CancelPendingRead() => inner.CancelPendingRead();
 
         public override void Complete(Exception? exception = null) => inner.Complete(exception);

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Hosting;
 namespace KestrelEpollTransport.Draining;
 
 /// <summary>Drains when the host begins to stop: the server, like every other service, is stopped only when this is done.</summary>
-internal sealed class DrainingAtStop(ConnectionDraining draining) : IHostedLifecycleService
+internal sealed class DrainingAtStop(ConnectionDraining draining, IHostApplicationLifetime lifetime) : IHostedLifecycleService
 {
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
@@ -13,6 +13,8 @@ internal sealed class DrainingAtStop(ConnectionDraining draining) : IHostedLifec
 
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
+        // Host.StopAsync says it only behind this, and whoever ends WebSockets then would wait for the end of the draining.
+        lifetime.StopApplication();
         try
         {
             await draining.DrainAsync(cancellationToken);

@@ -89,12 +89,27 @@ public class ConnectionDrainingTests
         await AskAsync(client);
         Task stop = host.App.StopAsync();
         Assert.True(DrainingOf(host).IsDraining);
+        Assert.True(host.App.Lifetime.ApplicationStopping.IsCancellationRequested, "Who ends WebSockets then would wait for the draining.");
 
         string answer = await AskAsync(client);
 
         Assert.Contains("Connection: close", answer, StringComparison.OrdinalIgnoreCase);
         Assert.Empty(await client.ReceiveToEndAsync());
         await stop.OrTimeout();
+    }
+
+    [Theory, AllTransports]
+    public async Task Drain_RequestThatOffersAnUpgradeNobodyWants_IsAnsweredAsAnyOther(TransportKind kind)
+    {
+        await using KestrelHost host = await StartAsync(kind);
+        using Socket client = await host.ConnectAsync();
+        await AskAsync(client);
+        _ = DrainingOf(host).DrainAsync();
+
+        string answer = await AskAsync(client, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+
+        Assert.Contains("Connection: close", answer, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(await client.ReceiveToEndAsync());
     }
 
     [Theory, AllTransports]
@@ -161,9 +176,9 @@ public class ConnectionDrainingTests
     }
 
     // Up to the five bytes of the answer's body.
-    private static async Task<string> AskAsync(Socket client)
+    private static async Task<string> AskAsync(Socket client, string request = Get)
     {
-        await client.SendAsync(Get);
+        await client.SendAsync(request);
         string answer = "";
         while (!answer.EndsWith("\r\n\r\nhello", StringComparison.Ordinal))
         {

@@ -39,6 +39,15 @@ public class ListenerHandoverTests
 
             int? port = (listener.EndPoint as IPEndPoint)?.Port;
             Assert.Equal($"True {port}", await ReadLineAsync(successor));
+
+            // What is bound from now on the successor does not have.
+            string later = Net.NewUnixPath();
+            await using (await BindAsync(host, new UnixDomainSocketEndPoint(later)))
+            {
+                Assert.True(File.Exists(later));
+            }
+
+            Assert.False(File.Exists(later));
             await Assert.ThrowsAsync<InvalidOperationException>(() => handover.StartSuccessorAsync(StartInfo(kind, HandoverServer.NoPath)));
 
             // The last one of the line closes it: nobody is left, and no file.
@@ -111,8 +120,10 @@ public class ListenerHandoverTests
         using Socket manager = Listen(Net.NewEndPoint(unix));
         int passed = DuplicateOf(manager);
         using IHost host = HandoverServer.Build(kind, ListenerHandover.Create("1", passed, passed: null));
+        uint? backlog = unix ? null : BacklogOf(manager);
 
         IConnectionListener listener = await BindAsync(host, manager.LocalEndPoint!);
+        Assert.Equal(backlog, unix ? null : BacklogOf(manager));
         Task serving = HandoverServer.ServeAsync(listener);
         await host.StartAsync().OrTimeout();
 
@@ -153,19 +164,38 @@ public class ListenerHandoverTests
         Assert.Equal(1, ready.ReadByte());
     }
 
+    /// <remarks>Otherwise the next attempt would find the file, and fail because of it.</remarks>
+    [Theory, EpollTransports(WhyNotSockets)]
+    public async Task Successor_ThatUnbindsBeforeItServes_LeavesNoFileOfAnEndpointOfItsOwn(TransportKind kind)
+    {
+        string path = Net.NewUnixPath();
+        using var ready = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.Inheritable);
+        ListenerHandover handover = ListenerHandover.Create(kept: null, 0, $"ready={ready.GetClientHandleAsString()}");
+        using IHost host = HandoverServer.Build(kind, handover);
+        IConnectionListener listener = await BindAsync(host, new UnixDomainSocketEndPoint(path));
+        Assert.True(File.Exists(path));
+
+        await listener.UnbindAsync().OrTimeout();
+
+        Assert.False(File.Exists(path));
+        handover.NotifyServing();
+        Assert.Equal(1, ready.ReadByte());
+    }
+
     [Theory, EpollTransports(WhyNotSockets)]
     public async Task InheritedSocket_OfNoEndpoint_IsClosedWhenTheHostHasStarted(TransportKind kind)
     {
         using Socket manager = Listen(Net.AnyLoopbackPort);
         int untaken = DuplicateOf(manager);
         using IHost host = HandoverServer.Build(kind, ListenerHandover.Create(kept: null, 0, $"listen={untaken}"));
-        await using IConnectionListener other = await BindAsync(host, new IPEndPoint(IPAddress.Parse("127.0.0.2"), 0));
+        await using IConnectionListener other = await BindAsync(host, Net.AnyLoopbackPort);
         Assert.NotEqual(manager.LocalEndPoint, other.EndPoint);
         Assert.True(Libc.IsOpen(untaken));
 
         await host.StartAsync().OrTimeout();
 
         Assert.False(Libc.IsOpen(untaken) && IsSame(untaken, manager));
+        Assert.False(manager.LingerState!.Enabled, "Whoever accepts next would reset its connections.");
     }
 
     [Theory]
@@ -188,6 +218,16 @@ public class ListenerHandoverTests
 
     private static int CountSocketsAndPipes() =>
         Directory.GetFiles("/proc/self/fd").Count(static fd => new FileInfo(fd).LinkTarget?.Split(':')[0] is "socket" or "pipe");
+
+    // Of a TCP socket that listens, tcp_get_info in net/ipv4/tcp.c has it in tcpi_sacked.
+    private static uint BacklogOf(Socket listening)
+    {
+        const int IPPROTO_TCP = 6;
+        const int TCP_INFO = 11;
+        byte[] info = new byte[32];
+        listening.GetRawSocketOption(IPPROTO_TCP, TCP_INFO, info);
+        return BitConverter.ToUInt32(info, 28);
+    }
 
     private static async Task<IConnectionListener> BindAsync(IHost host, EndPoint endPoint) =>
         await host.Services.GetRequiredService<IConnectionListenerFactory>().BindAsync(endPoint).OrTimeout();
