@@ -11,12 +11,12 @@ internal static unsafe partial class PosixCalls
     private const int LOCK_UN = 8;
     private const int O_RDWR = 2;
 
-    // linux/fcntl.h, linux/stat.h.
+    // linux/fcntl.h, linux/stat.h; the last two are S_IFMT and S_IFSOCK there.
     private const int AT_FDCWD = -100;
     private const int AT_SYMLINK_NOFOLLOW = 0x100;
     private const uint STATX_TYPE = 1;
-    private const int S_IFMT = 0xF000;
-    private const int S_IFSOCK = 0xC000;
+    private const int FileTypeMask = 0xF000;
+    private const int SocketFileType = 0xC000;
 
     /// <summary>Where stx_mode is, 16 bits, in struct statx.</summary>
     private const int StatusMode = 28;
@@ -96,6 +96,6 @@ internal static unsafe partial class PosixCalls
         // statx(2): unlike stat's, its structure is the same on every architecture. A mode that lets nobody read the file does not matter.
         byte* status = stackalloc byte[256];
         return !Result(LibraryCalls.GetStatus(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, status)).IsError
-            && (*(ushort*)(status + StatusMode) & S_IFMT) == S_IFSOCK;
+            && (*(ushort*)(status + StatusMode) & FileTypeMask) == SocketFileType;
     }
 }
