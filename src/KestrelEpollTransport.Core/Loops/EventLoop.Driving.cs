@@ -161,7 +161,9 @@ internal sealed partial class EventLoop
                 WaitForEvents();
                 long told = _time.GetTimestamp();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
-                Volatile.Write(ref _readySince, told - asked > BriefPoll.Brief ? told : _passBegan);
+
+                // It slept if it took longer than that: to tell each event takes a microsecond, too.
+                Volatile.Write(ref _readySince, told - asked > BriefPoll.Brief * (32 + _eventCount) / 32 ? told : _passBegan);
                 Volatile.Write(ref _passBegan, told);
                 _pass.Publish(_eventCount);
             }
