@@ -28,6 +28,12 @@ internal sealed class ApplicationContext : SynchronizationContext
     [ThreadStatic]
     private static long s_waited;
 
+    [ThreadStatic]
+    private static int s_queue;
+
+    [ThreadStatic]
+    private static bool s_teachesNothing;
+
     private readonly EventLoop _loop;
     private readonly ConnectionScheduler _scheduler;
     private readonly ThreadCounts _counts;
@@ -56,6 +62,12 @@ internal sealed class ApplicationContext : SynchronizationContext
     /// does. In the ticks of <see cref="Stopwatch"/>.
     /// </summary>
     public static long WaitHere(ApplicationContext? context) => context is not null && s_running == context ? s_waited : 0;
+
+    /// <summary>In which queue it had to, of <see cref="IRequestQueue"/>.</summary>
+    public static int QueueHere => s_queue;
+
+    /// <summary>As <see cref="OwnDispatch.TeachNothing"/>, of the piece that the calling thread runs for <paramref name="context"/>, if it runs one.</summary>
+    public static void TeachNothingHere(ApplicationContext? context) => s_teachesNothing |= context is not null && s_running == context;
 
     /// <summary>Runs <paramref name="code"/>, with which a request begins, as if it was posted.</summary>
     public void Start(Action code) => Resume(_profiles.Starts, static code => ((Action)code!)(), code, flow: null, Stopwatch.GetTimestamp());
@@ -104,7 +116,14 @@ internal sealed class ApplicationContext : SynchronizationContext
             long began = Profile.Begin();
             s_running = context;
             s_piece++;
-            s_waited = started == 0 ? 0 : began - started;
+            s_teachesNothing = false;
+            s_waited = 0;
+            if (started != 0)
+            {
+                s_waited = began - started;
+                s_queue = IRequestQueue.Here(context._loop, Profile);
+            }
+
             try
             {
                 if (flow is null)
@@ -128,7 +147,10 @@ internal sealed class ApplicationContext : SynchronizationContext
                 s_running = null;
             }
 
-            Profile.End(began, 1);
+            if (!s_teachesNothing)
+            {
+                Profile.End(began, 1);
+            }
         }
 
         public void OnHandedOff(bool isBlocked) => Profile.HandedOff(isBlocked);

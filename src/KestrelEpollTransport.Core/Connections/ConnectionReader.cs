@@ -109,7 +109,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
             if (TryProduce(out result, out ExceptionDispatchInfo? error))
             {
                 error?.Throw();
-                _served++;
+                OnServed();
                 return true;
             }
 
@@ -192,6 +192,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
         if (_state.SetReady())
         {
             // Not where scheduling wants it: that is what is blocked.
+            _connection.Dispatch.OnReady(Stopwatch.GetTimestamp());
             Uninterrupted.QueueToPool(this);
         }
 
@@ -289,9 +290,19 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
             return Wait(resumes: isFirst && _buffer.Unexamined > 0, cancellationToken);
         }
 
-        _served++;
+        OnServed();
         LeaveCall();
         return new ValueTask<ReadResult>(result);
+    }
+
+    // At once, in the call.
+    private void OnServed()
+    {
+        _served++;
+        if (!_connection.Dispatch.IsMine)
+        {
+            _connection.Dispatch.ForgetDelay();
+        }
     }
 
     private ValueTask<ReadResult> Wait(bool resumes, CancellationToken cancellationToken)

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using KestrelEpollTransport.Diagnostics;
-using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
 
@@ -9,18 +7,19 @@ internal sealed partial class EpollConnection : IRequestQueue
 {
     public TimeSpan Delay => Stopwatch.GetElapsedTime(0, _dispatch.Delay + ApplicationContext.WaitHere(_applicationContext));
 
-    public int Queue => DispatchThread switch
+    public int Queue => ApplicationContext.WaitHere(_applicationContext) > _dispatch.Delay ? ApplicationContext.QueueHere : _dispatch.Queue;
+
+    public long? Pass => Queue >= IRequestQueue.FirstLoop ? Loop.Pass : null;
+
+    public void OnRefused()
     {
-        TransportMetrics.Loop => IRequestQueue.FirstLoop + Loop.Index,
-        TransportMetrics.ThreadPool => IRequestQueue.Pool,
-        _ => IRequestQueue.FirstLane + (int)(_dispatch.Profile.Lane ?? WorkLane.Slow),
-    };
-
-    public long? Pass => Loop.IsDriver ? Loop.Pass : null;
-
-    /// <summary>What kind of thread the calling one is, as it is counted.</summary>
-    public string DispatchThread =>
-        Loop.IsDriver ? TransportMetrics.Loop : Thread.CurrentThread.IsThreadPoolThread ? TransportMetrics.ThreadPool : TransportMetrics.Worker;
-
-    public void OnRefused() => _dispatch.TeachNothing();
+        if (_dispatch.IsMine)
+        {
+            _dispatch.TeachNothing();
+        }
+        else
+        {
+            ApplicationContext.TeachNothingHere(_applicationContext);
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Scheduling;
 
 namespace KestrelEpollTransport.Connections;
@@ -23,8 +24,9 @@ internal struct OwnDispatch(DispatchHistory? history)
     private long _began;
     private bool _teachesNothing;
 
-    // Written by that thread, for any.
+    // Written by that thread, or who owns the reading side, for any.
     private long _delay;
+    private int _queue = IRequestQueue.Unknown;
 
     private DispatchProfile _profile = new(history);
 
@@ -35,12 +37,22 @@ internal struct OwnDispatch(DispatchHistory? history)
     /// <summary>How long the present dispatch, or else the last one, had to wait to begin, at most; in the ticks of <see cref="Stopwatch"/>.</summary>
     public readonly long Delay => Volatile.Read(in _delay);
 
+    /// <summary>In which queue, of <see cref="IRequestQueue"/>.</summary>
+    public readonly int Queue => Volatile.Read(in _queue);
+
     /// <summary>Whether the calling thread runs the dispatch.</summary>
     public readonly bool IsMine => Volatile.Read(in _thread) == Environment.CurrentManagedThreadId;
 
     /// <summary>The next dispatch could begin now. Who has ended the reader's wait, before scheduling is asked.</summary>
     /// <param name="since">From when on it may have been able to.</param>
     public void OnReady(long since) => _readySince = since;
+
+    /// <summary>A read was served beside the dispatch: since when it could have been is not known. The owner of the reading side.</summary>
+    public void ForgetDelay()
+    {
+        Volatile.Write(ref _delay, 0);
+        Volatile.Write(ref _queue, IRequestQueue.Unknown);
+    }
 
     /// <summary>
     /// The present dispatch does not do what requests of this connection do, and says nothing of what they will. For its thread.
@@ -86,14 +98,20 @@ internal struct OwnDispatch(DispatchHistory? history)
     private void NoteDelay(EpollConnection connection, long began)
     {
         // Not the same moment twice: where a dispatch begins in a way of its own, nobody has said when it could have.
+        int queue = IRequestQueue.Here(connection.Loop, _profile);
         long delay = _readySince == 0 ? 0 : Math.Max(began - _readySince, 0);
         _readySince = 0;
         Volatile.Write(ref _delay, delay);
+        Volatile.Write(ref _queue, queue);
         if (connection.Shared.Metrics.WantsDelays)
         {
-            connection.Shared.Metrics.Waited(delay, connection.DispatchThread);
+            connection.Shared.Metrics.Waited(delay, ThreadOf(queue));
         }
     }
+
+    // As it is counted.
+    private static string ThreadOf(int queue) =>
+        queue >= IRequestQueue.FirstLoop ? TransportMetrics.Loop : queue == IRequestQueue.Pool ? TransportMetrics.ThreadPool : TransportMetrics.Worker;
 
     private void End(long began, int reads)
     {

@@ -157,13 +157,13 @@ internal sealed partial class EventLoop
         {
             if (_pass.IsOver)
             {
-                long asked = _time.GetTimestamp();
-                WaitForEvents();
+                long slept = WaitForEvents();
                 long told = _time.GetTimestamp();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
 
                 // It slept if it took longer than that: to tell each event takes a microsecond, too.
-                Volatile.Write(ref _readySince, told - asked > BriefPoll.Brief * (32 + _eventCount) / 32 ? told : _passBegan);
+                bool hasSlept = slept != 0 && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
+                Volatile.Write(ref _readySince, hasSlept ? told : _passBegan);
                 Volatile.Write(ref _passBegan, told);
                 _pass.Publish(_eventCount);
             }
@@ -180,13 +180,14 @@ internal sealed partial class EventLoop
         }
     }
 
-    private void WaitForEvents()
+    // Since when it may have slept, if nothing was ready; 0: it did not.
+    private long WaitForEvents()
     {
         // Beside others that compute it would take a processor from them.
         long brief = _crew.IsAlone ? _brief.Ticks : 0;
         if (brief > 0 && TryPollFor(brief))
         {
-            return;
+            return 0;
         }
 
         int timeoutMs = 0;
@@ -198,12 +199,15 @@ internal sealed partial class EventLoop
             timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
         }
 
-        long began = brief == 0 && timeoutMs != 0 ? Stopwatch.GetTimestamp() : 0;
+        // Who has polled before noted the time of it.
+        long began = timeoutMs == 0 ? 0 : brief > 0 ? _passBegan : _time.GetTimestamp();
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
-        if (began != 0)
+        if (brief == 0 && began != 0)
         {
-            _brief.NoteSleep(Stopwatch.GetTimestamp() - began);
+            _brief.NoteSleep(_time.GetTimestamp() - began);
         }
+
+        return began;
     }
 
     private void GiveWay()

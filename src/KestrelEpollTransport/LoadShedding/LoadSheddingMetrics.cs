@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 
 namespace KestrelEpollTransport.LoadShedding;
 
@@ -18,5 +19,17 @@ internal sealed class LoadSheddingMetrics
         _refused = meter.CreateCounter<long>("epoll_transport.requests.shed", "{request}", "Requests that were answered 503 because others had waited for too long.");
     }
 
-    public void Refused() => _refused.Add(1);
+    public void Refused()
+    {
+        try
+        {
+            _refused.Add(1);
+        }
+#pragma warning disable CA1031 // A listener of the application threw, and the request is to be answered 503.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+        }
+    }
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
+using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Primitives;
@@ -17,7 +18,9 @@ internal sealed class LoadSheddingMiddleware
     private static readonly long s_warnEvery = TimeSpan.FromMinutes(1).Ticks;
 
     private readonly RequestDelegate _next;
-    private readonly LoadSheddingOptions _options;
+    private readonly TimeSpan _target;
+    private readonly TimeSpan _interval;
+    private readonly Func<HttpContext, bool>? _exempt;
     private readonly ILogger _logger;
     private readonly LoadSheddingMetrics _metrics;
     private readonly TimeProvider _time;
@@ -28,12 +31,13 @@ internal sealed class LoadSheddingMiddleware
 
     // Any thread.
     private long _warnAt = long.MinValue;
-    private long _refused;
 
     public LoadSheddingMiddleware(RequestDelegate next, LoadSheddingOptions options, ILogger logger, LoadSheddingMetrics metrics, TimeProvider time)
     {
         _next = next;
-        _options = options;
+        _target = options.Target;
+        _interval = options.Interval;
+        _exempt = options.Exempt;
         _logger = logger;
         _metrics = metrics;
         _time = time;
@@ -49,55 +53,73 @@ internal sealed class LoadSheddingMiddleware
 
         // The delay may be anybody's: of a transport that is put before this one, or a test.
         IRequestQueue? connection = feature as IRequestQueue;
-        OverloadControl control = ControlOf(connection?.Queue ?? IRequestQueue.Pool);
+        int queue = connection?.Queue ?? IRequestQueue.Pool;
+        if (queue == IRequestQueue.Unknown)
+        {
+            return _next(http);
+        }
+
+        OverloadControl control = ControlOf(queue);
         long waited = feature.Delay.Ticks;
-        if (control.IsCalm(waited) || !Refuses(control, waited, connection?.Pass) || IsExempt(http))
+        if (control.IsCalm(waited) || !Refuses(control, queue, waited, connection?.Pass) || IsExempt(http))
         {
             return _next(http);
         }
 
         connection?.OnRefused();
         _metrics.Refused();
-        Interlocked.Increment(ref _refused);
+        control.OnRefused();
         http.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         http.Response.Headers.RetryAfter = _retryAfter;
         http.Response.ContentLength = 0;
         return Task.CompletedTask;
     }
 
-    private bool Refuses(OverloadControl control, long waited, long? pass)
+    private bool Refuses(OverloadControl control, int queue, long waited, long? pass)
     {
         long now = _time.GetElapsedTime(0).Ticks;
         bool refuses = control.Refuses(now, waited, pass, out OverloadNews news);
         if (news == OverloadNews.Began)
         {
-            Warn(now, TimeSpan.FromTicks(waited));
+            Warn(queue, now, TimeSpan.FromTicks(waited));
         }
         else if (news == OverloadNews.Ended)
         {
-            long refused = Interlocked.Exchange(ref _refused, 0);
-            Tell(() => LoadSheddingLog.Ended(_logger, refused));
+            long refused = control.TakeRefused();
+            Tell(() => LoadSheddingLog.Ended(_logger, NameOf(queue), refused));
         }
 
         return refuses;
     }
 
     private bool IsExempt(HttpContext http) =>
-        _options.Exempt?.Invoke(http) == true || http.GetEndpoint()?.Metadata.GetMetadata<ExemptFromLoadSheddingAttribute>() is not null;
+        _exempt?.Invoke(http) == true || http.GetEndpoint()?.Metadata.GetMetadata<ExemptFromLoadSheddingAttribute>() is not null;
 
     private OverloadControl ControlOf(int queue) =>
         Volatile.Read(ref _controls[queue])
-        ?? Interlocked.CompareExchange(ref _controls[queue], new OverloadControl(_options.Target.Ticks, _options.Interval.Ticks), null)
+        ?? Interlocked.CompareExchange(ref _controls[queue], new OverloadControl(_target.Ticks, _interval.Ticks), null)
         ?? _controls[queue]!;
 
-    private void Warn(long now, TimeSpan waited)
+    private void Warn(int queue, long now, TimeSpan waited)
     {
         long warnAt = Volatile.Read(ref _warnAt);
         if (now >= warnAt && Interlocked.CompareExchange(ref _warnAt, now + s_warnEvery, warnAt) == warnAt)
         {
-            Tell(() => LoadSheddingLog.Began(_logger, _options.Interval.TotalMilliseconds, _options.Target.TotalMilliseconds, waited.TotalMilliseconds));
+            Tell(() => LoadSheddingLog.Began(_logger, NameOf(queue), _interval.TotalMilliseconds, _target.TotalMilliseconds, waited.TotalMilliseconds));
         }
     }
+
+    private static string NameOf(int queue) => queue switch
+    {
+        IRequestQueue.Pool => "thread pool",
+        >= IRequestQueue.FirstLoop => string.Create(CultureInfo.InvariantCulture, $"loop {queue - IRequestQueue.FirstLoop}"),
+        _ => (WorkLane)(queue - IRequestQueue.FirstLane) switch
+        {
+            WorkLane.Slow => "workers, for what may block",
+            WorkLane.Quick => "workers, for what is quick",
+            _ => "workers, for what computes for long",
+        },
+    };
 
     // A logger may block, and this may be the thread of a loop that has too much to do.
     private static void Tell(Action write) => Uninterrupted.QueueToPool(new LogElsewhere(write));

@@ -52,6 +52,7 @@ internal sealed class OverloadControl(long target, long interval)
     private int _seen;
     private int _prompt;
     private int _late;
+    private long _refused;
 
     /// <summary>Whether what waits for too long is refused.</summary>
     public bool IsOverloaded => _isOverloaded;
@@ -74,8 +75,9 @@ internal sealed class OverloadControl(long target, long interval)
 
         using (_lock.Hold())
         {
-            // Where nothing came for so long, nothing waits.
-            bool ends = now - _last > interval;
+            // Nothing came for so long, and who comes now was not there yet: nothing waits. Not so a queue that is slow, or was stopped.
+            long gap = now - _last;
+            bool ends = gap > interval && waited < gap;
             _last = now;
             if (_isOverloaded)
             {
@@ -100,6 +102,26 @@ internal sealed class OverloadControl(long target, long interval)
             }
 
             return _isAbove && Note(now, waited, ref news);
+        }
+    }
+
+    /// <summary>A request was refused, and not exempt.</summary>
+    public void OnRefused()
+    {
+        using (_lock.Hold())
+        {
+            _refused++;
+        }
+    }
+
+    /// <summary>How many were since this was asked last.</summary>
+    public long TakeRefused()
+    {
+        using (_lock.Hold())
+        {
+            long refused = _refused;
+            _refused = 0;
+            return refused;
         }
     }
 

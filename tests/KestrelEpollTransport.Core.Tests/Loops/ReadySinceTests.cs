@@ -12,7 +12,7 @@ public class ReadySinceTests
     private static readonly long s_millisecond = Stopwatch.Frequency / 1_000;
 
     [Fact]
-    public async Task Passes_ThatDidNotSleep_AreReadySinceThePollBefore_OthersSinceTheirOwn()
+    public async Task Passes_ThatCannotHaveSlept_AreReadySinceThePollBefore_OthersSinceTheirOwn()
     {
         var time = new ManualTime();
         var since = new List<(long ReadySince, long Polled)>();
@@ -24,12 +24,19 @@ public class ReadySinceTests
             time.Now += 3 * s_millisecond;
             if (since.Count == 4)
             {
+                // Left for after the next poll, which so is not to sleep.
+                loop.Post(new TestWork(() => loop.Post(new TestWork(static () => { }))));
+            }
+            else if (since.Count == 6)
+            {
                 done.SetResult();
             }
         });
 
-        // How long each wait takes: it sleeps, finds something at once twice, and sleeps.
-        var poller = new ScriptedPoller(time, [10 * s_millisecond, 1, 1, 10 * s_millisecond]);
+        // How long each wait takes: it sleeps, finds something at once twice, sleeps; has no processor for long; and finds more than it can tell,
+        // as slowly.
+        long slow = 10 * s_millisecond;
+        var poller = new ScriptedPoller(time, [slow, 1, 1, slow, slow, slow]) { FullAt = 6 };
         loop = new EventLoop(0, poller, NullLogger.Instance, LoopThread.Drive, new LoopSettings { Time = time, Spin = TimeSpan.Zero });
         loop.Register(handler, descriptor: 1, Interest.Read);
         poller.Tells = handler.Token;
@@ -42,6 +49,10 @@ public class ReadySinceTests
         Assert.Equal(since[0].Polled, since[1].ReadySince);
         Assert.Equal(since[1].Polled, since[2].ReadySince);
         Assert.Equal(since[3].Polled, since[3].ReadySince);
+        Assert.Equal(since[3].Polled, since[4].ReadySince);
+        Assert.Equal(since[4].Polled, since[5].ReadySince);
+        Assert.Equal(0, poller.TimeoutsMs[4]);
+        Assert.NotEqual(0, poller.TimeoutsMs[5]);
         Assert.Equal((3 * s_millisecond) + 1, since[2].Polled - since[2].ReadySince);
     }
 
@@ -61,6 +72,11 @@ public class ReadySinceTests
 
         public Token Tells { get; set; }
 
+        /// <summary>Which wait tells as much as it can: the others are of nobody.</summary>
+        public int FullAt { get; init; }
+
+        public List<int> TimeoutsMs { get; } = [];
+
         public override bool SharesListeners => true;
 
         public override IoResult Register(int descriptor, Interest interest, Token token) => default;
@@ -79,9 +95,11 @@ public class ReadySinceTests
                 return 0;
             }
 
+            TimeoutsMs.Add(timeoutMs);
             time.Now += waits[_waits++];
+            events.Clear();
             events[0] = new PollEvent(Tells, Readiness.Readable);
-            return 1;
+            return _waits == FullAt ? events.Length : 1;
         }
 
         public override void Wake() => _woken.Set();

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.LoadShedding;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
@@ -91,12 +92,36 @@ public sealed class LoadSheddingMiddlewareTests : IDisposable
             return began == 2 && ended == 3;
         }).OrTimeout();
         Assert.All(_logs.All(), static entry => Assert.Equal(entry.Id == 50 ? LogLevel.Warning : LogLevel.Debug, entry.Level));
-        Assert.Contains("for 100 ms every request has waited longer than 5.0 ms", _logs.All().First(static entry => entry.Id == 50).Message, StringComparison.Ordinal);
+        Assert.Contains("Overloaded (thread pool): for 100 ms every request has waited longer than 5.0 ms", _logs.All().First(static entry => entry.Id == 50).Message, StringComparison.Ordinal);
         Assert.Equal(5, _logs.All().Count);
     }
 
     [Fact]
-    public async Task Refusals_AreCounted()
+    public async Task Options_AreReadOnce()
+    {
+        LoadSheddingOptions kept = null!;
+        Pipeline pipeline = Build(options => kept = options);
+        kept.Target = kept.Interval = TimeSpan.FromMinutes(1);
+        kept.Exempt = static _ => true;
+
+        await OverloadAsync(pipeline);
+
+        Assert.Equal(StatusCodes.Status503ServiceUnavailable, (await pipeline.AskAsync(waitedMs: 6)).Response.StatusCode);
+    }
+
+    [Fact]
+    public async Task Requests_OfWhichNoQueueIsKnown_AreServed()
+    {
+        Pipeline pipeline = Build();
+        await OverloadAsync(pipeline);
+
+        HttpContext served = await pipeline.AskAsync(waitedMs: null, static http => http.Features.Set<IQueueingDelayFeature>(new Unknown()));
+
+        Assert.Equal(StatusCodes.Status200OK, served.Response.StatusCode);
+    }
+
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task Refusals_AreCounted_AndAListenerThatThrowsChangesNone(bool throws)
     {
         using ServiceProvider services = new ServiceCollection().AddMetrics().BuildServiceProvider();
         var meters = services.GetRequiredService<IMeterFactory>();
@@ -109,7 +134,14 @@ public sealed class LoadSheddingMiddlewareTests : IDisposable
                 self.EnableMeasurementEvents(instrument);
             }
         };
-        listener.SetMeasurementEventCallback<long>((_, value, _, _) => counted += value);
+        listener.SetMeasurementEventCallback<long>((_, value, _, _) =>
+        {
+            counted += value;
+            if (throws)
+            {
+                throw new InvalidOperationException("a listener of the application");
+            }
+        });
         listener.Start();
         Pipeline pipeline = Build(meters: meters);
 
@@ -177,6 +209,17 @@ public sealed class LoadSheddingMiddlewareTests : IDisposable
             Refused += http.Response.StatusCode == StatusCodes.Status503ServiceUnavailable ? 1 : 0;
             return http;
         }
+    }
+
+    private sealed class Unknown : IRequestQueue
+    {
+        public TimeSpan Delay => TimeSpan.FromMilliseconds(6);
+
+        public int Queue => IRequestQueue.Unknown;
+
+        public long? Pass => null;
+
+        public void OnRefused() => Assert.Fail("It was refused.");
     }
 
     private sealed record Waited(TimeSpan Delay) : IQueueingDelayFeature;

@@ -79,6 +79,31 @@ public class OverloadControlTests
     }
 
     [Fact]
+    public void Queue_FromWhichLessThanOneRequestPerIntervalBegins_IsOverloadedAfterTen()
+    {
+        Assert.Equal(0, Come(requests: OverloadControl.LeastRequests, everyMs: 150, waitedMs: 3_000));
+        Assert.Equal(90, Come(requests: 90, everyMs: 150, waitedMs: 3_000));
+        Assert.Equal([OverloadNews.Began], _news);
+    }
+
+    [Fact]
+    public void Queue_ThatWasEmptyBetweenItsFewRequests_IsNotOverloaded()
+    {
+        Assert.Equal(0, Come(requests: 100, everyMs: 150, waitedMs: 140));
+        Assert.Empty(_news);
+    }
+
+    [Fact]
+    public void Overload_GoesOnAfterAPause_OfAllThatWaits()
+    {
+        Overload();
+        _nowMs += 500;
+
+        Assert.Equal(50, Come(requests: 50, everyMs: 1, waitedMs: 510));
+        Assert.Equal([OverloadNews.Began], _news);
+    }
+
+    [Fact]
     public void Overload_InWhichThreadsIdle_RefusesLessAndLess_UntilItEnds()
     {
         // As if a handler took longer than the target: whoever comes behind one has waited for long, and now and then somebody has not.
