@@ -59,6 +59,9 @@ internal struct OwnDispatch(DispatchHistory? history)
     /// </summary>
     public void TeachNothing() => _teachesNothing = true;
 
+    /// <summary>Whether that was said of it. For its thread.</summary>
+    public readonly bool TeachesNothing => _teachesNothing;
+
     /// <summary>Runs what a completed read, or a late continuation, continues with, as a dispatch that began at <paramref name="began"/>.</summary>
     public void Run(EpollConnection connection, Continuation continuation, long began)
     {

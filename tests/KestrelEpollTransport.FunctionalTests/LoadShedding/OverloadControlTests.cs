@@ -81,7 +81,7 @@ public class OverloadControlTests
     [Fact]
     public void Queue_FromWhichLessThanOneRequestPerIntervalBegins_IsOverloadedAfterTen()
     {
-        Assert.Equal(0, Come(requests: OverloadControl.LeastRequests, everyMs: 150, waitedMs: 3_000));
+        Assert.Equal(0, Come(requests: OverloadControl.LeastRequests - 1, everyMs: 150, waitedMs: 3_000));
         Assert.Equal(90, Come(requests: 90, everyMs: 150, waitedMs: 3_000));
         Assert.Equal([OverloadNews.Began], _news);
     }
