@@ -128,7 +128,7 @@ public readonly record struct TcpInfo
     /// <summary>Bytes of data that the other side has acknowledged. Since 4.1.</summary>
     public long BytesAcknowledged { get; }
 
-    /// <summary>Bytes of data received. Since 4.1.</summary>
+    /// <summary>Bytes of data received; the FIN counts as one. Since 4.1.</summary>
     public long BytesReceived { get; }
 
     /// <summary>Bytes that the kernel has and that were not sent yet. Since 4.6.</summary>

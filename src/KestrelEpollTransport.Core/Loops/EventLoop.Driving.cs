@@ -161,8 +161,8 @@ internal sealed partial class EventLoop
                 long told = _time.GetTimestamp();
                 Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
 
-                // It slept if it took longer than that: to tell each event takes a microsecond, too.
-                bool hasSlept = slept != 0 && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
+                // It slept if it took longer than that: to tell each event takes a microsecond, too. Where there are more than it can tell it did not.
+                bool hasSlept = slept != 0 && _eventCount < SharedPass.MaxEvents && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
                 Volatile.Write(ref _readySince, hasSlept ? told : _passBegan);
                 Volatile.Write(ref _passBegan, told);
                 _pass.Publish(_eventCount);
