@@ -26,6 +26,7 @@ check_hello() {
   same "curl: a bad query is a 400" "400" "$(timeout 20 curl --silent -o "$work/bad" -w '%{http_code}' 'http://localhost:5080/bytes?n=x')"
   same "garbage is answered with 400" "HTTP/1.1 400 Bad Request" "$(garbage)"
   same "curl: IPv6, after the garbage" "Hello, World!" "$(ask 'http://[::1]:5080/')"
+  check_curl_lines
   check_websocket
   check_h2load "h2load: HTTP/1.1" --h1 http://127.0.0.1:5080/json
   check_h2load "h2load: HTTP/2 without TLS" http://127.0.0.1:5081/json
@@ -40,6 +41,14 @@ check_hello() {
   ended "$server"
   if [[ -e $socket ]]; then fail "its unix socket is gone"; else pass "its unix socket is gone"; fi
   same "HelloKestrel logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello.log")"
+}
+
+# What the README shows to be typed, as it stands there.
+check_curl_lines() {
+  local line
+  while read -r line; do
+    check "README: $line" 20 bash -c "cd '$work' && $line --silent --show-error --fail"
+  done < <(grep '^curl ' README.md)
 }
 
 # The stock transport stays in use, without an error, where ours can't be: here it must be the one that was asked for.

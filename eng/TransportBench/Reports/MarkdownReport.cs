@@ -16,6 +16,11 @@ internal static class MarkdownReport
         var text = new StringBuilder();
         (MachineInfo machine, RunInfo run) = (result.Machine, result.Run);
         text.AppendLine("# Transports compared").AppendLine();
+        if (Quotable.ReasonAgainst(result) is { } reason)
+        {
+            text.AppendLine($"**Not to be quoted: {reason}.**").AppendLine();
+        }
+
         text.AppendLine(CultureInfo.InvariantCulture,
             $"{run.Began:yyyy-MM-dd HH:mm}, {machine.Processor}, {machine.Processors} processors, Linux {machine.Kernel}, {machine.Runtime}, commit {machine.Revision}.").AppendLine();
         text.AppendLine(CultureInfo.InvariantCulture,

@@ -19,10 +19,16 @@ internal static class ChartFiles
     public static IReadOnlyList<string> Write(RunResult result, string folder)
     {
         var names = new List<string>();
+        string? reason = Quotable.ReasonAgainst(result);
         void Save(string name, Plot? plot, int height)
         {
             if (plot is not null)
             {
+                if (reason is not null)
+                {
+                    ChartStyle.Warn(plot, reason);
+                }
+
                 plot.SaveSvg(Path.Combine(folder, $"{name}.svg"), Width, height);
                 plot.SavePng(Path.Combine(folder, $"{name}.png"), Width, height);
                 names.Add($"{name}.svg");

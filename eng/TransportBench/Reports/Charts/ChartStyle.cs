@@ -8,10 +8,10 @@ internal static class ChartStyle
 {
     public const float LineWidth = 2;
     public const float MarkerSize = 9;
+    public const int TickSize = 13;
 
     private const int TitleSize = 18;
     private const int LabelSize = 14;
-    private const int TickSize = 13;
 
     // A transport has its colour in every chart: greys for what is there today, blues and green for ours.
     private static readonly Dictionary<string, string> s_colors = new()
@@ -20,6 +20,7 @@ internal static class ChartStyle
         ["sockets-control"] = "#b4bac4",
         ["sockets-inline"] = "#d98a29",
         ["epoll"] = "#1d5fd0",
+        ["epoll-before"] = "#9db7e4",
         ["epoll-pool"] = "#4fb0e8",
         ["epoll-inline"] = "#129b73",
         ["floor"] = "#8a63b8",
@@ -54,6 +55,16 @@ internal static class ChartStyle
         plot.Legend.OutlineColor = Color.FromHex("#d5d9df");
         plot.Legend.ShadowColor = Colors.Transparent;
         return plot;
+    }
+
+    /// <summary>Says on the chart itself that its figures are not to be quoted.</summary>
+    public static void Warn(Plot plot, string reason)
+    {
+        var warning = plot.Add.Annotation($"Not to be quoted: {reason}.", Alignment.UpperCenter);
+        warning.LabelFontColor = Colors.White;
+        warning.LabelBackgroundColor = Color.FromHex("#b3261e");
+        warning.LabelShadowColor = Colors.Transparent;
+        warning.LabelFontSize = LabelSize;
     }
 
     /// <summary>Puts words where there would be numbers.</summary>
