@@ -64,12 +64,12 @@ public class EpollTransportOptionsTests
 
         foreach (Func<IDisposable> constructor in constructors)
         {
-            ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(constructor);
+            OptionsValidationException error = Assert.Throws<OptionsValidationException>(constructor);
 
-            Assert.Equal(option, error.ParamName);
-            Assert.Equal(value, error.ActualValue);
-            Assert.Contains($"{nameof(EpollTransportOptions)}.{option} ", error.Message, StringComparison.Ordinal);
-            Assert.Contains(Convert.ToString(value, CultureInfo.InvariantCulture)!, error.Message, StringComparison.Ordinal);
+            Assert.Equal(typeof(EpollTransportOptions), error.OptionsType);
+            string message = Assert.Single(error.Failures);
+            Assert.StartsWith($"{nameof(EpollTransportOptions)}.{option} must be ", message, StringComparison.Ordinal);
+            Assert.EndsWith(string.Create(CultureInfo.InvariantCulture, $"; it is {value}."), message, StringComparison.Ordinal);
         }
     }
 
@@ -78,11 +78,45 @@ public class EpollTransportOptionsTests
     {
         IOptions<EpollTransportOptions> options = With(nameof(EpollTransportOptions.CreateBoundListenSocket), null);
 
-        ArgumentNullException error = Assert.Throws<ArgumentNullException>(
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(
             () => new EpollTransportFactory(options, NullLoggerFactory.Instance));
 
-        Assert.Equal(nameof(EpollTransportOptions.CreateBoundListenSocket), error.ParamName);
-        Assert.Contains("must not be null", error.Message, StringComparison.Ordinal);
+        Assert.Equal("EpollTransportOptions.CreateBoundListenSocket must be a function; it is null.", error.Message);
+    }
+
+    [Fact]
+    public void Transport_WithSeveralInvalidOptions_NamesThemAllAtOnce()
+    {
+        EpollTransportOptions options = new() { LoopCount = 0, Backlog = -5, Sockets = { Dscp = 64 } };
+
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(
+            () => new EpollTransportFactory(Options.Create(options), NullLoggerFactory.Instance));
+
+        Assert.Equal(
+            [
+                "EpollTransportOptions.LoopCount must be from 1 to 64; it is 0.",
+                "EpollTransportOptions.Backlog must be positive; it is -5.",
+                "EpollTransportOptions.Sockets.Dscp must be null or from 0 to 63; it is 64.",
+            ],
+            error.Failures);
+    }
+
+    [Fact]
+    public void Describe_HasEveryOption_AndOfTheKernelsThoseThatAreSet()
+    {
+        EpollTransportOptions options = new() { LoopCount = 3, MaxReadBufferSize = null, Sockets = { KeepAlive = true, UnixFileMode = UnixFileMode.UserRead } };
+
+        string[] described = options.Describe().Split(", ");
+
+        Assert.Equal(
+            [.. typeof(EpollTransportOptions).GetProperties().Select(static property => property.Name).Where(static name => name != nameof(EpollTransportOptions.Sockets)),
+                "Sockets.KeepAlive", "Sockets.UnixFileMode"],
+            described.Select(static option => option.Split('=')[0]));
+        Assert.Contains("LoopCount=3", described);
+        Assert.Contains("MaxReadBufferSize=null", described);
+        Assert.Contains("HandOffLimit=00:00:00.0020000", described);
+        Assert.Contains("CreateBoundListenSocket=(a function)", described);
+        Assert.Contains("Sockets.KeepAlive=True", described);
     }
 
     [Theory]
