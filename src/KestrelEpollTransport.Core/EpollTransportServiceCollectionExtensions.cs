@@ -72,9 +72,7 @@ public static class EpollTransportServiceCollectionExtensions
     public static IServiceCollection AddEpollTransport(this IServiceCollection services, IConfiguration configuration)
     {
         ArgumentNullException.ThrowIfNull(configuration);
-#pragma warning disable SYSLIB1100, SYSLIB1101 // The generated binding has no Handover: that is no value, and AddListenerHandover() sets it.
         return services.AddEpollTransport().Configure<EpollTransportOptions>(options => configuration.Bind(options));
-#pragma warning restore SYSLIB1100, SYSLIB1101
     }
 
     /// <summary>

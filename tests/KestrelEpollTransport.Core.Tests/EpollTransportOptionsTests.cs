@@ -98,7 +98,7 @@ public class EpollTransportOptionsTests
                 "EpollTransportOptions.Backlog must be positive; it is -5.",
                 "EpollTransportOptions.Sockets.Dscp must be null or from 0 to 63; it is 64.",
             ],
-            error.Failures);
+            error.Failures.ToArray());
     }
 
     [Fact]
@@ -108,10 +108,9 @@ public class EpollTransportOptionsTests
 
         string[] described = options.Describe().Split(", ");
 
-        Assert.Equal(
-            [.. typeof(EpollTransportOptions).GetProperties().Select(static property => property.Name).Where(static name => name != nameof(EpollTransportOptions.Sockets)),
-                "Sockets.KeepAlive", "Sockets.UnixFileMode"],
-            described.Select(static option => option.Split('=')[0]));
+        string[] own = [.. typeof(EpollTransportOptions).GetProperties().Select(static property => property.Name).Where(static name => name != nameof(EpollTransportOptions.Sockets))];
+        string[] names = [.. described.Select(static option => option.Split('=')[0])];
+        Assert.Equal([.. own, "Sockets.KeepAlive", "Sockets.UnixFileMode"], names);
         Assert.Contains("LoopCount=3", described);
         Assert.Contains("MaxReadBufferSize=null", described);
         Assert.Contains("HandOffLimit=00:00:00.0020000", described);

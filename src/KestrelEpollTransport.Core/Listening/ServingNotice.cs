@@ -15,25 +15,22 @@ internal sealed class ServingNotice : IHostedLifecycleService
     private readonly Lock _lock = new();
 
     // Null: nobody will say that the host has started. Otherwise, in the order of binding.
-    private List<EndPoint>? _held;
-    private TransportEngine? _engine;
+    private List<(TransportEngine Engine, EndPoint EndPoint)>? _held;
+    private bool _hasDescribed;
 
     /// <summary>An endpoint was bound.</summary>
     public void OnBound(TransportEngine engine, EndPoint endPoint)
     {
-        bool isFirst;
         using (_lock.Hold())
         {
-            isFirst = _engine is null;
-            _engine = engine;
             if (_held is not null)
             {
-                _held.Add(endPoint);
+                _held.Add((engine, endPoint));
                 return;
             }
         }
 
-        Say(engine, [endPoint], isFirst);
+        Say(engine, [endPoint]);
     }
 
     public Task StartingAsync(CancellationToken cancellationToken)
@@ -50,16 +47,16 @@ internal sealed class ServingNotice : IHostedLifecycleService
 
     public Task StartedAsync(CancellationToken cancellationToken)
     {
-        List<EndPoint> bound;
+        List<(TransportEngine Engine, EndPoint EndPoint)>? bound;
         using (_lock.Hold())
         {
-            bound = _held ?? [];
+            bound = _held;
             _held = null;
         }
 
-        if (bound.Count != 0)
+        if (bound is [var (engine, _), ..])
         {
-            Say(_engine!, bound, isFirst: true);
+            Say(engine, bound.Select(static one => one.EndPoint));
         }
 
         return Task.CompletedTask;
@@ -71,14 +68,10 @@ internal sealed class ServingNotice : IHostedLifecycleService
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    private static void Say(TransportEngine engine, List<EndPoint> endPoints, bool isFirst)
+    private void Say(TransportEngine engine, IEnumerable<EndPoint> endPoints)
     {
-        if (engine.Logger.IsEnabled(LogLevel.Information))
-        {
-            AcceptLog.Serving(engine.Logger, string.Join(", ", endPoints), engine.Options.LoopCount, engine.Options.Scheduling);
-        }
-
-        if (isFirst && engine.Logger.IsEnabled(LogLevel.Debug))
+        AcceptLog.Serving(engine.Logger, string.Join(", ", endPoints), engine.Options.LoopCount, engine.Options.Scheduling);
+        if (!Interlocked.Exchange(ref _hasDescribed, true) && engine.Logger.IsEnabled(LogLevel.Debug))
         {
             AcceptLog.ResolvedOptions(engine.Logger, engine.Options.Describe());
         }
