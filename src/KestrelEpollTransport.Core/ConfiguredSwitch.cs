@@ -18,7 +18,7 @@ internal sealed class ConfiguredSwitch(IConfiguration? configuration) : IPostCon
 
         if (!bool.TryParse(text, out bool isEnabled))
         {
-            throw new OptionsValidationException(Options.DefaultName, typeof(EpollTransportOptions), [$"{Key} must be true or false; it is {text}."]);
+            throw new OptionsValidationException(Options.DefaultName, typeof(EpollTransportOptions), [$"{Key} is '{text}' and must be true or false"]);
         }
 
         options.Enabled = isEnabled;

@@ -9,14 +9,14 @@ internal sealed class OptionErrors(string owner)
 {
     private readonly List<string> _messages = [];
 
-    /// <summary>One sentence for each value that is outside its limits.</summary>
+    /// <summary>One for each value that is outside its limits. Without a full stop: the exception puts semicolons between them.</summary>
     public IReadOnlyList<string> Messages => _messages;
 
     public void Require(bool holds, string option, object? value, string rule)
     {
         if (!holds)
         {
-            _messages.Add(string.Create(CultureInfo.InvariantCulture, $"{owner}.{option} {rule}; it is {value ?? "null"}."));
+            _messages.Add(string.Create(CultureInfo.InvariantCulture, $"{owner}.{option} is {value switch { null => "null", string text => $"'{text}'", _ => value }} and {rule}"));
         }
     }
 

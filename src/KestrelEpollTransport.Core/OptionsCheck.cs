@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
@@ -18,7 +19,7 @@ internal sealed class OptionsCheck<TOptions>(Func<TOptions, OptionErrors> findEr
 internal static class OptionsChecks
 {
     /// <summary>Has the options checked when the host starts, and wherever they are made. More than once is once.</summary>
-    public static void AddOptionsCheck<[System.Diagnostics.CodeAnalysis.DynamicallyAccessedMembers(System.Diagnostics.CodeAnalysis.DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] TOptions>(
+    public static void AddOptionsCheck<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor)] TOptions>(
         this IServiceCollection services, Func<TOptions, OptionErrors> findErrors)
         where TOptions : class
     {

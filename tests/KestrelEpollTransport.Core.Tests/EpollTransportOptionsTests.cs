@@ -67,9 +67,8 @@ public class EpollTransportOptionsTests
             OptionsValidationException error = Assert.Throws<OptionsValidationException>(constructor);
 
             Assert.Equal(typeof(EpollTransportOptions), error.OptionsType);
-            string message = Assert.Single(error.Failures);
-            Assert.StartsWith($"{nameof(EpollTransportOptions)}.{option} must be ", message, StringComparison.Ordinal);
-            Assert.EndsWith(string.Create(CultureInfo.InvariantCulture, $"; it is {value}."), message, StringComparison.Ordinal);
+            Assert.StartsWith(
+                string.Create(CultureInfo.InvariantCulture, $"{nameof(EpollTransportOptions)}.{option} is {value} and must be "), Assert.Single(error.Failures), StringComparison.Ordinal);
         }
     }
 
@@ -81,7 +80,7 @@ public class EpollTransportOptionsTests
         OptionsValidationException error = Assert.Throws<OptionsValidationException>(
             () => new EpollTransportFactory(options, NullLoggerFactory.Instance));
 
-        Assert.Equal("EpollTransportOptions.CreateBoundListenSocket must be a function; it is null.", error.Message);
+        Assert.Equal("EpollTransportOptions.CreateBoundListenSocket is null and must be a function", error.Message);
     }
 
     [Fact]
@@ -94,9 +93,9 @@ public class EpollTransportOptionsTests
 
         Assert.Equal(
             [
-                "EpollTransportOptions.LoopCount must be from 1 to 64; it is 0.",
-                "EpollTransportOptions.Backlog must be positive; it is -5.",
-                "EpollTransportOptions.Sockets.Dscp must be null or from 0 to 63; it is 64.",
+                "EpollTransportOptions.LoopCount is 0 and must be from 1 to 64",
+                "EpollTransportOptions.Backlog is -5 and must be positive",
+                "EpollTransportOptions.Sockets.Dscp is 64 and must be null or from 0 to 63",
             ],
             error.Failures.ToArray());
     }

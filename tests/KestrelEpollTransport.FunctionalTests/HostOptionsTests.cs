@@ -37,9 +37,9 @@ public class HostOptionsTests
         OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
 
         Assert.Equal(
-            "EpollTransportOptions.LoopCount must be from 1 to 64; it is 0.; "
-            + "EpollTransportOptions.MaxWorkers must be from 1 to 32767; it is -1.; "
-            + "EpollTransportOptions.Sockets.Dscp must be null or from 0 to 63; it is 99.",
+            "EpollTransportOptions.LoopCount is 0 and must be from 1 to 64; "
+            + "EpollTransportOptions.MaxWorkers is -1 and must be from 1 to 32767; "
+            + "EpollTransportOptions.Sockets.Dscp is 99 and must be null or from 0 to 63",
             error.Message);
         Assert.False(wasBound);
     }
@@ -52,7 +52,7 @@ public class HostOptionsTests
 
         OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
 
-        Assert.Equal("ConnectionDrainingOptions.Timeout must be from 0 to 1 hour; it is -00:00:01.", error.Message);
+        Assert.Equal("ConnectionDrainingOptions.Timeout is -00:00:01 and must be from 0 to 1 hour", error.Message);
     }
 
     [Fact]

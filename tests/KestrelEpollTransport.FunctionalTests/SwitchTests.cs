@@ -62,7 +62,7 @@ public class SwitchTests
 
         OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
 
-        Assert.Equal("EpollTransport:Enabled must be true or false; it is maybe.", error.Message);
+        Assert.Equal("EpollTransport:Enabled is 'maybe' and must be true or false", error.Message);
     }
 
     [Fact]

@@ -28,7 +28,7 @@ internal static partial class AcceptLog
     public static partial void SwitchedOff(ILogger logger, string reason);
 
     [LoggerMessage(27, LogLevel.Information, "The epoll transport serves {EndPoints} (event loops: {Loops}, scheduling: {Scheduling}).", EventName = "Serving")]
-    public static partial void Serving(ILogger logger, string endPoints, int loops, ApplicationScheduling scheduling);
+    public static partial void Serving(ILogger logger, string endPoints, int loops, string scheduling);
 
     [LoggerMessage(28, LogLevel.Debug, "The options of the epoll transport: {Options}", EventName = "ResolvedOptions")]
     public static partial void ResolvedOptions(ILogger logger, string options);

@@ -278,7 +278,7 @@ public class ConnectionLimitsTests
             options.Validate();
             set(options);
             OptionsValidationException error = Assert.Throws<OptionsValidationException>(options.Validate);
-            Assert.StartsWith($"ConnectionLimitsOptions.{option} must be ", error.Message, StringComparison.Ordinal);
+            Assert.StartsWith($"ConnectionLimitsOptions.{option} is ", error.Message, StringComparison.Ordinal);
         }
     }
 

@@ -67,9 +67,8 @@ public class EpollSocketOptionsTests
         OptionsValidationException error = Assert.Throws<OptionsValidationException>(
             () => new EpollTransportFactory(Options.Create(options), NullLoggerFactory.Instance));
 
-        string message = Assert.Single(error.Failures);
-        Assert.StartsWith($"EpollTransportOptions.Sockets.{option} must be null or ", message, StringComparison.Ordinal);
-        Assert.EndsWith(string.Create(CultureInfo.InvariantCulture, $"; it is {value}."), message, StringComparison.Ordinal);
+        string shown = string.Create(CultureInfo.InvariantCulture, $"{(value is string ? $"'{value}'" : value)}");
+        Assert.StartsWith($"EpollTransportOptions.Sockets.{option} is {shown} and must be null or ", Assert.Single(error.Failures), StringComparison.Ordinal);
         Assert.Throws<OptionsValidationException>(() => options.Sockets.CreateBoundListenSocket(Net.AnyLoopbackPort));
     }
 

@@ -138,7 +138,7 @@ public class TcpMetricsTests
         EpollTransportOptions options = new() { TcpMetricsInterval = TimeSpan.FromMilliseconds(milliseconds) };
 
         Assert.StartsWith(
-            "EpollTransportOptions.TcpMetricsInterval must be ", Assert.Throws<OptionsValidationException>(options.Validate).Message, StringComparison.Ordinal);
+            "EpollTransportOptions.TcpMetricsInterval is ", Assert.Throws<OptionsValidationException>(options.Validate).Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -164,7 +164,7 @@ public sealed class LoadSheddingMiddlewareTests : IDisposable
         var error = Assert.Throws<OptionsValidationException>(() => app.UseLoadShedding(
             options => typeof(LoadSheddingOptions).GetProperty(option)!.SetValue(options, TimeSpan.FromMilliseconds(milliseconds))));
 
-        Assert.StartsWith($"LoadSheddingOptions.{option} must be ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith($"LoadSheddingOptions.{option} is ", error.Message, StringComparison.Ordinal);
     }
 
     private async Task OverloadAsync(Pipeline pipeline)

@@ -96,7 +96,7 @@ public class ProxyProtocolOptionsTests
     private static void AssertRefused(string option, Action<ProxyProtocolOptions> configure) => Configure(listen =>
     {
         OptionsValidationException error = Assert.Throws<OptionsValidationException>(() => listen.UseProxyProtocol(configure));
-        Assert.StartsWith($"ProxyProtocolOptions.{option} must be ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith($"ProxyProtocolOptions.{option} is ", error.Message, StringComparison.Ordinal);
     });
 
     private static void Configure(Action<ListenOptions> configure)

@@ -142,7 +142,7 @@ public class ConnectionDrainingTests
 
         OptionsValidationException error = Assert.Throws<OptionsValidationException>(options.Validate);
 
-        Assert.StartsWith("ConnectionDrainingOptions.Timeout must be ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("ConnectionDrainingOptions.Timeout is ", error.Message, StringComparison.Ordinal);
     }
 
     private static Task<KestrelHost> StartAsync(
