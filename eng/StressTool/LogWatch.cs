@@ -10,6 +10,7 @@ internal sealed class LogWatch(Figures figures) : ILoggerProvider
 {
     /// <summary>The one warning that is meant to come: with few workers, they run out.</summary>
     private const int WorkersRanOut = 31;
+    private const int Serving = 27;
 
     private static int s_lines;
 
@@ -37,7 +38,7 @@ internal sealed class LogWatch(Figures figures) : ILoggerProvider
             string message = formatter(state, exception);
             figures.Count($"log event {eventId.Id} {eventId.Name}");
             Blocking.EveryNth(ref s_lines, 5_003, figures, "blocked in the logger");
-            if (logLevel > LogLevel.Debug && eventId.Id != WorkersRanOut)
+            if (logLevel > LogLevel.Debug && eventId.Id is not (WorkersRanOut or Serving))
             {
                 figures.Fail($"log {logLevel}: {message} {exception}");
             }

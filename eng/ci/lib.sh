@@ -82,11 +82,12 @@ ended() {
 
 hello=samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll
 echo_server=samples/EchoServer/bin/Release/net10.0/EchoServer.dll
+restart_sample=samples/Restart/bin/Release/net10.0/Restart.dll
 holder=eng/ConnectionHolder/bin/Release/net10.0/ConnectionHolder.dll
 
 build() {
   local project
-  for project in samples/HelloKestrel samples/EchoServer eng/ConnectionHolder; do
+  for project in samples/HelloKestrel samples/EchoServer samples/Restart eng/ConnectionHolder; do
     timeout 300 dotnet build --configuration Release --verbosity quiet "$project" >"$work/build.log" 2>&1 \
       || { fail "$project builds" "$(cat "$work/build.log")"; return 1; }
   done

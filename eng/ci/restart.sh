@@ -1,6 +1,5 @@
 # A server that is replaced under load by one that inherits its sockets, again and again: a short run of eng/RestartTool. Sourced by .ci/run.
 
-restart_sample=samples/Restart/bin/Release/net10.0/Restart.dll
 restart_tool=eng/RestartTool/bin/Release/net10.0/RestartTool.dll
 
 build_restart() {

@@ -1,4 +1,4 @@
-# Both samples, started as the README says and asked as a visitor would. Sourced by .ci/run.
+# The samples, started as the README says and asked as a visitor would. Sourced by .ci/run.
 
 ask() {
   timeout 20 curl --silent --show-error --fail --insecure "$@" 2>&1
@@ -27,6 +27,7 @@ check_hello() {
   same "garbage is answered with 400" "HTTP/1.1 400 Bad Request" "$(garbage)"
   same "curl: IPv6, after the garbage" "Hello, World!" "$(ask 'http://[::1]:5080/')"
   check_curl_lines
+  check_usage HelloKestrel "address already in use" dotnet "$hello" --transport "$TRANSPORT"
   check_websocket
   check_h2load "h2load: HTTP/1.1" --h1 http://127.0.0.1:5080/json
   check_h2load "h2load: HTTP/2 without TLS" http://127.0.0.1:5081/json
@@ -43,12 +44,43 @@ check_hello() {
   same "HelloKestrel logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello.log")"
 }
 
-# What the README shows to be typed, as it stands there.
+# Each line that the sample prints, or the README shows, to be copied works as it stands, in zsh too, which takes an unquoted ? for a pattern.
 check_curl_lines() {
-  local line
+  local line count=0 shell=sh
+  command -v zsh >/dev/null && shell=zsh
+  while IFS= read -r line; do
+    count=$((count + 1))
+    check "as printed, in $shell: $line" 20 "$shell" -c "$line"
+    if [[ ${line//\'*\'/} == *\?* ]]; then fail "its ? is quoted"; fi
+  done < <(sed -nE 's/^  .{22}((curl|head) .*)$/\1/p' "$work/hello.log")
+  same "there are lines to copy" 6 "$count"
   while read -r line; do
     check "README: $line" 20 bash -c "cd '$work' && $line --silent --show-error --fail"
   done < <(grep '^curl ' README.md)
+}
+
+# check_usage NAME MESSAGE COMMAND...: what a new user does first: asks for help, mistypes, and starts it twice: COMMAND binds what is in use.
+check_usage() {
+  local name=$1 message=$2 output
+  shift 2
+  for option in --help -h; do
+    output=$(timeout 20 "$@" $option 2>"$work/usage.err")
+    same "$name $option ends with 0" 0 "$?"
+    [[ $output == *"--"*[A-Z]* && ! -s $work/usage.err ]] || fail "$name $option prints the options" "$output"
+  done
+  output=$(timeout 20 "$@" --prot 1 2>&1)
+  same "$name with an unknown option ends with 2" 2 "$?"
+  same "$name says which" "There is no option '--prot'. --help shows what there is." "$output"
+  output=$(timeout 20 "$@" 2>&1)
+  same "$name where another serves ends with 1" 1 "$?"
+  same "$name says so in one line" "1 1" "$(grep -ci "$message" <<<"$output") $(wc -l <<<"$output")"
+}
+
+check_restart_usage() {
+  [[ $TRANSPORT == epoll ]] || return
+  start restart-usage "Ctrl+C ends it" dotnet "$restart_sample" --port 5190 || return
+  check_usage Restart "address already in use" dotnet "$restart_sample" --port 5190
+  stop "$pid"
 }
 
 # The stock transport stays in use, without an error, where ours can't be: here it must be the one that was asked for.
@@ -103,6 +135,7 @@ check_echo() {
   start echo "Ctrl+C stops it" dotnet "$echo_server" --port 7007 || return
   same "EchoServer: its client" "echo: one echo: two" \
     "$(printf 'one\ntwo\n' | timeout 20 dotnet "$echo_server" client --port 7007 2>&1 | grep '^echo' | paste -sd' ')"
+  check_usage EchoServer "address already in use" dotnet "$echo_server" --port 7007
   exec 3<>/dev/tcp/127.0.0.1/7007
   printf 'held\n' >&3
   same "EchoServer: a plain socket" "held" "$(timeout 10 head -n 1 <&3)"
@@ -120,4 +153,4 @@ check_echo() {
 
 # shellcheck source=/dev/null
 source eng/ci/wrk.sh
-build && check_hello && check_echo
+build && check_hello && check_echo && check_restart_usage

@@ -13,11 +13,18 @@ internal sealed class EchoService(IConnectionListenerFactory listeners, EndPoint
     private static readonly TimeSpan s_goodbye = TimeSpan.FromSeconds(3);
 
     private readonly ConcurrentDictionary<ConnectionContext, Task> _connections = new();
+    private IConnectionListener? _listener;
+
+    /// <summary>Binds: where that fails, the host does not start.</summary>
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        _listener = await listeners.BindAsync(endpoint, cancellationToken);
+        await base.StartAsync(cancellationToken);
+    }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        IConnectionListener listener = await listeners.BindAsync(endpoint, stoppingToken);
-        await using (listener)
+        await using (IConnectionListener listener = _listener!)
         {
             Console.WriteLine($"""
                 Echoing on {listener.EndPoint}. Ctrl+C stops it. To try it:

@@ -1,8 +1,5 @@
 // A protocol of one's own over the epoll transport in a generic host, without ASP.NET Core: what a client sends
 // comes back. Server and client are both here; each is a PipeReader and a PipeWriter over a connection.
-//   dotnet run --project samples/EchoServer                  the server
-//   dotnet run --project samples/EchoServer -- client        sends the lines you type and prints what comes back
-// Options of both: --port N (default 7000), or --unix PATH for a unix socket.
 using System.Net;
 using System.Net.Sockets;
 using EchoServer;
@@ -10,23 +7,44 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Samples;
 
-HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
+bool isClient = args is ["client", ..];
+return await CommandLine.RunAsync(isClient ? args[1..] : args, """
+    EchoServer sends back what it receives.
 
-// Registers IConnectionListenerFactory for servers and IConnectionFactory for clients.
-builder.Services.AddEpollTransport();
+      dotnet run --project samples/EchoServer                  the server
+      dotnet run --project samples/EchoServer -- client        sends the lines you type and prints what comes back
 
-EndPoint endpoint = builder.Configuration["unix"] is { Length: > 0 } path
-    ? new UnixDomainSocketEndPoint(path)
-    : new IPEndPoint(IPAddress.Loopback, builder.Configuration.GetValue("port", 7000));
+    Options of both:
 
-if (args is ["client", ..])
+      --port N       a TCP port of this machine; 7000 is the default
+      --unix PATH    a unix socket instead
+    """, RunAsync);
+
+async Task<int> RunAsync()
 {
-    using IHost host = builder.Build();
-    return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);
-}
+    HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
 
-builder.Services.AddHostedService(services =>
-    ActivatorUtilities.CreateInstance<EchoService>(services, endpoint));
-await builder.Build().RunAsync();
-return 0;
+    // What fails at the start ends as one line.
+    builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
+
+    // Registers IConnectionListenerFactory for servers and IConnectionFactory for clients.
+    builder.Services.AddEpollTransport();
+
+    EndPoint endpoint = builder.Configuration["unix"] is { Length: > 0 } path
+        ? new UnixDomainSocketEndPoint(path)
+        : new IPEndPoint(IPAddress.Loopback, builder.Configuration.GetValue("port", 7000));
+
+    if (isClient)
+    {
+        using IHost host = builder.Build();
+        return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);
+    }
+
+    builder.Services.AddHostedService(services =>
+        ActivatorUtilities.CreateInstance<EchoService>(services, endpoint));
+    await builder.Build().RunAsync();
+    return 0;
+}

@@ -27,10 +27,11 @@ internal static class DefaultEndpoints
               HTTP/1.1              curl http://localhost:{HttpPort}/
               HTTP/2, no TLS        curl --http2-prior-knowledge http://localhost:{Http2Port}/json
               HTTPS, 1.1 or 2       curl --insecure --http2 https://localhost:{HttpsPort}/json
-              unix socket           curl --unix-socket {s_unixSocket} http://localhost/
-              an upload's SHA-256   curl --upload-file FILE http://localhost:{HttpPort}/upload
-              a download            curl http://localhost:{HttpPort}/bytes?n=1000000 | sha256sum
-              a WebSocket echo      ws://localhost:{HttpPort}/ws
+              unix socket           curl --unix-socket '{s_unixSocket}' http://localhost/
+              an upload's SHA-256   head -c 1000000 /dev/zero | curl --upload-file - http://localhost:{HttpPort}/upload
+              a download            curl 'http://localhost:{HttpPort}/bytes?n=1000000' | sha256sum
+
+            A WebSocket client gets its messages back from ws://localhost:{HttpPort}/ws.
             """);
     }
 

@@ -22,7 +22,7 @@ public sealed class EpollConnectionFactory : IConnectionFactory, IDisposable
     /// <param name="options">Read and checked now, once. What concerns listening has no meaning here.</param>
     /// <param name="loggerFactory">The category is <c>KestrelEpollTransport.Client</c>.</param>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
-    /// <exception cref="ArgumentException">An option is outside its limits; the message names the option and its value.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them, and its value.</exception>
     public EpollConnectionFactory(IOptions<EpollTransportOptions> options, ILoggerFactory loggerFactory)
     {
         ArgumentNullException.ThrowIfNull(options);

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Native;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport;
 
@@ -202,13 +203,14 @@ public sealed class EpollSocketOptions
     /// </summary>
     /// <param name="endpoint">What to bind.</param>
     /// <returns>A bound socket that does not listen yet.</returns>
-    /// <exception cref="ArgumentException">An option is outside its limits, or <paramref name="endpoint"/> is null.</exception>
+    /// <exception cref="ArgumentNullException"><paramref name="endpoint"/> is null.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them.</exception>
     /// <exception cref="PlatformNotSupportedException">The system does not have an option.</exception>
     /// <exception cref="SocketException">The socket can't be created or bound, or the kernel refused an option.</exception>
     public Socket CreateBoundListenSocket(EndPoint endpoint)
     {
         ArgumentNullException.ThrowIfNull(endpoint);
-        Validate();
+        FindErrors().ThrowIfAny(typeof(EpollSocketOptions));
         SocketSettings settings = ToSettings();
         SystemFeatureChecks.Check(settings);
         return ListenSocket.CreateBound(endpoint, settings);
@@ -217,26 +219,27 @@ public sealed class EpollSocketOptions
     /// <summary>A copy with the values of this moment.</summary>
     internal EpollSocketOptions Snapshot() => (EpollSocketOptions)MemberwiseClone();
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its limits.</exception>
-    internal void Validate()
+    internal OptionErrors FindErrors()
     {
-        Require(IsWhole(KeepAliveTime, s_second, 1, MaxKeepAlive), nameof(KeepAliveTime), KeepAliveTime, "must be null or from 1 to 32,767 whole seconds");
-        Require(IsWhole(KeepAliveInterval, s_second, 1, MaxKeepAlive), nameof(KeepAliveInterval), KeepAliveInterval, "must be null or from 1 to 32,767 whole seconds");
-        Require(KeepAliveRetryCount is null or (>= 1 and <= MaxKeepAliveRetries), nameof(KeepAliveRetryCount), KeepAliveRetryCount, "must be null or from 1 to 127");
-        Require(IsWhole(UserTimeout, s_millisecond, 1, int.MaxValue), nameof(UserTimeout), UserTimeout, "must be null or from 1 to 2,147,483,647 whole milliseconds");
-        Require(NotSentLowWatermark is null or > 0, nameof(NotSentLowWatermark), NotSentLowWatermark, "must be null or positive");
-        Require(FastOpenQueueLength is null or > 0, nameof(FastOpenQueueLength), FastOpenQueueLength, "must be null or positive");
-        Require(IsWhole(DeferAccept, s_second, 1, 3_600), nameof(DeferAccept), DeferAccept, "must be null or from 1 to 3,600 whole seconds");
-        Require(SendBufferSize is null or > 0, nameof(SendBufferSize), SendBufferSize, "must be null or positive");
-        Require(ReceiveBufferSize is null or > 0, nameof(ReceiveBufferSize), ReceiveBufferSize, "must be null or positive");
-        Require(IsWhole(BusyPoll, s_microsecond, 0, 1_000_000), nameof(BusyPoll), BusyPoll, "must be null or from 0 to 1,000,000 whole microseconds");
-        Require(Dscp is null or (>= 0 and <= MaxDscp), nameof(Dscp), Dscp, "must be null or from 0 to 63");
-        Require(
+        OptionErrors errors = new($"{nameof(EpollTransportOptions)}.{nameof(EpollTransportOptions.Sockets)}");
+        errors.Require(IsWhole(KeepAliveTime, s_second, 1, MaxKeepAlive), nameof(KeepAliveTime), KeepAliveTime, "must be null or from 1 to 32,767 whole seconds");
+        errors.Require(IsWhole(KeepAliveInterval, s_second, 1, MaxKeepAlive), nameof(KeepAliveInterval), KeepAliveInterval, "must be null or from 1 to 32,767 whole seconds");
+        errors.Require(KeepAliveRetryCount is null or (>= 1 and <= MaxKeepAliveRetries), nameof(KeepAliveRetryCount), KeepAliveRetryCount, "must be null or from 1 to 127");
+        errors.Require(IsWhole(UserTimeout, s_millisecond, 1, int.MaxValue), nameof(UserTimeout), UserTimeout, "must be null or from 1 to 2,147,483,647 whole milliseconds");
+        errors.Require(NotSentLowWatermark is null or > 0, nameof(NotSentLowWatermark), NotSentLowWatermark, "must be null or positive");
+        errors.Require(FastOpenQueueLength is null or > 0, nameof(FastOpenQueueLength), FastOpenQueueLength, "must be null or positive");
+        errors.Require(IsWhole(DeferAccept, s_second, 1, 3_600), nameof(DeferAccept), DeferAccept, "must be null or from 1 to 3,600 whole seconds");
+        errors.Require(SendBufferSize is null or > 0, nameof(SendBufferSize), SendBufferSize, "must be null or positive");
+        errors.Require(ReceiveBufferSize is null or > 0, nameof(ReceiveBufferSize), ReceiveBufferSize, "must be null or positive");
+        errors.Require(IsWhole(BusyPoll, s_microsecond, 0, 1_000_000), nameof(BusyPoll), BusyPoll, "must be null or from 0 to 1,000,000 whole microseconds");
+        errors.Require(Dscp is null or (>= 0 and <= MaxDscp), nameof(Dscp), Dscp, "must be null or from 0 to 63");
+        errors.Require(
             CongestionControl is null || (CongestionControl.Length is >= 1 and <= MaxCongestionControlName && !CongestionControl.AsSpan().ContainsAnyExceptInRange('!', '~')),
             nameof(CongestionControl),
             CongestionControl,
             "must be null or 1 to 15 printable ASCII characters");
-        Require(UnixFileMode is null || (UnixFileMode & ~Permissions) == 0, nameof(UnixFileMode), UnixFileMode, "must be null or of the nine bits of owner, group and others");
+        errors.Require(UnixFileMode is null || (UnixFileMode & ~Permissions) == 0, nameof(UnixFileMode), UnixFileMode, "must be null or of the nine bits of owner, group and others");
+        return errors;
     }
 
     /// <summary>What is set, in the kernel's units, and on which sockets each has to be. Once the values are checked.</summary>
@@ -297,12 +300,4 @@ public sealed class EpollSocketOptions
 
     private static bool IsWhole(TimeSpan? value, TimeSpan unit, int least, int most) =>
         value is not { } time || (time.Ticks % unit.Ticks == 0 && time.Ticks / unit.Ticks >= least && time.Ticks / unit.Ticks <= most);
-
-    private static void Require(bool holds, string option, object? value, string rule)
-    {
-        if (!holds)
-        {
-            throw new ArgumentOutOfRangeException(option, value, $"{SystemFeatureChecks.OptionsPrefix}{option} {rule}.");
-        }
-    }
 }

@@ -17,14 +17,14 @@ public sealed class EpollTransportFactory : IConnectionListenerFactory, IConnect
 {
     private readonly TransportEngine _engine;
     private readonly bool _ownsEngine;
-    private int _platformReported;
+    private int _refusalReported;
     private volatile bool _disposed;
 
     /// <summary>Creates a factory with loops of its own. They start when the first endpoint is bound.</summary>
     /// <param name="options">Read and checked now, once.</param>
     /// <param name="loggerFactory">The category is <c>KestrelEpollTransport</c>.</param>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
-    /// <exception cref="ArgumentException">An option is outside its limits; the message names the option and its value.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them, and its value.</exception>
     public EpollTransportFactory(IOptions<EpollTransportOptions> options, ILoggerFactory loggerFactory)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -42,7 +42,8 @@ public sealed class EpollTransportFactory : IConnectionListenerFactory, IConnect
     /// <summary>
     /// Whether <see cref="BindAsync"/> can bind this kind of endpoint: an <see cref="IPEndPoint"/>, a
     /// <see cref="UnixDomainSocketEndPoint"/> or a <see cref="FileHandleEndPoint"/>, and none on a platform that the
-    /// transport does not know, which is logged once, as Information. Kestrel then asks the next transport.
+    /// transport does not know, or where it is switched off (<see cref="EpollTransportOptions.Enabled"/>), which is logged once, as
+    /// Information. Kestrel then asks the next transport.
     /// </summary>
     /// <param name="endpoint">The endpoint that Kestrel is about to bind.</param>
     public bool CanBind(EndPoint endpoint)
@@ -52,12 +53,20 @@ public sealed class EpollTransportFactory : IConnectionListenerFactory, IConnect
             return false;
         }
 
-        if (!_engine.IsPlatformSupported && Interlocked.Exchange(ref _platformReported, 1) == 0)
+        bool binds = _engine.IsPlatformSupported && _engine.Options.Enabled;
+        if (!binds && Interlocked.Exchange(ref _refusalReported, 1) == 0)
         {
-            AcceptLog.PlatformNotSupported(_engine.Logger);
+            if (_engine.Options.Enabled)
+            {
+                AcceptLog.PlatformNotSupported(_engine.Logger);
+            }
+            else
+            {
+                AcceptLog.SwitchedOff(_engine.Logger, _engine.Options.WhoDisabled);
+            }
         }
 
-        return _engine.IsPlatformSupported;
+        return binds;
     }
 
     /// <summary>Binds an endpoint and begins to accept its connections.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Listening;
@@ -5,6 +6,7 @@ using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport;
 
@@ -29,6 +31,14 @@ public sealed class EpollTransportOptions
 
     private int? _loopCount;
     private int? _driversPerLoop;
+
+    /// <summary>
+    /// Whether Kestrel's endpoints are served by this transport. If not, Kestrel takes the next one, which is Sockets, and one Information line
+    /// says so. The key <c>EpollTransport:Enabled</c> of the host's configuration has the last word where it is set, so that an operator can
+    /// switch the transport off without a new build: <c>EpollTransport__Enabled=false</c> in the environment. Who calls
+    /// <see cref="EpollTransportFactory.BindAsync"/> without Kestrel is served either way. Default: <see langword="true"/>.
+    /// </summary>
+    public bool Enabled { get; set; } = true;
 
     /// <summary>
     /// How many event loops, each with a poller of its own, serve all connections of the transport. With
@@ -153,7 +163,7 @@ public sealed class EpollTransportOptions
     /// <param name="endpoint">What to bind.</param>
     /// <returns>A bound socket that does not listen yet.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="endpoint"/> is null.</exception>
-    /// <exception cref="SocketException">The socket can't be created or bound.</exception>
+    /// <exception cref="SocketException">The socket can't be created or bound; none can for a <see cref="DnsEndPoint"/>.</exception>
     public static Socket CreateDefaultBoundListenSocket(EndPoint endpoint)
     {
         ArgumentNullException.ThrowIfNull(endpoint);
@@ -170,6 +180,9 @@ public sealed class EpollTransportOptions
     /// <summary>How long a pass of a loop takes before another thread is called. Settable for tests.</summary>
     internal TimeSpan CallAfter { get; set; } = TimeSpan.FromMicroseconds(10);
 
+    /// <summary>Who set <see cref="Enabled"/> to false.</summary>
+    internal string WhoDisabled { get; set; } = $"{nameof(EpollTransportOptions)}.{nameof(Enabled)} is false";
+
     /// <summary>A copy with the values of this moment.</summary>
     internal EpollTransportOptions Snapshot()
     {
@@ -181,36 +194,39 @@ public sealed class EpollTransportOptions
     /// <summary>Whether the transport makes listening sockets itself.</summary>
     internal bool HasDefaultListenSocket => CreateBoundListenSocket == CreateDefaultBoundListenSocket;
 
-    /// <summary>Checks every value; called when the transport is made.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A number or enum is outside its limits.</exception>
-    /// <exception cref="ArgumentNullException">A required value is null.</exception>
-    internal void Validate()
+    /// <summary>All values, but of <see cref="Sockets"/> those that are set.</summary>
+    internal string Describe()
     {
-        Require(LoopCount is >= 1 and <= MaxLoopCount, nameof(LoopCount), LoopCount, $"must be from 1 to {MaxLoopCount}");
-        Require(Enum.IsDefined(Scheduling), nameof(Scheduling), Scheduling, $"must be a value of {nameof(ApplicationScheduling)}");
-        Require(SpinBeforeWait is null || (SpinBeforeWait >= TimeSpan.Zero && SpinBeforeWait <= s_maxSpin), nameof(SpinBeforeWait), SpinBeforeWait, "must be null (while it pays) or from 0 to 1 second");
-        Require(HandOffLimit >= s_minHandOffLimit && HandOffLimit <= s_maxLimit, nameof(HandOffLimit), HandOffLimit, "must be from 1 ms to 1 minute");
-        Require(DemotionLimit >= s_minDemotionLimit && DemotionLimit <= s_maxLimit, nameof(DemotionLimit), DemotionLimit, "must be from 1 µs to 1 minute");
-        Require(MaxWorkers is >= 1 and <= Workers.Limit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {Workers.Limit}");
-        Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
-        Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
-        Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");
-        Require(
-            TcpMetricsInterval is null || (TcpMetricsInterval >= s_minSampling && TcpMetricsInterval <= s_maxSampling),
-            nameof(TcpMetricsInterval), TcpMetricsInterval, "must be null (never) or from 100 ms to 1 hour");
-        if (CreateBoundListenSocket is null)
-        {
-            throw new ArgumentNullException(nameof(CreateBoundListenSocket), $"{nameof(EpollTransportOptions)}.{nameof(CreateBoundListenSocket)} must not be null.");
-        }
+        IEnumerable<string> own = typeof(EpollTransportOptions).GetProperties().Where(static property => property.Name != nameof(Sockets))
+            .Select(property => Describe(property.Name, property.GetValue(this)));
+        IEnumerable<string> kernel = typeof(EpollSocketOptions).GetProperties().Select(property => (property.Name, Value: property.GetValue(Sockets)))
+            .Where(static option => option.Value is not (null or false)).Select(static option => Describe($"{nameof(Sockets)}.{option.Name}", option.Value));
+        return string.Join(", ", own.Concat(kernel));
 
-        Sockets.Validate();
+        static string Describe(string name, object? value) => string.Create(
+            CultureInfo.InvariantCulture, $"{name}={value switch { null => "null", Delegate => "(a function)", _ => value }}");
     }
 
-    private static void Require(bool holds, string option, object? value, string rule)
+    /// <exception cref="OptionsValidationException">Values are outside their limits; it names each of them.</exception>
+    internal void Validate() => FindErrors().ThrowIfAny(typeof(EpollTransportOptions));
+
+    internal OptionErrors FindErrors()
     {
-        if (!holds)
-        {
-            throw new ArgumentOutOfRangeException(option, value, $"{nameof(EpollTransportOptions)}.{option} {rule}.");
-        }
+        OptionErrors errors = new(nameof(EpollTransportOptions));
+        errors.Require(LoopCount is >= 1 and <= MaxLoopCount, nameof(LoopCount), LoopCount, $"must be from 1 to {MaxLoopCount}");
+        errors.Require(Enum.IsDefined(Scheduling), nameof(Scheduling), Scheduling, $"must be a value of {nameof(ApplicationScheduling)}");
+        errors.Require(SpinBeforeWait is null || (SpinBeforeWait >= TimeSpan.Zero && SpinBeforeWait <= s_maxSpin), nameof(SpinBeforeWait), SpinBeforeWait, "must be null (while it pays) or from 0 to 1 second");
+        errors.Require(HandOffLimit >= s_minHandOffLimit && HandOffLimit <= s_maxLimit, nameof(HandOffLimit), HandOffLimit, "must be from 1 ms to 1 minute");
+        errors.Require(DemotionLimit >= s_minDemotionLimit && DemotionLimit <= s_maxLimit, nameof(DemotionLimit), DemotionLimit, "must be from 1 µs to 1 minute");
+        errors.Require(MaxWorkers is >= 1 and <= Workers.Limit, nameof(MaxWorkers), MaxWorkers, $"must be from 1 to {Workers.Limit}");
+        errors.Require(Backlog > 0, nameof(Backlog), Backlog, "must be positive");
+        errors.Require(MaxReadBufferSize is not < 0, nameof(MaxReadBufferSize), MaxReadBufferSize, "must be null, 0 (both: unlimited) or positive");
+        errors.Require(MaxWriteBufferSize is not < 0, nameof(MaxWriteBufferSize), MaxWriteBufferSize, "must be null, 0 (both: unlimited) or positive");
+        errors.Require(
+            TcpMetricsInterval is null || (TcpMetricsInterval >= s_minSampling && TcpMetricsInterval <= s_maxSampling),
+            nameof(TcpMetricsInterval), TcpMetricsInterval, "must be null (never) or from 100 ms to 1 hour");
+        errors.Require(CreateBoundListenSocket is not null, nameof(CreateBoundListenSocket), CreateBoundListenSocket, "must be a function");
+        errors.Add(Sockets.FindErrors());
+        return errors;
     }
 }

@@ -3,6 +3,7 @@ using System.Diagnostics.Metrics;
 using KestrelEpollTransport;
 using KestrelEpollTransport.Listening;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -26,12 +27,18 @@ public static class EpollTransportServiceCollectionExtensions
     public static IServiceCollection AddEpollTransport(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        services.AddOptions();
+        services.AddOptionsCheck<EpollTransportOptions>(static options => options.FindErrors());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<EpollTransportOptions>, ConfiguredSwitch>(
+            static provider => new ConfiguredSwitch(provider.GetService<IConfiguration>())));
+        services.TryAddSingleton<ServingNotice>();
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ServingNotice>(
+            static provider => provider.GetRequiredService<ServingNotice>()));
         services.TryAddSingleton(static provider => new TransportEngine(
             provider.GetRequiredService<IOptions<EpollTransportOptions>>().Value,
             provider.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance,
             provider.GetService<IMemoryPoolFactory<byte>>(),
-            provider.GetService<IMeterFactory>()));
+            provider.GetService<IMeterFactory>(),
+            serving: provider.GetService<ServingNotice>()));
 
         // Beside other transports, not instead of them: Kestrel asks the last one that was added first.
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IConnectionListenerFactory, EpollTransportFactory>(
@@ -45,13 +52,27 @@ public static class EpollTransportServiceCollectionExtensions
 
     /// <summary>As <see cref="AddEpollTransport(IServiceCollection)"/>, with options.</summary>
     /// <param name="services">The container.</param>
-    /// <param name="configureOptions">Sets the options; called when the transport is first needed.</param>
+    /// <param name="configureOptions">Sets the options; called when the host starts, or the transport is first needed; may be called twice.</param>
     /// <returns><paramref name="services"/>.</returns>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
     public static IServiceCollection AddEpollTransport(this IServiceCollection services, Action<EpollTransportOptions> configureOptions)
     {
         ArgumentNullException.ThrowIfNull(configureOptions);
         return services.AddEpollTransport().Configure(configureOptions);
+    }
+
+    /// <summary>
+    /// As <see cref="AddEpollTransport(IServiceCollection)"/>, with options from a section of the configuration, which has a key for each that
+    /// is not a function, as in <c>{ "LoopCount": 2, "HandOffLimit": "00:00:00.005", "Sockets": { "KeepAlive": true } }</c>.
+    /// </summary>
+    /// <param name="services">The container.</param>
+    /// <param name="configuration">The section; read once, when the host starts or the transport is first needed.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    /// <exception cref="ArgumentNullException">A parameter is null.</exception>
+    public static IServiceCollection AddEpollTransport(this IServiceCollection services, IConfiguration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        return services.AddEpollTransport().Configure<EpollTransportOptions>(options => configuration.Bind(options));
     }
 
     /// <summary>

@@ -11,6 +11,7 @@ using KestrelEpollTransport.Polling;
 using KestrelEpollTransport.Scheduling;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport;
 
@@ -34,15 +35,16 @@ internal sealed class TransportEngine : IDisposable
     private readonly CancellationTokenSource _disposing = new();
 #pragma warning restore CA2213
 
-    /// <exception cref="ArgumentException">An option is out of its limits.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits.</exception>
     public TransportEngine(
         EpollTransportOptions options, ILoggerFactory loggerFactory, IMemoryPoolFactory<byte>? poolFactory = null, IMeterFactory? meterFactory = null,
-        Func<Poller>? createPoller = null)
+        Func<Poller>? createPoller = null, ServingNotice? serving = null)
     {
         // Whoever has the options may set them at any time.
         options = options.Snapshot();
         options.Validate();
         Options = options;
+        Serving = serving ?? new ServingNotice();
         SocketSettings = options.Sockets.ToSettings();
         Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory));
         _scheduling = new SchedulingParts(options, Logger, createPoller);
@@ -74,6 +76,9 @@ internal sealed class TransportEngine : IDisposable
 
     /// <summary>A copy that nobody changes.</summary>
     public EpollTransportOptions Options { get; }
+
+    /// <summary>Who tells the log what is served.</summary>
+    public ServingNotice Serving { get; }
 
     /// <summary>What they ask of the kernel for sockets.</summary>
     public SocketSettings SocketSettings { get; }

@@ -27,7 +27,6 @@ public sealed class ConnectionDraining
 
     internal ConnectionDraining(TransportEngine? engine, IOptions<ConnectionDrainingOptions> options)
     {
-        options.Value.Validate();
         _engine = engine;
         _timeout = options.Value.Timeout;
         _unbound = new Lazy<Task>(UnbindAsync);

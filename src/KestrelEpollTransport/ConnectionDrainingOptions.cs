@@ -1,6 +1,8 @@
+using Microsoft.Extensions.Options;
+
 namespace KestrelEpollTransport;
 
-/// <summary>Options of <c>AddConnectionDraining()</c>. Read, and checked, once: when draining is first needed.</summary>
+/// <summary>Options of <c>AddConnectionDraining()</c>. Read once. Checked when the host starts: an <see cref="OptionsValidationException"/> then says what is wrong.</summary>
 public sealed class ConnectionDrainingOptions
 {
     private static readonly TimeSpan s_maxTimeout = TimeSpan.FromHours(1);
@@ -12,13 +14,13 @@ public sealed class ConnectionDrainingOptions
     /// </summary>
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its limits.</exception>
-    internal void Validate()
+    /// <exception cref="OptionsValidationException">Values are outside their limits; it names each of them.</exception>
+    internal void Validate() => FindErrors().ThrowIfAny(typeof(ConnectionDrainingOptions));
+
+    internal OptionErrors FindErrors()
     {
-        if (Timeout < TimeSpan.Zero || Timeout > s_maxTimeout)
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(Timeout), Timeout, $"{nameof(ConnectionDrainingOptions)}.{nameof(Timeout)} must be from 0 to 1 hour.");
-        }
+        OptionErrors errors = new(nameof(ConnectionDrainingOptions));
+        errors.Require(Timeout >= TimeSpan.Zero && Timeout <= s_maxTimeout, nameof(Timeout), Timeout, "must be from 0 to 1 hour");
+        return errors;
     }
 }

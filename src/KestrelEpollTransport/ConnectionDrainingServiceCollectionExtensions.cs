@@ -21,7 +21,7 @@ public static class ConnectionDrainingServiceCollectionExtensions
     public static IServiceCollection AddConnectionDraining(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        services.AddOptions();
+        services.AddOptionsCheck<ConnectionDrainingOptions>(static options => options.FindErrors());
         services.TryAddSingleton(static provider => new ConnectionDraining(
             provider.GetService<TransportEngine>(), provider.GetRequiredService<IOptions<ConnectionDrainingOptions>>()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IStartupFilter, DrainingStartupFilter>());
@@ -31,7 +31,7 @@ public static class ConnectionDrainingServiceCollectionExtensions
 
     /// <summary>As <see cref="AddConnectionDraining(IServiceCollection)"/>, with options.</summary>
     /// <param name="services">The container.</param>
-    /// <param name="configureOptions">Sets the options; called when draining is first needed.</param>
+    /// <param name="configureOptions">Sets the options; called when the host starts.</param>
     /// <returns><paramref name="services"/>.</returns>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
     public static IServiceCollection AddConnectionDraining(this IServiceCollection services, Action<ConnectionDrainingOptions> configureOptions)

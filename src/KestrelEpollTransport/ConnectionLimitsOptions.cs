@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Options;
+
 namespace KestrelEpollTransport;
 
 /// <summary>
@@ -53,25 +55,21 @@ public sealed class ConnectionLimitsOptions
     /// </summary>
     public int IPv6PrefixLength { get; set; } = 64;
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its limits.</exception>
-    internal void Validate()
+    /// <exception cref="OptionsValidationException">Values are outside their limits; it names each of them.</exception>
+    internal void Validate() => FindErrors().ThrowIfAny(typeof(ConnectionLimitsOptions));
+
+    internal OptionErrors FindErrors()
     {
-        Require(IsTime(MaxConnectionAge), nameof(MaxConnectionAge), MaxConnectionAge, "must be null (unlimited) or from 100 ms to 30 days");
-        Require(MaxConnectionAgeJitter is >= 0 and <= 0.5, nameof(MaxConnectionAgeJitter), MaxConnectionAgeJitter, "must be from 0 to 0.5");
-        Require(IsTime(IdleTimeout), nameof(IdleTimeout), IdleTimeout, "must be null (unlimited) or from 100 ms to 30 days");
-        Require(CloseGrace is null || (CloseGrace >= TimeSpan.Zero && CloseGrace <= s_maxTime), nameof(CloseGrace), CloseGrace, "must be null (for ever) or from 0 to 30 days");
-        Require(MaxConnectionsPerAddress is null or > 0, nameof(MaxConnectionsPerAddress), MaxConnectionsPerAddress, "must be null (unlimited) or positive");
-        Require(IPv4PrefixLength is >= 0 and <= 32, nameof(IPv4PrefixLength), IPv4PrefixLength, "must be from 0 to 32");
-        Require(IPv6PrefixLength is >= 0 and <= 128, nameof(IPv6PrefixLength), IPv6PrefixLength, "must be from 0 to 128");
+        OptionErrors errors = new(nameof(ConnectionLimitsOptions));
+        errors.Require(IsTime(MaxConnectionAge), nameof(MaxConnectionAge), MaxConnectionAge, "must be null (unlimited) or from 100 ms to 30 days");
+        errors.Require(MaxConnectionAgeJitter is >= 0 and <= 0.5, nameof(MaxConnectionAgeJitter), MaxConnectionAgeJitter, "must be from 0 to 0.5");
+        errors.Require(IsTime(IdleTimeout), nameof(IdleTimeout), IdleTimeout, "must be null (unlimited) or from 100 ms to 30 days");
+        errors.Require(CloseGrace is null || (CloseGrace >= TimeSpan.Zero && CloseGrace <= s_maxTime), nameof(CloseGrace), CloseGrace, "must be null (for ever) or from 0 to 30 days");
+        errors.Require(MaxConnectionsPerAddress is null or > 0, nameof(MaxConnectionsPerAddress), MaxConnectionsPerAddress, "must be null (unlimited) or positive");
+        errors.Require(IPv4PrefixLength is >= 0 and <= 32, nameof(IPv4PrefixLength), IPv4PrefixLength, "must be from 0 to 32");
+        errors.Require(IPv6PrefixLength is >= 0 and <= 128, nameof(IPv6PrefixLength), IPv6PrefixLength, "must be from 0 to 128");
+        return errors;
     }
 
     private static bool IsTime(TimeSpan? value) => value is null || (value >= s_minTime && value <= s_maxTime);
-
-    private static void Require(bool holds, string option, object? value, string rule)
-    {
-        if (!holds)
-        {
-            throw new ArgumentOutOfRangeException(option, value, $"{nameof(ConnectionLimitsOptions)}.{option} {rule}.");
-        }
-    }
 }

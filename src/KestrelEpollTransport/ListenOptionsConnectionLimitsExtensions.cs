@@ -4,6 +4,7 @@ using KestrelEpollTransport.ConnectionLimits;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Hosting;
 
@@ -25,7 +26,7 @@ public static class ListenOptionsConnectionLimitsExtensions
     /// <param name="configure">Sets the options; called at once.</param>
     /// <returns><paramref name="listenOptions"/>.</returns>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is outside its limits.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them, and its value.</exception>
     public static ListenOptions UseConnectionLimits(this ListenOptions listenOptions, Action<ConnectionLimitsOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(listenOptions);

@@ -3,6 +3,7 @@ using KestrelEpollTransport.ProxyProtocol;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Hosting;
 
@@ -32,7 +33,7 @@ public static class ListenOptionsProxyProtocolExtensions
     /// <param name="configure">Sets the options; called at once.</param>
     /// <returns><paramref name="listenOptions"/>.</returns>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is outside its limits.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them, and its value.</exception>
     public static ListenOptions UseProxyProtocol(this ListenOptions listenOptions, Action<ProxyProtocolOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(listenOptions);

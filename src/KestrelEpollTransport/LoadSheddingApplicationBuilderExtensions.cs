@@ -4,6 +4,7 @@ using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.LoadShedding;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Builder;
 
@@ -29,7 +30,7 @@ public static class LoadSheddingApplicationBuilderExtensions
     /// <param name="configure">Sets the options; called at once.</param>
     /// <returns><paramref name="application"/>.</returns>
     /// <exception cref="ArgumentNullException">A parameter is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An option is outside its limits.</exception>
+    /// <exception cref="OptionsValidationException">Options are outside their limits; it names each of them, and its value.</exception>
     public static IApplicationBuilder UseLoadShedding(this IApplicationBuilder application, Action<LoadSheddingOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(application);

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport;
 
@@ -36,19 +37,15 @@ public sealed class LoadSheddingOptions
     /// </summary>
     public Func<HttpContext, bool>? Exempt { get; set; }
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its limits.</exception>
-    internal void Validate()
-    {
-        Require(Target >= s_minTarget && Target <= s_max, nameof(Target), Target, "must be from 100 µs to 1 minute");
-        Require(Interval >= s_minInterval && Interval <= s_max, nameof(Interval), Interval, "must be from 10 ms to 1 minute");
-        Require(RetryAfter >= s_minRetryAfter && RetryAfter <= s_maxRetryAfter, nameof(RetryAfter), RetryAfter, "must be from 1 second to 1 day");
-    }
+    /// <exception cref="OptionsValidationException">Values are outside their limits; it names each of them.</exception>
+    internal void Validate() => FindErrors().ThrowIfAny(typeof(LoadSheddingOptions));
 
-    private static void Require(bool holds, string option, object value, string rule)
+    internal OptionErrors FindErrors()
     {
-        if (!holds)
-        {
-            throw new ArgumentOutOfRangeException(option, value, $"{nameof(LoadSheddingOptions)}.{option} {rule}.");
-        }
+        OptionErrors errors = new(nameof(LoadSheddingOptions));
+        errors.Require(Target >= s_minTarget && Target <= s_max, nameof(Target), Target, "must be from 100 µs to 1 minute");
+        errors.Require(Interval >= s_minInterval && Interval <= s_max, nameof(Interval), Interval, "must be from 10 ms to 1 minute");
+        errors.Require(RetryAfter >= s_minRetryAfter && RetryAfter <= s_maxRetryAfter, nameof(RetryAfter), RetryAfter, "must be from 1 second to 1 day");
+        return errors;
     }
 }

@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport;
 
@@ -47,20 +48,16 @@ public sealed class ProxyProtocolOptions
     /// </summary>
     public int MaxHeaderSize { get; set; } = 4096;
 
-    /// <exception cref="ArgumentOutOfRangeException">A value is outside its limits.</exception>
-    internal void Validate()
-    {
-        Require(Enum.IsDefined(Mode), nameof(Mode), Mode, $"must be a value of {nameof(ProxyProtocolMode)}");
-        Require(HeaderTimeout >= s_minTimeout && HeaderTimeout <= s_maxTimeout, nameof(HeaderTimeout), HeaderTimeout, "must be from 1 ms to 1 hour");
-        Require(
-            MaxHeaderSize is >= MinMaxHeaderSize and <= MaxMaxHeaderSize, nameof(MaxHeaderSize), MaxHeaderSize, $"must be from {MinMaxHeaderSize} to {MaxMaxHeaderSize}");
-    }
+    /// <exception cref="OptionsValidationException">Values are outside their limits; it names each of them.</exception>
+    internal void Validate() => FindErrors().ThrowIfAny(typeof(ProxyProtocolOptions));
 
-    private static void Require(bool holds, string option, object value, string rule)
+    internal OptionErrors FindErrors()
     {
-        if (!holds)
-        {
-            throw new ArgumentOutOfRangeException(option, value, $"{nameof(ProxyProtocolOptions)}.{option} {rule}.");
-        }
+        OptionErrors errors = new(nameof(ProxyProtocolOptions));
+        errors.Require(Enum.IsDefined(Mode), nameof(Mode), Mode, $"must be a value of {nameof(ProxyProtocolMode)}");
+        errors.Require(HeaderTimeout >= s_minTimeout && HeaderTimeout <= s_maxTimeout, nameof(HeaderTimeout), HeaderTimeout, "must be from 1 ms to 1 hour");
+        errors.Require(
+            MaxHeaderSize is >= MinMaxHeaderSize and <= MaxMaxHeaderSize, nameof(MaxHeaderSize), MaxHeaderSize, $"must be from {MinMaxHeaderSize} to {MaxMaxHeaderSize}");
+        return errors;
     }
 }

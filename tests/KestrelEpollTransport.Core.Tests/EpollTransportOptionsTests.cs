@@ -64,12 +64,11 @@ public class EpollTransportOptionsTests
 
         foreach (Func<IDisposable> constructor in constructors)
         {
-            ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(constructor);
+            OptionsValidationException error = Assert.Throws<OptionsValidationException>(constructor);
 
-            Assert.Equal(option, error.ParamName);
-            Assert.Equal(value, error.ActualValue);
-            Assert.Contains($"{nameof(EpollTransportOptions)}.{option} ", error.Message, StringComparison.Ordinal);
-            Assert.Contains(Convert.ToString(value, CultureInfo.InvariantCulture)!, error.Message, StringComparison.Ordinal);
+            Assert.Equal(typeof(EpollTransportOptions), error.OptionsType);
+            Assert.StartsWith(
+                string.Create(CultureInfo.InvariantCulture, $"{nameof(EpollTransportOptions)}.{option} is {value} and must be "), Assert.Single(error.Failures), StringComparison.Ordinal);
         }
     }
 
@@ -78,11 +77,44 @@ public class EpollTransportOptionsTests
     {
         IOptions<EpollTransportOptions> options = With(nameof(EpollTransportOptions.CreateBoundListenSocket), null);
 
-        ArgumentNullException error = Assert.Throws<ArgumentNullException>(
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(
             () => new EpollTransportFactory(options, NullLoggerFactory.Instance));
 
-        Assert.Equal(nameof(EpollTransportOptions.CreateBoundListenSocket), error.ParamName);
-        Assert.Contains("must not be null", error.Message, StringComparison.Ordinal);
+        Assert.Equal("EpollTransportOptions.CreateBoundListenSocket is null and must be a function", error.Message);
+    }
+
+    [Fact]
+    public void Transport_WithSeveralInvalidOptions_NamesThemAllAtOnce()
+    {
+        EpollTransportOptions options = new() { LoopCount = 0, Backlog = -5, Sockets = { Dscp = 64 } };
+
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(
+            () => new EpollTransportFactory(Options.Create(options), NullLoggerFactory.Instance));
+
+        Assert.Equal(
+            [
+                "EpollTransportOptions.LoopCount is 0 and must be from 1 to 64",
+                "EpollTransportOptions.Backlog is -5 and must be positive",
+                "EpollTransportOptions.Sockets.Dscp is 64 and must be null or from 0 to 63",
+            ],
+            error.Failures.ToArray());
+    }
+
+    [Fact]
+    public void Describe_HasEveryOption_AndOfTheKernelsThoseThatAreSet()
+    {
+        EpollTransportOptions options = new() { LoopCount = 3, MaxReadBufferSize = null, Sockets = { KeepAlive = true, UnixFileMode = UnixFileMode.UserRead } };
+
+        string[] described = options.Describe().Split(", ");
+
+        string[] own = [.. typeof(EpollTransportOptions).GetProperties().Select(static property => property.Name).Where(static name => name != nameof(EpollTransportOptions.Sockets))];
+        string[] names = [.. described.Select(static option => option.Split('=')[0])];
+        Assert.Equal([.. own, "Sockets.KeepAlive", "Sockets.UnixFileMode"], names);
+        Assert.Contains("LoopCount=3", described);
+        Assert.Contains("MaxReadBufferSize=null", described);
+        Assert.Contains("HandOffLimit=00:00:00.0020000", described);
+        Assert.Contains("CreateBoundListenSocket=(a function)", described);
+        Assert.Contains("Sockets.KeepAlive=True", described);
     }
 
     [Theory]

@@ -91,7 +91,14 @@ public class BindTests
     {
         await using var transport = new Transport(kind);
 
-        await Assert.ThrowsAsync<SocketException>(() => transport.BindAsync(new DnsEndPoint("localhost", 0)));
+        SocketException error = await Assert.ThrowsAsync<SocketException>(() => transport.BindAsync(new DnsEndPoint("localhost", 0)));
+
+        Assert.Equal(SocketError.ProtocolNotSupported, error.SocketErrorCode);
+        if (kind.IsOurs())
+        {
+            Assert.Contains("'localhost:0' is a name", error.Message, StringComparison.Ordinal);
+            Assert.Contains("bind an IPEndPoint", error.Message, StringComparison.Ordinal);
+        }
     }
 
     [Theory, AllTransports]

@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport.FunctionalTests;
 
@@ -108,8 +109,8 @@ public class HostingTests
         {
             var options = new EpollTransportOptions { Scheduling = kind.Scheduling() };
             set(options);
-            ArgumentException error = Assert.ThrowsAny<ArgumentException>(
-                () => new EpollTransportFactory(Microsoft.Extensions.Options.Options.Create(options), new LogRecorder()));
+            OptionsValidationException error = Assert.Throws<OptionsValidationException>(
+                () => new EpollTransportFactory(Options.Create(options), new LogRecorder()));
             Assert.Contains(option, error.Message, StringComparison.Ordinal);
             Assert.Contains(value, error.Message, StringComparison.Ordinal);
         }

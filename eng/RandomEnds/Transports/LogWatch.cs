@@ -11,6 +11,7 @@ internal sealed class LogWatch : ILoggerFactory, ILogger
 {
     /// <summary>The one warning that is meant to come: many cases at a time need many workers.</summary>
     private const int WorkersRanOut = 31;
+    private const int Serving = 27;
 
     /// <summary>Every so many lines one takes a millisecond: what is logged before others are told, they are told late.</summary>
     private const int SlowLine = 16;
@@ -40,7 +41,7 @@ internal sealed class LogWatch : ILoggerFactory, ILogger
             Thread.Sleep(1);
         }
 
-        if (logLevel > LogLevel.Debug && eventId.Id != WorkersRanOut)
+        if (logLevel > LogLevel.Debug && eventId.Id is not (WorkersRanOut or Serving))
         {
             AboveDebug.Enqueue($"{logLevel} {eventId.Id}: {message} {exception}");
         }

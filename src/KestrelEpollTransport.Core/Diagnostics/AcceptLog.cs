@@ -23,4 +23,13 @@ internal static partial class AcceptLog
 
     [LoggerMessage(23, LogLevel.Information, "The epoll transport does not know this platform; another transport, Sockets if it is registered, serves its endpoints.", EventName = "PlatformNotSupported")]
     public static partial void PlatformNotSupported(ILogger logger);
+
+    [LoggerMessage(26, LogLevel.Information, "The epoll transport is switched off: {Reason}. Another transport, Sockets if it is registered, serves its endpoints.", EventName = "SwitchedOff")]
+    public static partial void SwitchedOff(ILogger logger, string reason);
+
+    [LoggerMessage(27, LogLevel.Information, "The epoll transport serves {EndPoints} (event loops: {Loops}, scheduling: {Scheduling}).", EventName = "Serving")]
+    public static partial void Serving(ILogger logger, string endPoints, int loops, string scheduling);
+
+    [LoggerMessage(28, LogLevel.Debug, "The options of the epoll transport: {Options}", EventName = "ResolvedOptions")]
+    public static partial void ResolvedOptions(ILogger logger, string options);
 }

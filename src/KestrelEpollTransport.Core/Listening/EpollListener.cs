@@ -80,6 +80,7 @@ internal sealed class EpollListener : IConnectionListener
             // No loop knows a listener that pauses, so their end is not enough. It may be now.
             engine.Listeners.Add(listener);
             listener._disposing = engine.Disposing.UnsafeRegister(static state => ((EpollListener)state!).Abandon(), listener);
+            engine.Serving.OnBound(engine, listener.EndPoint);
             return listener;
         }
         catch

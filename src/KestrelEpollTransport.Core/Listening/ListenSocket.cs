@@ -180,6 +180,13 @@ internal sealed class ListenSocket
             return new Socket(new SafeSocketHandle((nint)inherited.FileHandle, ownsHandle: false));
         }
 
+        if (endPoint is DnsEndPoint name)
+        {
+            // The code that Sockets has for it. Which of a name's addresses to listen on, if not on all of them, nobody here can know.
+            throw new SocketException(
+                (int)SocketError.ProtocolNotSupported, $"'{name.Host}:{name.Port}' is a name, and only addresses can be bound: resolve it (Dns.GetHostAddresses), and bind an IPEndPoint.");
+        }
+
         Socket socket = endPoint is UnixDomainSocketEndPoint ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
             : settings.IsMultipath ? CreateMultipath(endPoint.AddressFamily)
             : new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);

@@ -61,8 +61,8 @@ internal static class Errno
     /// </summary>
     public static SocketException ToException(int errno) => errno switch
     {
-        EMFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in this process: its limit is what \"ulimit -n\" shows"),
-        ENFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in the whole system"),
+        EMFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in this process (EMFILE): raise its limit (\"ulimit -n\", LimitNOFILE= of a unit)"),
+        ENFILE => new((int)SocketError.TooManyOpenSockets, "Too many open files in the whole system (ENFILE): raise its limit (the sysctl fs.file-max)"),
         _ => new((int)ToSocketError(errno)),
     };
 

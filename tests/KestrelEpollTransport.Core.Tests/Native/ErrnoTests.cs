@@ -16,6 +16,8 @@ public class ErrnoTests
         Assert.Contains("this process", process.Message, StringComparison.Ordinal);
         Assert.Contains("ulimit -n", process.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("system", process.Message, StringComparison.Ordinal);
-        Assert.Contains("system", system.Message, StringComparison.Ordinal);
+        Assert.Contains("LimitNOFILE", process.Message, StringComparison.Ordinal);
+        Assert.Contains("whole system", system.Message, StringComparison.Ordinal);
+        Assert.Contains("fs.file-max", system.Message, StringComparison.Ordinal);
     }
 }

@@ -14,6 +14,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport.FunctionalTests.ConnectionLimits;
 
@@ -276,8 +277,8 @@ public class ConnectionLimitsTests
             var options = new ConnectionLimitsOptions();
             options.Validate();
             set(options);
-            ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(options.Validate);
-            Assert.Contains(option, error.Message, StringComparison.Ordinal);
+            OptionsValidationException error = Assert.Throws<OptionsValidationException>(options.Validate);
+            Assert.StartsWith($"ConnectionLimitsOptions.{option} is ", error.Message, StringComparison.Ordinal);
         }
     }
 

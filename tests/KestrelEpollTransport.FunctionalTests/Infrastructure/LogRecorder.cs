@@ -8,6 +8,8 @@ internal sealed record LogEntry(string Category, LogLevel Level, int Id, string 
 internal sealed class LogRecorder : ILoggerFactory, ILoggerProvider
 {
     private const int LoopHandedOff = 30;
+    private const int Serving = 27;
+    private const int ResolvedOptions = 28;
 
     private readonly Lock _lock = new();
     private readonly List<LogEntry> _entries = [];
@@ -32,8 +34,9 @@ internal sealed class LogRecorder : ILoggerFactory, ILoggerProvider
         }
     }
 
-    /// <summary>What the transport itself said.</summary>
-    public IReadOnlyList<LogEntry> Of(TransportKind kind) => [.. All().Where(e => e.Category == kind.LogCategory())];
+    /// <summary>What the transport itself said, but for what it always says when it begins to serve.</summary>
+    public IReadOnlyList<LogEntry> Of(TransportKind kind) =>
+        [.. All().Where(e => e.Category == kind.LogCategory() && e.Id is not (Serving or ResolvedOptions))];
 
     /// <summary>What happened to connections. Not that a loop was handed over, which where processors are busy may come at any time.</summary>
     public int[] Ids(TransportKind kind) => [.. Of(kind).Select(e => e.Id).Where(static id => id != LoopHandedOff)];

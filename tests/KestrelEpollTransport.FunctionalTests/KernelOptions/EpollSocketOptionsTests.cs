@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Sockets;
 using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Native;
@@ -63,13 +64,12 @@ public class EpollSocketOptionsTests
         EpollTransportOptions options = new();
         typeof(EpollSocketOptions).GetProperty(option)!.SetValue(options.Sockets, value);
 
-        ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(
             () => new EpollTransportFactory(Options.Create(options), NullLoggerFactory.Instance));
 
-        Assert.Equal(option, error.ParamName);
-        Assert.Equal(value, error.ActualValue);
-        Assert.Contains($"EpollTransportOptions.Sockets.{option} must be null or ", error.Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentOutOfRangeException>(() => options.Sockets.CreateBoundListenSocket(Net.AnyLoopbackPort));
+        string shown = string.Create(CultureInfo.InvariantCulture, $"{(value is string ? $"'{value}'" : value)}");
+        Assert.StartsWith($"EpollTransportOptions.Sockets.{option} is {shown} and must be null or ", Assert.Single(error.Failures), StringComparison.Ordinal);
+        Assert.Throws<OptionsValidationException>(() => options.Sockets.CreateBoundListenSocket(Net.AnyLoopbackPort));
     }
 
     [Theory]

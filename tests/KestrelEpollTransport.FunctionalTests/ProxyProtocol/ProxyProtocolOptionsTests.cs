@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport.FunctionalTests.ProxyProtocol;
 
@@ -94,8 +95,8 @@ public class ProxyProtocolOptionsTests
 
     private static void AssertRefused(string option, Action<ProxyProtocolOptions> configure) => Configure(listen =>
     {
-        ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(() => listen.UseProxyProtocol(configure));
-        Assert.Equal(option, error.ParamName);
+        OptionsValidationException error = Assert.Throws<OptionsValidationException>(() => listen.UseProxyProtocol(configure));
+        Assert.StartsWith($"ProxyProtocolOptions.{option} is ", error.Message, StringComparison.Ordinal);
     });
 
     private static void Configure(Action<ListenOptions> configure)
