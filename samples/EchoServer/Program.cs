@@ -26,7 +26,16 @@ if (args is ["client", ..])
     return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);
 }
 
-builder.Services.AddHostedService(services =>
-    ActivatorUtilities.CreateInstance<EchoService>(services, endpoint));
-await builder.Build().RunAsync();
+builder.Services.AddEpollServer(server => server.Listen(endpoint, connections => connections
+    .UseConnectionLimits(limits => limits.IdleTimeout = TimeSpan.FromMinutes(10))
+    .UseConnectionHandler<EchoHandler>()));
+
+using IHost server = builder.Build();
+await server.StartAsync();
+Console.WriteLine($"""
+    Ctrl+C stops it. To try it:
+      dotnet run --project samples/EchoServer -- client {string.Join(' ', args)}
+      nc {(endpoint is IPEndPoint ip ? $"{ip.Address} {ip.Port}" : $"-U {endpoint}")}
+    """);
+await server.WaitForShutdownAsync();
 return 0;
