@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.Hosting;
 
-/// <summary>One bound endpoint of a server: accepts, and gives what it accepts to its handler. For one caller at a time.</summary>
+/// <summary>One bound endpoint of a server: accepts, and gives what it accepts to its handler. Thread-safe, once it is started.</summary>
 #pragma warning disable CA1001 // A token source without a timer needs no disposal.
 internal sealed class ServerEndPoint(IConnectionListener listener, ConnectionDelegate handler, ConnectionSet connections, ILogger logger)
 #pragma warning restore CA1001

@@ -54,7 +54,15 @@ internal sealed class TlsMiddleware(
         connection.Transport = plain;
         try
         {
-            await next(connection).ConfigureAwait(false);
+            try
+            {
+                await next(connection).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (IsAskedToEnd(connection))
+            {
+                // Its wait was cancelled, which is how handlers end that were asked to.
+            }
+
             await EndAsync(plain, tls).ConfigureAwait(false);
         }
         finally
@@ -66,6 +74,9 @@ internal sealed class TlsMiddleware(
             await plain.Output.CompleteAsync(new ConnectionAbortedException()).ConfigureAwait(false);
         }
     }
+
+    private static bool IsAskedToEnd(ConnectionContext connection) =>
+        connection.Features.Get<IConnectionLifetimeNotificationFeature>() is { ConnectionClosedRequested.IsCancellationRequested: true };
 
     /// <summary>Sends what is left and says that it was all (close_notify; RFC 8446, 6.1): a client can tell an answer from a part of one.</summary>
     private static async Task EndAsync(StreamDuplexPipe plain, SslStream tls)

@@ -97,17 +97,19 @@ public class TlsTests
     }
 
     [Theory, AllTransports]
-    public async Task Stop_WithAnIdleClient_EndsItCleanly(TransportKind kind)
+    public async Task Stop_WithAnIdleClient_IsToldTheClient(TransportKind kind)
     {
         await using ServerHost host = await StartAsync(kind, ServerHost.EchoAsync);
         using Socket socket = await host.ConnectAsync();
-        await using SslStream client = await ConnectAsync(new NetworkStream(socket));
+        using var wire = new RecordingStream(socket);
+        await using SslStream client = await ConnectAsync(wire, SslProtocols.Tls12);
         await client.WriteAsync("hello"u8.ToArray()).OrTimeout();
         Assert.Equal("hello", await ReadTextAsync(client, 5));
 
         await host.StopAsync().OrTimeout();
 
         Assert.Equal(0, await client.ReadAsync(new byte[1]).OrTimeout());
+        Assert.Equal(Alert, LastRecordType(wire.Received.ToArray()));
         host.AssertCalm();
     }
 
