@@ -50,13 +50,8 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
         {
             await using (_connection.ConfigureAwait(false))
             {
-                _connection.Features.Set<IConnectionLifetimeNotificationFeature>(this);
-                await handler(_connection).ConfigureAwait(false);
+                await RunAsync(handler).ConfigureAwait(false);
             }
-        }
-        catch (Exception exception) when (IsOrdinaryEnd(exception))
-        {
-            ServerLog.Ended(_logger, _connection, exception);
         }
 #pragma warning disable CA1031 // The application's, whatever it is: it ends this connection and nothing else.
         catch (Exception exception)
@@ -66,7 +61,21 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
         }
     }
 
+    private async Task RunAsync(ConnectionDelegate handler)
+    {
+        try
+        {
+            _connection.Features.Set<IConnectionLifetimeNotificationFeature>(this);
+            await handler(_connection).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (IsOrdinaryEnd(exception))
+        {
+            ServerLog.Ended(_logger, _connection, exception);
+        }
+    }
+
     /// <summary>The client has gone, or somebody has asked for the end; TLS puts the first into an exception of its own.</summary>
+    /// <remarks>For as long as the connection is not disposed of: that cancels <see cref="ConnectionContext.ConnectionClosed"/>, too.</remarks>
     private bool IsOrdinaryEnd(Exception exception) =>
         exception is ConnectionResetException or ConnectionAbortedException
         || exception.InnerException is ConnectionResetException or ConnectionAbortedException
