@@ -6,6 +6,7 @@
 using System.Net;
 using System.Net.Sockets;
 using EchoServer;
+using KestrelEpollTransport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -32,10 +33,12 @@ builder.Services.AddEpollServer(server => server.Listen(endpoint, connections =>
 
 using IHost server = builder.Build();
 await server.StartAsync();
+EndPoint bound = server.Services.GetRequiredService<EpollServer>().EndPoints[0];
+(string option, string address) = bound is IPEndPoint ip ? ($"--port {ip.Port}", $"{ip.Address} {ip.Port}") : ($"--unix {bound}", $"-U {bound}");
 Console.WriteLine($"""
     Ctrl+C stops it. To try it:
-      dotnet run --project samples/EchoServer -- client {string.Join(' ', args)}
-      nc {(endpoint is IPEndPoint ip ? $"{ip.Address} {ip.Port}" : $"-U {endpoint}")}
+      dotnet run --project samples/EchoServer -- client {option}
+      nc {address}
     """);
 await server.WaitForShutdownAsync();
 return 0;
