@@ -3,6 +3,7 @@
 using System.Net;
 using System.Net.Sockets;
 using EchoServer;
+using KestrelEpollTransport;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -43,8 +44,19 @@ async Task<int> RunAsync()
         return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);
     }
 
-    builder.Services.AddHostedService(services =>
-        ActivatorUtilities.CreateInstance<EchoService>(services, endpoint));
-    await builder.Build().RunAsync();
+    builder.Services.AddEpollServer(server => server.Listen(endpoint, connections => connections
+        .UseConnectionLimits(limits => limits.IdleTimeout = TimeSpan.FromMinutes(10))
+        .UseConnectionHandler<EchoHandler>()));
+
+    using IHost server = builder.Build();
+    await server.StartAsync();
+    EndPoint bound = server.Services.GetRequiredService<EpollServer>().EndPoints[0];
+    (string option, string address) = bound is IPEndPoint ip ? ($"--port {ip.Port}", $"{ip.Address} {ip.Port}") : ($"--unix {bound}", $"-U {bound}");
+    Console.WriteLine($"""
+        Ctrl+C stops it. To try it:
+          dotnet run --project samples/EchoServer -- client {option}
+          nc {address}
+        """);
+    await server.WaitForShutdownAsync();
     return 0;
 }

@@ -1,9 +1,6 @@
-using System.Diagnostics.Metrics;
 using KestrelEpollTransport;
-using KestrelEpollTransport.ConnectionLimits;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Hosting;
@@ -30,27 +27,8 @@ public static class ListenOptionsConnectionLimitsExtensions
     public static ListenOptions UseConnectionLimits(this ListenOptions listenOptions, Action<ConnectionLimitsOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(listenOptions);
-        ArgumentNullException.ThrowIfNull(configure);
-
-        var options = new ConnectionLimitsOptions();
-        configure(options);
-        options.Validate();
-
-        IServiceProvider services = listenOptions.ApplicationServices;
-        var reports = new LimitReports(
-            services.GetRequiredService<ILoggerFactory>().CreateLogger(LimitReports.Category), services.GetRequiredService<IMeterFactory>());
-        if (options.MaxConnectionsPerAddress is { } most)
-        {
-            var addresses = new AddressCounts(most, options.IPv4PrefixLength, options.IPv6PrefixLength);
-            listenOptions.Use(next => new AddressLimitMiddleware(next, addresses, reports).OnConnectionAsync);
-        }
-
-        if (options.MaxConnectionAge is not null || options.IdleTimeout is not null)
-        {
-            var times = new TimeLimits(options, services.GetService<TimeProvider>() ?? TimeProvider.System, reports);
-            listenOptions.Use(next => new TimeLimitMiddleware(next, times).OnConnectionAsync);
-        }
-
+        IConnectionBuilder builder = listenOptions;
+        builder.UseConnectionLimits(configure);
         return listenOptions;
     }
 }

@@ -20,6 +20,9 @@ public partial class ArchitectureTests
 
     private static readonly string[] s_leaves = ["Buffers", "Diagnostics", "Locking"];
 
+    // They serve connections of any transport, and know this one no more than Kestrel does: only the top uses them, and they use the leaves.
+    private static readonly string[] s_hosting = ["Hosting", "ConnectionLimits"];
+
     // What may say which system this is, and name its calls.
     private static readonly string[] s_systemFolders = ["Polling", "Native"];
 
@@ -39,18 +42,19 @@ public partial class ArchitectureTests
         [("Connecting", "EpollConnectionFactory")] = "names the object that was disposed, in the exception that its caller gets",
         [("Native", "EpollTransportOptions")] = "names the option that the system or the kernel refuses, in the exception that the application gets",
         [("Connections", "IQueueingDelayFeature")] = "a feature of a connection",
+        [("ConnectionLimits", "ConnectionLimitsOptions")] = "the limits",
         [("Scheduling", "ApplicationScheduling")] = "the option that chooses the scheduler",
         [("Scheduling", "EpollTransportOptions")] = "the number of loops, and the limits of adaptive scheduling",
     };
 
-    public static TheoryData<string> Folders => [.. s_layers.SelectMany(layer => layer), .. s_leaves];
+    public static TheoryData<string> Folders => [.. s_layers.SelectMany(layer => layer), .. s_leaves, .. s_hosting];
 
     [Fact]
     public void SourceFolders_AreThoseOfTheMap()
     {
         string[] present = [.. SourceFiles().Select(file => file.Folder).Distinct().Order(StringComparer.Ordinal)];
 
-        Assert.Equal([.. s_layers.SelectMany(layer => layer).Concat(s_leaves).Order(StringComparer.Ordinal)], present);
+        Assert.Equal([.. s_layers.SelectMany(layer => layer).Concat(s_leaves).Concat(s_hosting).Order(StringComparer.Ordinal)], present);
     }
 
     [Theory]
@@ -91,7 +95,7 @@ public partial class ArchitectureTests
     [Fact]
     public void File_Namespace_IsItsFolder() =>
         Assert.All(
-            SourceFiles().Where(file => file.Path != "EpollTransportServiceCollectionExtensions.cs"),
+            SourceFiles().Where(file => file.Folder != Root || !file.Path.EndsWith("Extensions.cs", StringComparison.Ordinal)),
             file => Assert.Contains(
                 $"namespace KestrelEpollTransport{(file.Directory == Root ? "" : "." + file.Directory.Replace('/', '.'))};", file.Code, StringComparison.Ordinal));
 
@@ -171,9 +175,15 @@ public partial class ArchitectureTests
 
     private static string[] AllowedFor(string folder)
     {
+        if (s_hosting.Contains(folder))
+        {
+            return s_leaves;
+        }
+
         // A leaf may use nothing of the others but how they all lock.
         int layer = Array.FindIndex(s_layers, folders => folders.Contains(folder));
-        return layer < 0 ? ["Locking"] : [.. s_layers.Skip(layer + 1).SelectMany(folders => folders), .. s_leaves];
+        string[] aside = folder == Root ? s_hosting : [];
+        return layer < 0 ? ["Locking"] : [.. s_layers.Skip(layer + 1).SelectMany(folders => folders), .. s_leaves, .. aside];
     }
 
     private static IEnumerable<SourceFile> SourceFiles()
@@ -202,7 +212,7 @@ public partial class ArchitectureTests
     }
 
     // A using, plain or static, and a name that is qualified in the code; and relative ones, as "Native.Errno".
-    [GeneratedRegex(@"(?:\bKestrelEpollTransport\.|(?<![\w.""]))\b(Listening|Connecting|Connections|Scheduling|Loops|Polling|Native|Buffers|Diagnostics|Locking)\b(?=;|\.[A-Z])")]
+    [GeneratedRegex(@"(?:\bKestrelEpollTransport\.|(?<![\w.""]))\b(Hosting|ConnectionLimits|Listening|Connecting|Connections|Scheduling|Loops|Polling|Native|Buffers|Diagnostics|Locking)\b(?=;|\.[A-Z])")]
     private static partial Regex NamespacePattern();
 
     // The product's name is no reason to object, as in the names of the instruments, epoll_transport.something.

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Text;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.CSharp.Syntax;
 
 namespace KestrelEpollTransport.FunctionalTests.Documentation;
 
@@ -28,8 +29,10 @@ public class SnippetTests
         global using KestrelEpollTransport;
         global using Microsoft.AspNetCore.Builder;
         global using Microsoft.AspNetCore.Connections;
+        global using Microsoft.AspNetCore.Connections.Features;
         global using Microsoft.AspNetCore.Hosting;
         global using Microsoft.AspNetCore.Http;
+        global using Microsoft.AspNetCore.Http.Features;
         global using Microsoft.Extensions.Configuration;
         global using Microsoft.Extensions.DependencyInjection;
         global using Microsoft.Extensions.Hosting;
@@ -55,16 +58,16 @@ public class SnippetTests
             public static HttpContext http = null!;
             public static ILogger logger = null!;
             public static Socket listener = null!;
+            public static X509Certificate2 certificate = null!;
             public static CancellationTokenSource timeout = null!;
 
             public static Task RunReportAsync(HttpContext http) => Task.CompletedTask;
         }
+        """;
 
-        public sealed class MyServer(IConnectionListenerFactory listeners) : BackgroundService
-        {
-            protected override Task ExecuteAsync(CancellationToken stoppingToken) => listeners.BindAsync(null!, stoppingToken).AsTask();
-        }
-
+    /// <summary>A handler, for snippets that don't show it themselves.</summary>
+    private const string Handler =
+        """
         public sealed class EchoHandler : ConnectionHandler
         {
             public override Task OnConnectedAsync(ConnectionContext connection) => Task.CompletedTask;
@@ -101,11 +104,15 @@ public class SnippetTests
     private static ImmutableArray<Diagnostic> Compile(string code)
     {
         var parse = CSharpParseOptions.Default.WithLanguageVersion(LanguageVersion.Latest);
+        SyntaxTree snippet = CSharpSyntaxTree.ParseText(code, parse);
+        bool isProgram = snippet.GetRoot().ChildNodes().Any(static node => node is GlobalStatementSyntax);
+        string handler = code.Contains("class EchoHandler", StringComparison.Ordinal) ? "" : Handler;
         CSharpCompilation compilation = CSharpCompilation.Create(
             "Snippet",
-            [.. new[] { code, Usings, Given }.Select(text => CSharpSyntaxTree.ParseText(text, parse))],
+            [snippet, .. new[] { Usings, Given, handler }.Select(text => CSharpSyntaxTree.ParseText(text, parse))],
             References(),
-            new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
+            new CSharpCompilationOptions(
+                isProgram ? OutputKind.ConsoleApplication : OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
         return compilation.GetDiagnostics();
     }
 

@@ -79,7 +79,10 @@ internal sealed class KestrelHost : IAsyncDisposable
     public static void Record(ILoggingBuilder logging, LogRecorder logs) =>
         logging.ClearProviders().AddProvider(logs).SetMinimumLevel(LogLevel.Trace).AddFilter(null, LogLevel.Trace);
 
-    public static void UseTls(ListenOptions listen) => listen.UseHttps(s_certificate.Value);
+    /// <summary>Of localhost, signed by itself.</summary>
+    public static X509Certificate2 Certificate => s_certificate.Value;
+
+    public static void UseTls(ListenOptions listen) => listen.UseHttps(Certificate);
 
     /// <summary>
     /// A client that speaks exactly <paramref name="version"/> and trusts the test's certificate only; over streams that

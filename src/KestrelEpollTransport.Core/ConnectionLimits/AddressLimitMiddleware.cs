@@ -20,7 +20,7 @@ internal sealed class AddressLimitMiddleware(ConnectionDelegate next, AddressCou
         }
 
         // A reset leaves nothing behind: no descriptor that lingers, and no TIME_WAIT. Who comes too often is given no more than that.
-        reports.Refused(connection.LocalEndPoint, address, counts.Most);
+        reports.Refused(connection.LocalEndPoint, counts.Most, address);
         connection.Abort(new ConnectionAbortedException("The client's address has as many connections as it may have."));
         return Task.CompletedTask;
     }
@@ -29,7 +29,7 @@ internal sealed class AddressLimitMiddleware(ConnectionDelegate next, AddressCou
     {
         try
         {
-            await next(connection);
+            await next(connection).ConfigureAwait(false);
         }
         finally
         {

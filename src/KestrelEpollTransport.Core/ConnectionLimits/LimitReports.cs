@@ -24,20 +24,32 @@ internal sealed partial class LimitReports
         _logger = logger;
         Meter meter = meters.Create(MeterName);
         _refused = meter.CreateCounter<long>(
-            "epoll_transport.connections.refused", "{connection}", "Connections that were reset because their address had as many as it may have.");
+            "epoll_transport.connections.refused", "{connection}", "Connections that were reset because there were too many already, by epoll_transport.reason (connections or address).");
         _ended = meter.CreateCounter<long>(
             "epoll_transport.connections.ended", "{connection}", "Connections that were asked to end, by epoll_transport.reason (age or idle).");
     }
 
-    public void Refused(EndPoint? endPoint, IPAddress address, int most)
+    /// <param name="endPoint">Which has too many.</param>
+    /// <param name="most">How many it may have: of <paramref name="address"/>, or without that of all.</param>
+    /// <param name="address">The client's, where its address was why.</param>
+    public void Refused(EndPoint? endPoint, int most, IPAddress? address = null)
     {
-        _refused.Add(1);
+        _refused.Add(1, new KeyValuePair<string, object?>("epoll_transport.reason", address is null ? "connections" : "address"));
         long refused = Interlocked.Increment(ref _unreported);
         long nowMs = Environment.TickCount64;
         long nextMs = Volatile.Read(ref _nextReportMs);
-        if (nowMs >= nextMs && Interlocked.CompareExchange(ref _nextReportMs, nowMs + ReportEveryMs, nextMs) == nextMs)
+        if (nowMs < nextMs || Interlocked.CompareExchange(ref _nextReportMs, nowMs + ReportEveryMs, nextMs) != nextMs)
         {
-            Interlocked.Add(ref _unreported, -refused);
+            return;
+        }
+
+        Interlocked.Add(ref _unreported, -refused);
+        if (address is null)
+        {
+            LogFull(_logger, endPoint, most, refused);
+        }
+        else
+        {
             LogRefused(_logger, endPoint, most, address, refused);
         }
     }
@@ -54,6 +66,11 @@ internal sealed partial class LimitReports
         50, LogLevel.Warning, "{EndPoint}: connections are reset because their address has {Most} already; the last one is of {Address} (refused since the last report: {Refused}).",
         EventName = "AddressRefused")]
     private static partial void LogRefused(ILogger logger, EndPoint? endPoint, int most, IPAddress address, long refused);
+
+    [LoggerMessage(
+        53, LogLevel.Warning, "{EndPoint}: connections are reset because it has {Most} already (refused since the last report: {Refused}).",
+        EventName = "ConnectionRefused")]
+    private static partial void LogFull(ILogger logger, EndPoint? endPoint, int most, long refused);
 
     [LoggerMessage(51, LogLevel.Debug, @"Connection id ""{ConnectionId}"" is asked to end: {Reason}.", EventName = "ConnectionAskedToEnd")]
     private static partial void LogEnded(ILogger logger, string connectionId, string reason);

@@ -13,7 +13,7 @@ internal sealed class TimeLimitMiddleware(ConnectionDelegate next, TimeLimits li
         connection.Transport = new WatchedPipe(transport, timed);
         try
         {
-            await next(connection);
+            await next(connection).ConfigureAwait(false);
         }
         finally
         {

@@ -40,6 +40,12 @@ public sealed class ConnectionLimitsOptions
     public TimeSpan? CloseGrace { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
+    /// The most connections that the end point has at a time. One more is reset before anything of it is read, so that its client knows at once.
+    /// Default: <see langword="null"/>, unlimited. Limit: positive.
+    /// </summary>
+    public int? MaxConnections { get; set; }
+
+    /// <summary>
     /// The most connections that the end point has at a time from one address, or one network of <see cref="IPv4PrefixLength"/> or
     /// <see cref="IPv6PrefixLength"/>. One more is reset before anything of it is read. With <c>UseProxyProtocol()</c> before, the address is the
     /// client's that the proxy tells. Clients of unix sockets have none. Default: <see langword="null"/>, unlimited. Limit: positive.
@@ -65,6 +71,7 @@ public sealed class ConnectionLimitsOptions
         errors.Require(MaxConnectionAgeJitter is >= 0 and <= 0.5, nameof(MaxConnectionAgeJitter), MaxConnectionAgeJitter, "must be from 0 to 0.5");
         errors.Require(IsTime(IdleTimeout), nameof(IdleTimeout), IdleTimeout, "must be null (unlimited) or from 100 ms to 30 days");
         errors.Require(CloseGrace is null || (CloseGrace >= TimeSpan.Zero && CloseGrace <= s_maxTime), nameof(CloseGrace), CloseGrace, "must be null (for ever) or from 0 to 30 days");
+        errors.Require(MaxConnections is null or > 0, nameof(MaxConnections), MaxConnections, "must be null (unlimited) or positive");
         errors.Require(MaxConnectionsPerAddress is null or > 0, nameof(MaxConnectionsPerAddress), MaxConnectionsPerAddress, "must be null (unlimited) or positive");
         errors.Require(IPv4PrefixLength is >= 0 and <= 32, nameof(IPv4PrefixLength), IPv4PrefixLength, "must be from 0 to 32");
         errors.Require(IPv6PrefixLength is >= 0 and <= 128, nameof(IPv6PrefixLength), IPv6PrefixLength, "must be from 0 to 128");

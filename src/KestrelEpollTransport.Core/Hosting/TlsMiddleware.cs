@@ -1,0 +1,94 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Security;
+using System.Security.Authentication;
+using KestrelEpollTransport.Diagnostics;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.Extensions.Logging;
+
+namespace KestrelEpollTransport.Hosting;
+
+/// <summary>Puts TLS between a connection and those behind. One for an end point; any thread may call it.</summary>
+internal sealed class TlsMiddleware(
+    ConnectionDelegate next, SslServerAuthenticationOptions options, TimeSpan handshakeTimeout, TimeProvider time, ILogger logger)
+{
+    public async Task OnConnectionAsync(ConnectionContext connection)
+    {
+        IDuplexPipe transport = connection.Transport;
+        SslStream tls = new(new DuplexPipeStream(transport), leaveInnerStreamOpen: true);
+        await using (tls.ConfigureAwait(false))
+        {
+            if (await TryAuthenticateAsync(connection, tls).ConfigureAwait(false))
+            {
+                await ServeAsync(connection, transport, tls).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task<bool> TryAuthenticateAsync(ConnectionContext connection, SslStream tls)
+    {
+        using CancellationTokenSource timeout = new(handshakeTimeout, time);
+        try
+        {
+            await tls.AuthenticateAsServerAsync(options, timeout.Token).ConfigureAwait(false);
+            return true;
+        }
+        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        {
+            ServerLog.HandshakeTimedOut(logger, connection.ConnectionId, handshakeTimeout.TotalSeconds);
+        }
+        catch (Exception exception) when (exception is IOException or AuthenticationException or OperationCanceledException)
+        {
+            // What clients do: they go away, don't trust the certificate, or speak something else.
+            ServerLog.HandshakeFailed(logger, connection.ConnectionId, exception);
+        }
+
+        return false;
+    }
+
+    private async Task ServeAsync(ConnectionContext connection, IDuplexPipe transport, SslStream tls)
+    {
+        StreamDuplexPipe plain = new(tls, connection.Features.Get<IMemoryPoolFeature>()?.MemoryPool ?? MemoryPool<byte>.Shared);
+        connection.Features.Set(tls);
+        connection.Transport = plain;
+        try
+        {
+            try
+            {
+                await next(connection).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (IsAskedToEnd(connection))
+            {
+                // Its wait was cancelled, which is how handlers end that were asked to.
+            }
+
+            await EndAsync(plain, tls).ConfigureAwait(false);
+        }
+        finally
+        {
+            connection.Transport = transport;
+
+            // Blocks go back to the pool. What a handler that failed had not flushed is not sent.
+            await plain.Input.CompleteAsync().ConfigureAwait(false);
+            await plain.Output.CompleteAsync(new ConnectionAbortedException()).ConfigureAwait(false);
+        }
+    }
+
+    private static bool IsAskedToEnd(ConnectionContext connection) =>
+        connection.Features.Get<IConnectionLifetimeNotificationFeature>() is { ConnectionClosedRequested.IsCancellationRequested: true };
+
+    /// <summary>Sends what is left and says that it was all (close_notify; RFC 8446, 6.1): a client can tell an answer from a part of one.</summary>
+    private static async Task EndAsync(StreamDuplexPipe plain, SslStream tls)
+    {
+        try
+        {
+            await plain.Output.CompleteAsync().ConfigureAwait(false);
+            await tls.ShutdownAsync().ConfigureAwait(false);
+        }
+        catch (IOException)
+        {
+            // The client has gone, without waiting for it.
+        }
+    }
+}
