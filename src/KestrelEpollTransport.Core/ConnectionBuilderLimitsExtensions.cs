@@ -3,6 +3,7 @@ using KestrelEpollTransport;
 using KestrelEpollTransport.ConnectionLimits;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Connections;
 
