@@ -443,7 +443,20 @@ public sealed class ContinuationTests
             List<Place> places = [];
             while (places.Count < 4)
             {
-                await Task.Factory.StartNew(() => places.Add(Place.Here(context)), CancellationToken.None, TaskCreationOptions.None, scheduler);
+                int starter = Environment.CurrentManagedThreadId;
+                bool starts = true;
+                Task task = Task.Factory.StartNew(
+                    () =>
+                    {
+                        // Another thread may run it at any time, this one behind the call.
+                        Assert.False(Environment.CurrentManagedThreadId == starter && starts);
+                        places.Add(Place.Here(context));
+                    },
+                    CancellationToken.None,
+                    TaskCreationOptions.None,
+                    scheduler);
+                starts = false;
+                await task;
             }
 
             await WriteAsync(context, [.. places]);

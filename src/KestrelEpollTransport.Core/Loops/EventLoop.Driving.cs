@@ -190,24 +190,26 @@ internal sealed partial class EventLoop
             return 0;
         }
 
+        long began = 0;
         int timeoutMs = 0;
         if (_posted.IsEmpty)
         {
+            // Who has polled before noted the time of it.
+            began = brief > 0 ? _passBegan : _time.GetTimestamp();
+
             // After this both once more: what came before it woke nobody. The timers first: what is due moves from there to the queue.
             _crew.BeginSleep();
             timeoutMs = _timers.GetTimeoutMs();
             timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
         }
 
-        // Who has polled before noted the time of it.
-        long began = timeoutMs == 0 ? 0 : brief > 0 ? _passBegan : _time.GetTimestamp();
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
-        if (brief == 0 && began != 0)
+        if (brief == 0 && timeoutMs != 0)
         {
             _brief.NoteSleep(_time.GetTimestamp() - began);
         }
 
-        return began;
+        return timeoutMs == 0 ? 0 : began;
     }
 
     private void GiveWay()

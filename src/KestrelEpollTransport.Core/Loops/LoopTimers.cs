@@ -20,9 +20,10 @@ internal sealed class LoopTimers(TimeProvider time)
 
     public void Add(ILoopWork work, int delayMs)
     {
+        long dueMs = NowMs + delayMs;
         using (_lock.Hold())
         {
-            _timers.Enqueue(work, NowMs + delayMs);
+            _timers.Enqueue(work, dueMs);
             NoteNext();
         }
     }
@@ -42,9 +43,9 @@ internal sealed class LoopTimers(TimeProvider time)
             return;
         }
 
+        long limitMs = all ? Never : NowMs;
         using (_lock.Hold())
         {
-            long limitMs = all ? Never : NowMs;
             for (int left = all ? int.MaxValue : MostAtATime; left > 0 && _timers.TryPeek(out ILoopWork? work, out long dueMs) && dueMs <= limitMs; left--)
             {
                 queue.Enqueue(work);

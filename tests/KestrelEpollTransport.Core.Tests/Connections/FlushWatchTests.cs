@@ -72,6 +72,53 @@ public class FlushWatchTests
         Assert.Equal(1, sent);
     }
 
+    [Fact]
+    public async Task Flush_ThatAWorkerWasGiven_IsLookedAtUntilItHasBegun()
+    {
+        using LogRecorder log = new();
+        using WatchThread thread = new(log);
+        Worker? called = null;
+        using Workers workers = new(maxBusy: 2, loopCount: 1) { StartThread = worker => called = worker };
+        IWatched watch = Create(thread, workers, log, out Task sent);
+        watch.Look(WatchThread.Interval);
+
+        // The workers may run out before it comes.
+        Assert.False(watch.IsQuiet);
+        called!.Start();
+        await sent.OrTimeout();
+        watch.Look(WatchThread.Interval);
+        Assert.True(watch.IsQuiet);
+    }
+
+    [Fact]
+    public void Look_WhereTheSystemRefusesThreadsAndThePoolDoesNotCome_SendsItself()
+    {
+        using LogRecorder log = new();
+        using WatchThread thread = new(log);
+        using Workers workers = new(maxBusy: 2, loopCount: 1)
+        {
+            StartThread = static _ => throw new InsufficientMemoryException("On purpose: no thread."),
+            QueueToPool = static _ => { },
+        };
+        IWatched watch = Create(thread, workers, log, out Task sent);
+        watch.Look(WatchThread.Interval);
+        Assert.False(sent.IsCompleted);
+
+        watch.Look(WatchThread.Interval);
+
+        Assert.True(sent.IsCompleted);
+    }
+
+    // With a flush that is due. The test looks, and not the thread.
+    private static FlushWatch Create(WatchThread thread, Workers workers, LogRecorder log, out Task sent)
+    {
+        TaskCompletionSource sends = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        FlushWatch watch = new(thread, workers, log);
+        watch.Add(new Flush(isDue: true, sends.SetResult));
+        sent = sends.Task;
+        return watch;
+    }
+
     private sealed class Flush(bool isDue, Action send) : IWatchedFlush
     {
         public TaskCompletionSource Looked { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -367,33 +367,6 @@ public sealed class EventLoopTests : IDisposable
         Assert.True(loop.WaitForEnd(Timeouts.Limit));
     }
 
-    [Theory, InlineData(true), InlineData(false)]
-    public async Task ThreadThatWasCalledToShareAPass_OnACrowdedMachine_LeavesItToWhoIsHere(bool isCrowded)
-    {
-        using FixedLoad machine = new(isCrowded);
-        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Drivers = 2, Machine = machine });
-        LoopThread.Drive(loop.Seats[0]);
-        HeldWork held = new();
-        loop.Post(new TestWork(held.Execute));
-        await held.Thread.OrTimeout();
-        TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        loop.Post(new TestWork(ran.SetResult));
-
-        loop.TryCall(isNeeded: false);
-
-        if (isCrowded)
-        {
-            await Timeouts.UntilAsync(() => !loop.Crew.IsCalled && loop.Crew.Count == 1);
-            Assert.False(ran.Task.IsCompleted);
-            held.Release();
-        }
-
-        await ran.Task.OrTimeout();
-        held.Release();
-        loop.Stop();
-        Assert.True(loop.WaitForEnd(Timeouts.Limit));
-    }
-
     [Fact]
     public async Task Post_AgainstALoopThatEnds_IsAlwaysRunOnce()
     {
@@ -514,10 +487,5 @@ public sealed class EventLoopTests : IDisposable
         }).OrTimeout());
         await holder.OrTimeout();
         Assert.Empty(_log.All());
-    }
-
-    private sealed class FixedLoad(bool isCrowded) : MachineLoad(file: null, processors: 1)
-    {
-        public override bool IsCrowded => isCrowded;
     }
 }

@@ -83,6 +83,23 @@ public class DispatchProfileTests
         Assert.Equal(asked, answers);
     }
 
+    /// <remarks>Seven of eight are not looked into.</remarks>
+    [Fact]
+    public void Kind_ThatIsCertain_StaysSoWhileNobodyAsks()
+    {
+        Habit habit = new(weight: 32);
+        for (int i = 0; i < 20; i++)
+        {
+            habit.Note(did: true);
+        }
+
+        Assert.True(habit.IsCertain);
+
+        habit.Suspect();
+
+        Assert.True(habit.IsCertain);
+    }
+
     [Fact]
     public void DispatchesThatCompute_HoweverLong_StayInline()
     {

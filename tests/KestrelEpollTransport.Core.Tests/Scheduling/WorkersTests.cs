@@ -206,6 +206,76 @@ public sealed class WorkersTests : IDisposable
     }
 
     [Fact]
+    public async Task TryHandOff_OfALoopThatStops_NeedsNoReserve()
+    {
+        Workers workers = Create(maxBusy: 1, loopCount: 1);
+        EventLoop loop = CreateLoops(workers, 1)[0];
+        await BlockAsync(workers);
+        await BlockAsync(loop);
+        Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
+        await BlockAsync(loop);
+        Assert.Null(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
+
+        loop.Stop();
+
+        Assert.NotNull(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: false));
+        Assert.True(loop.WaitForEnd(Timeouts.Limit));
+    }
+
+    [Fact]
+    public async Task TryHandOff_OfALoopThatStopsOnASystemWithoutThreads_HasThePoolRunWhatWaits()
+    {
+        bool fails = false;
+        Workers workers = Create(maxBusy: 2, loopCount: 1, start: worker =>
+        {
+            if (Volatile.Read(ref fails))
+            {
+                throw new InsufficientMemoryException("On purpose: no thread.");
+            }
+
+            worker.Start();
+        });
+        EventLoop loop = CreateLoops(workers, 1)[0];
+        await BlockAsync(loop);
+        Volatile.Write(ref fails, true);
+        TaskCompletionSource<bool> ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        loop.Post(new TestWork(() => ran.SetResult(Thread.CurrentThread.IsThreadPoolThread)));
+        loop.Stop();
+
+        Assert.Null(workers.TryHandOff(loop.Seats[0], loop.Seats[0].CurrentDispatch, isLast: true));
+
+        Assert.True(await ran.Task.OrTimeout());
+    }
+
+    [Fact]
+    public async Task TryHandOff_OfADispatchThatReturnedWhileTheWorkersEnd_EndsTheOneThatIsNotNeeded()
+    {
+        Workers? workers = null;
+        Thread? last = null;
+        bool ends = false;
+        workers = Create(maxBusy: 2, loopCount: 1, start: worker =>
+        {
+            last = new Thread(worker.Run) { IsBackground = true };
+            last.Start();
+            if (ends)
+            {
+                workers!.Dispose();
+            }
+        });
+        EventLoop loop = CreateLoops(workers, 1)[0];
+        Blocker returns = await BlockAsync(loop);
+        long dispatch = loop.Seats[0].CurrentDispatch;
+        returns.Release();
+        await Timeouts.UntilAsync(() => loop.Seats[0].CurrentDispatch == 0);
+        ends = true;
+
+        Assert.Null(workers.TryHandOff(loop.Seats[0], dispatch, isLast: true));
+
+        Assert.NotSame(returns.Thread, last);
+        Assert.True(last!.Join(Timeouts.Limit));
+    }
+
+    [Fact]
     public async Task Dispose_EndsThoseThatRestAndDoesNotWaitForThoseThatBlock()
     {
         Workers workers = Create(maxBusy: 3, loopCount: 1);

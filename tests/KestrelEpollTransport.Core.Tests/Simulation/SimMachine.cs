@@ -57,7 +57,12 @@ internal sealed class SimMachine : TimeProvider, IDisposable
 
     public override long TimestampFrequency => 1_000_000_000;
 
-    public override long GetTimestamp() => Now;
+    /// <summary>A <see cref="Point"/> too. Nobody holds a lock here.</summary>
+    public override long GetTimestamp()
+    {
+        Point();
+        return Now;
+    }
 
     public void Dispose() => _main.Dispose();
 
