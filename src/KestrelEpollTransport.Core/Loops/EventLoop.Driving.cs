@@ -14,7 +14,7 @@ internal sealed partial class EventLoop
     // Written by who holds it, before it publishes the pass.
     private long _passBegan = Stopwatch.GetTimestamp();
     private long _readySince;
-    private long _eventsTold;
+    private LoopTotals _totals;
 
     // Who drives alone. Hints.
     private int _registeredBefore;
@@ -159,7 +159,7 @@ internal sealed partial class EventLoop
             {
                 long slept = WaitForEvents();
                 long told = _time.GetTimestamp();
-                Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
+                _totals.OnTold(_eventCount, told);
 
                 // It slept if it took longer than that: to tell each event takes a microsecond, too. Where there are more than it can tell it did not.
                 bool hasSlept = slept != 0 && _eventCount < SharedPass.MaxEvents && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
@@ -201,6 +201,7 @@ internal sealed partial class EventLoop
 
         // Who has polled before noted the time of it.
         long began = timeoutMs == 0 ? 0 : brief > 0 ? _passBegan : _time.GetTimestamp();
+        _totals.OnIdle(began);
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
         if (brief == 0 && began != 0)
         {
@@ -228,6 +229,7 @@ internal sealed partial class EventLoop
     private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();
+        _totals.OnIdle(start);
         bool found;
         long elapsed;
         do
