@@ -12,9 +12,8 @@ internal sealed class MetricsCollector : IDisposable
     private readonly MeterListener _listener = new();
     private readonly Timer _timer;
 
-    // Of powers of two of a nanosecond; and what was told otherwise, which only has to be taken.
+    // Of powers of two of a nanosecond.
     private readonly long[] _buckets = new long[64];
-    private double _last;
 
     public MetricsCollector()
     {
@@ -25,8 +24,8 @@ internal sealed class MetricsCollector : IDisposable
                 listener.EnableMeasurementEvents(instrument);
             }
         };
-        _listener.SetMeasurementEventCallback<int>((_, value, _, _) => _last = value);
-        _listener.SetMeasurementEventCallback<long>((_, value, _, _) => _last = value);
+        _listener.SetMeasurementEventCallback<int>(static (_, _, _, _) => { });
+        _listener.SetMeasurementEventCallback<long>(static (_, _, _, _) => { });
         _listener.SetMeasurementEventCallback<double>(OnSeconds);
         _listener.Start();
         _timer = new Timer(_ => _listener.RecordObservableInstruments(), state: null, dueTime: 1000, period: 1000);
@@ -40,11 +39,7 @@ internal sealed class MetricsCollector : IDisposable
 
     private void OnSeconds(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, object? state)
     {
-        if (instrument.IsObservable)
-        {
-            _last = value;
-        }
-        else
+        if (!instrument.IsObservable)
         {
             Interlocked.Increment(ref _buckets[BitOperations.Log2((ulong)(value * 1e9) | 1)]);
         }

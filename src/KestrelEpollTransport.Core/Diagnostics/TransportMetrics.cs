@@ -5,7 +5,10 @@ using KestrelEpollTransport.Locking;
 namespace KestrelEpollTransport.Diagnostics;
 
 /// <summary>The instruments of one transport, in the meter <c>KestrelEpollTransport</c>. Thread-safe.</summary>
-/// <remarks>What happens once a request is observed, see <see cref="ObservedMetrics"/>; here is what is rare, and the one histogram, which is free while nobody listens.</remarks>
+/// <remarks>
+/// What happens once a request is observed, see <see cref="ObservedMetrics"/>; here is what is rare, and the one histogram, which is free while
+/// nobody listens.
+/// </remarks>
 internal sealed class TransportMetrics : IDisposable
 {
     public const string MeterName = "KestrelEpollTransport";
