@@ -54,7 +54,7 @@ const CHARTS = [
     ],
   },
   {
-    title: "Hand-overs", what: "Loops that another thread took over; connections that left theirs.", unit: "hand-overs / s", show: count,
+    title: "Hand-overs", what: "Loops that another thread took over; connections that left theirs.", unit: "per second", show: count,
     series: () => [
       { name: "hand-overs", get: sample => sample.handOffs },
       { name: "demotions", get: sample => sample.demotions },
