@@ -50,11 +50,8 @@ internal sealed class TransportEngine : IDisposable
         _scheduling = new SchedulingParts(options, Logger, createPoller);
         _ownWaits = options.Scheduling == ApplicationScheduling.UnsafeInline ? new OwnWaitTimer(Loops, Logger) : null;
         IsPlatformSupported = createPoller is not null || Poller.IsSupported;
-        Metrics = new TransportMetrics(meterFactory, () => Array.ConvertAll(Loops.Started, static loop => loop.Load));
-        if (_scheduling is { Counters: { } counters, Workers: { } workers })
-        {
-            Metrics.AddScheduling(counters, () => workers.Count);
-        }
+        ConnectionTotals ended = new();
+        Metrics = new TransportMetrics(meterFactory, new TransportFigures(this, ended, _scheduling.Workers), Counters);
 
         _sampling = options.TcpMetricsInterval is { } interval && SystemCalls.HasOption(KernelOption.TCP_INFO) ? new TcpSampling(Metrics.AddTcp(), interval) : null;
         Headroom = new DescriptorHeadroom(() => Loops.Load);
@@ -70,7 +67,7 @@ internal sealed class TransportEngine : IDisposable
         FlushWatch flushes = new(_scheduling.Watch, _scheduling.Workers, Logger);
         _scheduling.Watch.Add(flushes);
         AdoptedSide = new ConnectionShared(
-            Logger, Metrics, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
+            Logger, Metrics, _scheduling.Scheduler, flushes, _lingerers, _scheduling.CreateHistory(), continuations, MayBeDuplicated: true, _sampling, ended, Limit(options.MaxReadBufferSize), Limit(options.MaxWriteBufferSize));
         ClientSide = CreateSide() with { Logger = new GuardedLogger(loggerFactory.CreateLogger(LogCategory + ".Client")), IsClient = true };
     }
 

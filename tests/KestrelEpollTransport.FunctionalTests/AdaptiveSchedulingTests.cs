@@ -275,6 +275,8 @@ public sealed class AdaptiveSchedulingTests : IDisposable
         Assert.InRange(values["epoll_transport.hand_offs"], 1, Blocked);
         Assert.InRange(values["epoll_transport.demotions"], 1, Blocked);
         Assert.InRange(values["epoll_transport.workers"], Blocked, Blocked + 32);
+        Assert.InRange(values["epoll_transport.workers.busy"], 1, Blocked + 32);
+        Assert.Equal(256, values["epoll_transport.workers.limit"]);
         Assert.InRange(values["epoll_transport.dispatches/loop"], 10, 1_000);
         Assert.InRange(values["epoll_transport.dispatches/worker"], 1, 1_000);
         Assert.Equal(0, values["epoll_transport.dispatches/thread_pool"]);

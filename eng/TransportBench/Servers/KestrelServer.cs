@@ -18,10 +18,12 @@ namespace TransportBench.Servers;
 internal sealed class KestrelServer : IBenchServer
 {
     private readonly WebApplication _application;
+    private readonly MetricsCollector? _metrics;
 
-    private KestrelServer(WebApplication application, Endpoints endpoints)
+    private KestrelServer(WebApplication application, Endpoints endpoints, MetricsCollector? metrics)
     {
         _application = application;
+        _metrics = metrics;
         Endpoints = endpoints;
     }
 
@@ -56,11 +58,16 @@ internal sealed class KestrelServer : IBenchServer
         }
 
         Handlers.Map(application);
+        MetricsCollector? metrics = transport == Transport.EpollMetrics ? new MetricsCollector() : null;
         ((IHost)application).Start();
-        return new KestrelServer(application, FindEndpoints(application, unixSocket));
+        return new KestrelServer(application, FindEndpoints(application, unixSocket), metrics);
     }
 
-    public void Dispose() => ((IDisposable)_application).Dispose();
+    public void Dispose()
+    {
+        ((IDisposable)_application).Dispose();
+        _metrics?.Dispose();
+    }
 
     private static void UseTransport(IWebHostBuilder host, Transport transport)
     {
@@ -72,7 +79,7 @@ internal sealed class KestrelServer : IBenchServer
         {
             host.UseSockets(static options => options.UnsafePreferInlineScheduling = true);
         }
-        else if (transport == Transport.Epoll)
+        else if (transport == Transport.Epoll || transport == Transport.EpollMetrics)
         {
             host.UseEpollTransport();
         }

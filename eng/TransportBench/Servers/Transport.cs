@@ -22,6 +22,9 @@ internal sealed record Transport(string Name, string Title)
     /// <summary>With <see cref="KestrelEpollTransport.EpollTransportOptions.ScheduleContinuations"/>.</summary>
     public static readonly Transport EpollContinuations = new("epoll-continuations", "epoll, ScheduleContinuations");
 
+    /// <summary>With a <see cref="MetricsCollector"/>, as if the server were scraped.</summary>
+    public static readonly Transport EpollMetrics = new("epoll-metrics", "epoll, metrics collected");
+
     /// <summary>With load shedding, and 16 workers so that their number can be the limit.</summary>
     public static readonly Transport EpollShedding = new("epoll-shedding", "epoll, load shedding");
 
@@ -35,7 +38,7 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport Before = new("epoll-before", "epoll, before");
 
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, EpollShedding, SocketsLimited, Floor];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, EpollMetrics, EpollShedding, SocketsLimited, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];

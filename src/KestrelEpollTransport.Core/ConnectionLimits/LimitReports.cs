@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Net;
+using KestrelEpollTransport.Diagnostics;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.ConnectionLimits;
@@ -10,11 +11,10 @@ internal sealed partial class LimitReports
     /// <summary>Apart from the transport's, because it may be another's connection.</summary>
     public const string Category = "KestrelEpollTransport.ConnectionLimits";
 
-    private const string MeterName = "KestrelEpollTransport";
     private const int ReportEveryMs = 60_000;
 
     private readonly ILogger _logger;
-    private readonly Counter<long> _refused;
+    private readonly RefusedConnections _refused;
     private readonly Counter<long> _ended;
     private long _nextReportMs = long.MinValue;
     private long _unreported;
@@ -22,9 +22,8 @@ internal sealed partial class LimitReports
     public LimitReports(ILogger logger, IMeterFactory meters)
     {
         _logger = logger;
-        Meter meter = meters.Create(MeterName);
-        _refused = meter.CreateCounter<long>(
-            "epoll_transport.connections.refused", "{connection}", "Connections that were reset because there were too many already, by epoll_transport.reason (connections or address).");
+        Meter meter = meters.Create(new MeterOptions(TransportMetrics.MeterName));
+        _refused = new RefusedConnections(meter);
         _ended = meter.CreateCounter<long>(
             "epoll_transport.connections.ended", "{connection}", "Connections that were asked to end, by epoll_transport.reason (age or idle).");
     }
@@ -34,7 +33,7 @@ internal sealed partial class LimitReports
     /// <param name="address">The client's, where its address was why.</param>
     public void Refused(EndPoint? endPoint, int most, IPAddress? address = null)
     {
-        _refused.Add(1, new KeyValuePair<string, object?>("epoll_transport.reason", address is null ? "connections" : "address"));
+        _refused.Add(address is null ? RefusedConnections.ConnectionLimit : RefusedConnections.AddressLimit);
         long refused = Interlocked.Increment(ref _unreported);
         long nowMs = Environment.TickCount64;
         long nextMs = Volatile.Read(ref _nextReportMs);
@@ -56,7 +55,7 @@ internal sealed partial class LimitReports
 
     public void Ended(string connectionId, bool isAge)
     {
-        _ended.Add(1, new KeyValuePair<string, object?>("epoll_transport.reason", isAge ? "age" : "idle"));
+        TransportMetrics.Add(_ended, TransportMetrics.ReasonTag, isAge ? "age" : "idle");
         LogEnded(_logger, connectionId, isAge ? "it is old enough" : "it was idle");
     }
 

@@ -68,6 +68,12 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
 
     public bool HasHungUp => _state.HasHungUp;
 
+    /// <summary>How many bytes it has received. Any thread.</summary>
+    public long Received => _buffer.Received;
+
+    /// <summary>Whether it receives no more until the application has read. A hint.</summary>
+    public bool IsPaused => _isPaused;
+
     /// <summary>Whether something came so lately that more may be on its way. A hint.</summary>
     public bool HadInputLately => Environment.TickCount64 - Volatile.Read(ref _lastInputMs) < LatelyMs;
 

@@ -14,6 +14,7 @@ namespace KestrelEpollTransport.Connections;
 /// <param name="Continuations">What is known of code that their <see cref="ApplicationContext"/> runs; null: they have none.</param>
 /// <param name="MayBeDuplicated">Whether others may have duplicates of the descriptors, so that closing ends no registration.</param>
 /// <param name="Sampling">Looks at what TCP knows of them; null: nobody does.</param>
+/// <param name="Totals">Of those that have ended.</param>
 /// <param name="MaxReadBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 /// <param name="MaxWriteBufferSize">Bytes; <see cref="long.MaxValue"/>: unlimited.</param>
 internal sealed record ConnectionShared(
@@ -26,6 +27,7 @@ internal sealed record ConnectionShared(
     ContinuationHistories? Continuations,
     bool MayBeDuplicated,
     TcpSampling? Sampling,
+    ConnectionTotals Totals,
     long MaxReadBufferSize,
     long MaxWriteBufferSize)
 {

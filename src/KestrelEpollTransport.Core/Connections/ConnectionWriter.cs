@@ -68,6 +68,9 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
 
     public override long UnflushedBytes => _queue.Uncommitted;
 
+    /// <summary>How many bytes the kernel has taken. Any thread.</summary>
+    public long Sent => _queue.Sent;
+
     /// <summary>Whether a flush waits for room. A hint.</summary>
     public bool IsWaiting => _wait == FlushWait.Waiting;
 
@@ -488,13 +491,9 @@ internal sealed class ConnectionWriter(EpollConnection connection) : PipeWriter,
     /// <summary>What is left to do when the lock is left.</summary>
     private struct AfterSend
     {
-        public BufferSegment? Spent;
-        public BufferSegment? SpentEnd;
+        public BufferSegment? Spent, SpentEnd;
         public Exception? Fault;
         public LifetimeState? SendFailed;
-        public bool Watches;
-        public bool PostsDrain;
-        public bool TellsAllSent;
-        public bool ResumesFlush;
+        public bool Watches, PostsDrain, TellsAllSent, ResumesFlush;
     }
 }

@@ -354,6 +354,7 @@ internal sealed partial class EpollConnection
             Loop.Retire(this);
         }
 
+        Shared.Totals.Add(this);
         SystemCalls.Close(_descriptor);
         Loop.AddLoad(-1);
         Volatile.Read(ref _applicationContext)?.OnConnectionEnded();

@@ -29,6 +29,9 @@ internal unsafe struct ReceiveBuffer(object chain)
     // How many blocks the next receive offers: grows while they fill, shrinks while they don't.
     private int _blocksToOffer = 1;
 
+    /// <summary>All bytes received so far. For any thread, unlike the rest.</summary>
+    public readonly long Received => Volatile.Read(in _received);
+
     /// <summary>Bytes received and not consumed.</summary>
     public readonly long Buffered => _received - _consumed;
 
@@ -81,7 +84,8 @@ internal unsafe struct ReceiveBuffer(object chain)
             filled = result.Value == offered;
             if (result.Value > 0)
             {
-                _received += result.Value;
+                // Published whole: others look at it.
+                Volatile.Write(ref _received, _received + result.Value);
                 _blocksToOffer = filled ? Math.Min(_blocksToOffer * 2, MaxBlocks)
                     : result.Value * 2 <= offered ? Math.Max(_blocksToOffer / 2, 1)
                     : _blocksToOffer;

@@ -61,6 +61,9 @@ internal sealed class EpollListener : IConnectionListener
     /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>
     public EndPoint EndPoint { get; }
 
+    /// <summary>How many connections are accepted and not yet taken.</summary>
+    public int Queued => _accepted.Reader.Count;
+
     /// <exception cref="AddressInUseException">The address is in use.</exception>
     /// <exception cref="ObjectDisposedException">The transport was disposed.</exception>
     /// <exception cref="SocketException">The endpoint can't be bound for another reason.</exception>
@@ -205,7 +208,7 @@ internal sealed class EpollListener : IConnectionListener
         SocketAddress address = handler.TakeAddress();
         try
         {
-            for (int i = handler.TakeBudget(handler.Loop.EventsTold, handler.Loop.Load); i > 0 && AcceptOne(handler, address); i--)
+            for (int i = handler.TakeBudget(handler.Loop.Totals.Events, handler.Loop.Load); i > 0 && AcceptOne(handler, address); i--)
             {
             }
         }
@@ -229,6 +232,7 @@ internal sealed class EpollListener : IConnectionListener
         }
         else if (_arming.Pause(AcceptPause.BackOff))
         {
+            _engine.Metrics.AcceptPaused(isBackOff: true);
             loop.Schedule(new EndBackOff(this), _failures.NextDelayMs());
         }
     }
@@ -247,7 +251,11 @@ internal sealed class EpollListener : IConnectionListener
     {
         if (Interlocked.Increment(ref _queued) > QueueLimit)
         {
-            _arming.Pause(AcceptPause.QueueFull);
+            if (_arming.Pause(AcceptPause.QueueFull))
+            {
+                _engine.Metrics.AcceptPaused(isBackOff: false);
+            }
+
             GivePlaceBack();
             return false;
         }
@@ -284,10 +292,12 @@ internal sealed class EpollListener : IConnectionListener
         if (Start(handler, (int)accepted.Value, address) is { } failure)
         {
             GivePlaceBack();
+            _engine.Metrics.Refused(RefusedConnections.NotStarted);
             ReportFailure(failure);
         }
         else
         {
+            _engine.Metrics.Accepted(_socket.IsTcp);
             _failures.Reset();
         }
 
@@ -312,6 +322,7 @@ internal sealed class EpollListener : IConnectionListener
             ReportFailure(exception, byApplication: true);
         }
 
+        _engine.Metrics.Refused(RefusedConnections.ByApplication);
         _ = SystemCalls.SetAbortiveClose(descriptor);
         SystemCalls.Close(descriptor);
         return false;
@@ -342,7 +353,7 @@ internal sealed class EpollListener : IConnectionListener
 
         if (connection is not null && !Uninterrupted.Call((_accepted.Writer, connection), static on => on.Writer.TryWrite(on.connection)))
         {
-            connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
+            DiscardUntaken(connection);
         }
 
         return connection is null ? Errno.ToException(errno) : null;
@@ -466,8 +477,14 @@ internal sealed class EpollListener : IConnectionListener
     {
         while (TakeAccepted() is { } connection)
         {
-            connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
+            DiscardUntaken(connection);
         }
+    }
+
+    private void DiscardUntaken(EpollConnection connection)
+    {
+        _engine.Metrics.Refused(RefusedConnections.Unbound);
+        connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
     }
 
     /// <summary>The timer that ends a back-off. The thread pool runs what a loop that ended leaves.</summary>

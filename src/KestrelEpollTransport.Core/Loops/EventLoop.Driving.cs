@@ -14,7 +14,7 @@ internal sealed partial class EventLoop
     // Written by who holds it, before it publishes the pass.
     private long _passBegan = Stopwatch.GetTimestamp();
     private long _readySince;
-    private long _eventsTold;
+    private LoopTotals _totals;
 
     // Who drives alone. Hints.
     private int _registeredBefore;
@@ -159,7 +159,7 @@ internal sealed partial class EventLoop
             {
                 long slept = WaitForEvents();
                 long told = _time.GetTimestamp();
-                Volatile.Write(ref _eventsTold, _eventsTold + _eventCount);
+                _totals.OnTold(_eventCount, told);
 
                 // It slept if it took longer than that: to tell each event takes a microsecond, too. Where there are more than it can tell it did not.
                 bool hasSlept = slept != 0 && _eventCount < SharedPass.MaxEvents && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
@@ -203,6 +203,7 @@ internal sealed partial class EventLoop
             timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
         }
 
+        _totals.OnIdle(timeoutMs == 0 ? 0 : began);
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
         if (brief == 0 && timeoutMs != 0)
         {
@@ -230,6 +231,7 @@ internal sealed partial class EventLoop
     private bool TryPollFor(long ticks)
     {
         long start = Stopwatch.GetTimestamp();
+        _totals.OnIdle(start);
         bool found;
         long elapsed;
         do

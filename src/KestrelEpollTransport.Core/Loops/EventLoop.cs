@@ -96,8 +96,11 @@ internal sealed partial class EventLoop : IDisposable
     /// <summary>Whether somebody works here at this moment, or is about to.</summary>
     public bool IsAwake => !_crew.IsAtRest;
 
-    /// <summary>How many events its waits have told so far. For its dispatches.</summary>
-    public long EventsTold => Volatile.Read(ref _eventsTold);
+    /// <summary>What its waits have told so far, and how long it was busy. For looking only.</summary>
+    public ref readonly LoopTotals Totals => ref _totals;
+
+    /// <summary>How many pieces of posted work wait.</summary>
+    public int Posted => _posted.Count;
 
     /// <summary>
     /// Nothing that the present pass told was ready earlier: the return of the poll before; of this one, if it slept. In the ticks of

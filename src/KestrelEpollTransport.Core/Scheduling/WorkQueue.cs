@@ -79,6 +79,9 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
     // The same; and set to 0 where long work ends.
     private int _longLooks;
 
+    /// <summary>How many pieces wait.</summary>
+    public int Waiting => _quick.Count + _slow.Count + _long.Count;
+
     /// <summary>Whether nothing waits.</summary>
     public bool IsEmpty => _quick.IsEmpty && _slow.IsEmpty && _long.IsEmpty;
 

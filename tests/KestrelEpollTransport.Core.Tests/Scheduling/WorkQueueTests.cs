@@ -52,6 +52,21 @@ public class WorkQueueTests
     }
 
     [Fact]
+    public void Waiting_CountsTheWorkOfEveryLane()
+    {
+        WorkQueue queue = Held();
+        queue.Enqueue(new Work(static () => { }));
+        queue.Enqueue(new Work(static () => { }), WorkLane.Quick);
+        queue.Enqueue(new Work(static () => { }), WorkLane.Quick);
+        queue.Enqueue(new Work(static () => { }), WorkLane.Long);
+        Assert.Equal(4, queue.Waiting);
+
+        queue.Drain(ThreadBaseline.Capture());
+
+        Assert.Equal(0, queue.Waiting);
+    }
+
+    [Fact]
     public void Enqueue_OfQuickWorkForEver_RunsWhatWaitedAllTheSame()
     {
         const int Endless = 1_000;

@@ -1,0 +1,317 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.IO.Pipelines;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Text.RegularExpressions;
+using KestrelEpollTransport.Listening;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace KestrelEpollTransport.FunctionalTests;
+
+/// <summary>What the instruments tell of connections, loops and listeners; those of scheduling are with its tests.</summary>
+public partial class MetricsTests
+{
+    private const string Ours = "Sockets has none of these instruments.";
+
+    [Theory]
+    [EpollTransports(Ours, false)]
+    [EpollTransports(Ours, true)]
+    public async Task Bytes_OfOpenAndOfEndedConnections_AreCountedOnce(TransportKind kind, bool unix)
+    {
+        await using var transport = new Metered(kind);
+        IConnectionListener listener = await transport.BindAsync(Net.NewEndPoint(unix));
+        for (int i = 1; i <= 3; i++)
+        {
+            using Socket client = await Net.ConnectAsync(listener.EndPoint);
+            await using ConnectionContext server = (await listener.AcceptAsync().OrTimeout())!;
+            await client.SendAsync("hello");
+            await server.Transport.Input.ReadExactlyAsync(5);
+            await server.Transport.Output.WriteAsync(new byte[100_000]).OrTimeout();
+            await client.ReceiveExactlyAsync(100_000);
+
+            // The client may have received what the server's thread is about to count.
+            await Net.UntilAsync(() => transport.Metrics["network.io", "transmit"] == i * 100_000);
+            Assert.Equal(i * 5, transport.Metrics["network.io", "receive"]);
+            Assert.Equal(1, Connections(transport));
+
+            client.Dispose();
+            await server.DisposeAsync().OrTimeout();
+            await Net.UntilAsync(() => Connections(transport) == 0);
+            Assert.Equal(i * 5, transport.Metrics["network.io", "receive"]);
+            Assert.Equal(i * 100_000, transport.Metrics["network.io", "transmit"]);
+        }
+
+        Assert.Equal(3, transport.Metrics["connections.accepted", unix ? "unix" : "tcp"]);
+        Assert.Equal(0, transport.Metrics["connections.accepted", unix ? "tcp" : "unix"]);
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Bytes_ThatTheKernelNeverTook_AreNotCountedAsSent(TransportKind kind)
+    {
+        await using var transport = new Metered(kind, static options => options.MaxWriteBufferSize = null);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync(slowClient: true);
+        await server.Transport.Output.WriteAsync(new byte[Net.MoreThanTheKernelHolds]).OrTimeout();
+
+        double sent = transport.Metrics["network.io", "transmit"];
+        client.Reset();
+        await server.DisposeAsync().OrTimeout();
+        await Net.UntilAsync(() => Connections(transport) == 0);
+
+        Assert.InRange(sent, 1, Net.MoreThanTheKernelHolds - 1);
+        Assert.InRange(transport.Metrics["network.io", "transmit"], sent, Net.MoreThanTheKernelHolds - 1);
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Paused_WhileTheApplicationDoesNotRead_CountsTheConnection(TransportKind kind)
+    {
+        await using var transport = new Metered(kind, static options => options.MaxReadBufferSize = 1024);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync();
+        byte[] data = new byte[200_000];
+        Task send = client.SendAllAsync(data);
+
+        // Without examining it: what is held stays above the bound, and more is in the kernel.
+        await Net.UntilAsync(() =>
+        {
+            if (server.Transport.Input.TryRead(out var read))
+            {
+                server.Transport.Input.AdvanceTo(read.Buffer.Start, read.Buffer.Start);
+            }
+
+            return transport.Metrics["connections.paused", "receive"] == 1;
+        });
+        Assert.Equal(0, transport.Metrics["connections.paused", "transmit"]);
+
+        await server.Transport.Input.ReadExactlyAsync(data.Length);
+        await send.OrTimeout();
+        await Net.UntilAsync(() => transport.Metrics["connections.paused", "receive"] == 0);
+        client.Dispose();
+        await server.DisposeAsync().OrTimeout();
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Paused_WhileTheClientDoesNotRead_CountsTheConnection(TransportKind kind)
+    {
+        await using var transport = new Metered(kind);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync(slowClient: true);
+
+        Task flush = server.Transport.Output.WriteAsync(new byte[Net.MoreThanTheKernelHolds]).AsTask();
+        await Net.UntilAsync(() => transport.Metrics["connections.paused", "transmit"] == 1);
+        Assert.False(flush.IsCompleted);
+        Assert.Equal(0, transport.Metrics["connections.paused", "receive"]);
+
+        await client.ReceiveExactlyAsync(Net.MoreThanTheKernelHolds);
+        await flush.OrTimeout();
+        Assert.Equal(0, transport.Metrics["connections.paused", "transmit"]);
+        client.Dispose();
+        await server.DisposeAsync().OrTimeout();
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Loop_ThatIsAskedAndThenIdle_HasWaitsEventsAndATimeThatStandsStill(TransportKind kind)
+    {
+        await using var transport = new Metered(kind);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync();
+        double waits = transport.Metrics["loop.waits", 0];
+        double events = transport.Metrics["loop.events", 0];
+        for (int i = 0; i < 20; i++)
+        {
+            Task<byte[]> read = server.Transport.Input.ReadExactlyAsync(1);
+            await client.SendAsync("x");
+            await read.OrTimeout();
+        }
+
+        Assert.InRange(transport.Metrics["loop.waits", 0], waits + 1, long.MaxValue);
+        Assert.InRange(transport.Metrics["loop.events", 0], events + 20, long.MaxValue);
+
+        // Two looks with time between them, in which nobody asked for anything.
+        double before = -1;
+        await Net.UntilAsync(() => before == (before = transport.Metrics["loop.busy_time", 0]));
+        Assert.InRange(before, double.Epsilon, Timeouts.Limit.TotalSeconds * 2);
+        client.Dispose();
+        await server.DisposeAsync().OrTimeout();
+    }
+
+    [Fact]
+    public async Task Loop_InALongDispatch_IsBusyForAsLong()
+    {
+        await using var transport = new Metered(TransportKind.EpollInline);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync();
+        using var entered = new ManualResetEventSlim();
+        using var release = new ManualResetEventSlim();
+        Task handler = HoldLoopAsync();
+        await client.SendAsync("x");
+        Assert.True(entered.Wait(Timeouts.Limit));
+
+        double before = transport.Metrics["loop.busy_time", 0];
+        long began = Stopwatch.GetTimestamp();
+        await Net.UntilAsync(() => Stopwatch.GetElapsedTime(began).TotalMilliseconds > 50);
+        double least = Stopwatch.GetElapsedTime(began).TotalSeconds;
+        double after = transport.Metrics["loop.busy_time", 0];
+        release.Set();
+        await handler.OrTimeout();
+
+        Assert.InRange(after - before, least, Timeouts.Limit.TotalSeconds);
+        client.Dispose();
+        await server.DisposeAsync().OrTimeout();
+
+        async Task HoldLoopAsync()
+        {
+            // On the loop's thread, and not in the runner's context.
+            ReadResult read = await server.Transport.Input.ReadAsync().ConfigureAwait(false);
+            server.Transport.Input.AdvanceTo(read.Buffer.End);
+            entered.Set();
+            release.Wait(Timeouts.Limit);
+        }
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Listener_ThatNobodyTakesFrom_QueuesPausesAndRefusesAtItsEnd(TransportKind kind)
+    {
+        await using var transport = new Metered(kind);
+        IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
+        List<Socket> clients = [];
+        for (int i = 0; i < EpollListener.QueueLimit + 20; i++)
+        {
+            clients.Add(await Net.ConnectAsync(listener.EndPoint));
+        }
+
+        await Net.UntilAsync(() => transport.Metrics["accept.pauses", "queue_full"] > 0);
+        double queued = transport.Metrics["queue.length", "accepted"];
+        // Less what other threads of the loop have a place for, and are about to queue.
+        Assert.InRange(queued, EpollListener.QueueLimit - 3, EpollListener.QueueLimit);
+        Assert.Equal(0, transport.Metrics["connections.refused", "unbound"]);
+
+        await listener.DisposeAsync().OrTimeout();
+        Assert.InRange(transport.Metrics["connections.refused", "unbound"], queued, EpollListener.QueueLimit);
+        Assert.Equal(0, transport.Metrics["queue.length", "accepted"]);
+        clients.ForEach(static client => client.Dispose());
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Refused_ByTheLimitOfAnAddress_IsToldByTheTransportsOwnInstrument(TransportKind kind)
+    {
+        await using KestrelHost host = await KestrelHost.StartAsync(
+            kind,
+            static _ => Task.CompletedTask,
+            static listen => listen.UseConnectionLimits(static limits => limits.MaxConnectionsPerAddress = 1));
+        using var metrics = new MetricsRecorder(host.App.Services);
+        using Socket first = await host.ConnectAsync();
+        await first.SendAsync("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        await first.ReceiveTextAsync(8);
+        using Socket second = await host.ConnectAsync();
+        await second.AssertResetAsync();
+
+        Assert.Equal(1, metrics["connections.refused", "address_limit"]);
+        Assert.Single(metrics.Instruments, static instrument => instrument.Name == "epoll_transport.connections.refused");
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Refused_ByConfigureAcceptedSocket_IsCounted(TransportKind kind)
+    {
+        await using var transport = new Metered(kind, static options => options.Sockets.ConfigureAcceptedSocket = static socket => socket.Dispose());
+        IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
+        using Socket client = await Net.ConnectAsync(listener.EndPoint);
+
+        await client.AssertResetAsync();
+
+        Assert.Equal(1, transport.Metrics["connections.refused", "application"]);
+        Assert.Equal(0, transport.Metrics["connections.accepted", "tcp"]);
+    }
+
+    [Fact]
+    public async Task Instruments_AreThoseOfThePage_WithTheirUnitsAndBoundedTags()
+    {
+        string page = await File.ReadAllTextAsync(Path.Combine(Root(), "docs", "metrics.md"));
+        (string Name, string Unit)[] documented = [.. RowPattern().Matches(page).Select(static row => (row.Groups[1].Value, row.Groups[2].Value))];
+        await using KestrelHost host = await KestrelHost.StartAsync(
+            TransportKind.EpollAdaptive,
+            app =>
+            {
+                app.UseLoadShedding();
+                app.Run(static _ => Task.CompletedTask);
+            },
+            static listen => listen.UseConnectionLimits(static limits => limits.MaxConnectionsPerAddress = 1));
+        using var metrics = new MetricsRecorder(host.App.Services);
+        using HttpClient client = host.CreateClient();
+        await client.GetAsync(new Uri("/", UriKind.Relative)).OrTimeout();
+        _ = metrics["workers"];
+
+        Assert.Equal(
+            documented.Order(),
+            metrics.Instruments.Select(static instrument => (instrument.Name, instrument.Unit!)).Order());
+        Assert.All(metrics.Instruments, static instrument => Assert.Matches("^epoll_transport(\\.[a-z_]+)+$", instrument.Name));
+        Assert.All(metrics.Instruments, static instrument => Assert.NotEmpty(instrument.Description!));
+        Assert.All(metrics.Tags, tag => Assert.Contains($"`{tag.Tag}`", page, StringComparison.Ordinal));
+        Assert.All(metrics.Tags, tag => Assert.True(
+            (tag.Tag == "epoll_transport.loop" && int.Parse(tag.Value) < 64) || page.Contains($"`{tag.Value}`", StringComparison.Ordinal), $"{tag}"));
+    }
+
+    private static double Connections(Metered transport) => transport.Metrics["loop.connections", 0];
+
+    private static string Root([CallerFilePath] string file = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(file)!, "..", ".."));
+
+    // A row of a table: an instrument and its unit.
+    [GeneratedRegex(@"^\| `(epoll_transport\.[a-z_.]+)` \| `([^`]+)` \|", RegexOptions.Multiline)]
+    private static partial Regex RowPattern();
+
+    /// <summary>A transport with one loop, in a container of its own, and what its meter tells.</summary>
+    private sealed class Metered : IAsyncDisposable
+    {
+        private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        private readonly LogRecorder _logs = new();
+        private readonly EpollTransportFactory _factory;
+        private readonly List<IConnectionListener> _listeners = [];
+
+        public Metered(TransportKind kind, Action<EpollTransportOptions>? configure = null)
+        {
+            EpollTransportOptions options = new();
+            new TransportSettings { LoopCount = 1 }.ApplyTo(options, kind);
+            configure?.Invoke(options);
+            Metrics = new MetricsRecorder(_services);
+            Engine = new TransportEngine(options, _logs, meterFactory: _services.GetRequiredService<IMeterFactory>(), createPoller: kind.CreatePoller());
+            _factory = new EpollTransportFactory(Engine, ownsEngine: true);
+        }
+
+        public TransportEngine Engine { get; }
+
+        public MetricsRecorder Metrics { get; }
+
+        public async Task<IConnectionListener> BindAsync(EndPoint endPoint)
+        {
+            IConnectionListener listener = await _factory.BindAsync(endPoint).OrTimeout();
+            _listeners.Add(listener);
+            return listener;
+        }
+
+        public async Task<(Socket Client, ConnectionContext Server)> ConnectAsync(bool slowClient = false)
+        {
+            IConnectionListener listener = await BindAsync(Net.AnyLoopbackPort);
+            Socket client = Net.CreateClient(listener.EndPoint);
+            if (slowClient)
+            {
+                client.ReceiveBufferSize = 64 * 1024;
+            }
+
+            await client.ConnectAsync(listener.EndPoint).OrTimeout();
+            return (client, (await listener.AcceptAsync().OrTimeout())!);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            foreach (IConnectionListener listener in _listeners)
+            {
+                await listener.DisposeAsync().OrTimeout();
+            }
+
+            _factory.Dispose();
+            Metrics.Dispose();
+            await _services.DisposeAsync();
+            _logs.Dispose();
+        }
+    }
+}
