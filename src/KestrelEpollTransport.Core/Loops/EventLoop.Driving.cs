@@ -201,16 +201,17 @@ internal sealed partial class EventLoop
             _crew.BeginSleep();
             timeoutMs = _timers.GetTimeoutMs();
             timeoutMs = _posted.IsEmpty ? timeoutMs : 0;
+            began = timeoutMs == 0 ? 0 : began;
         }
 
-        _totals.OnIdle(timeoutMs == 0 ? 0 : began);
+        _totals.OnIdle(began);
         _eventCount = _poller.Wait(_pass.Events, timeoutMs);
-        if (brief == 0 && timeoutMs != 0)
+        if (brief == 0 && began != 0)
         {
             _brief.NoteSleep(_time.GetTimestamp() - began);
         }
 
-        return timeoutMs == 0 ? 0 : began;
+        return began;
     }
 
     private void GiveWay()
