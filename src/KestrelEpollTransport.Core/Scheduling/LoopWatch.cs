@@ -41,6 +41,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
     {
         bool isStalled = !loop.Crew.IsPolled;
         bool isLate = isStalled;
+        bool isAnyStuck = false;
         long pass = loop.Pass;
         foreach (Seat seat in loop.Seats)
         {
@@ -49,7 +50,9 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
             TimeSpan blocked = dispatch == 0 || dispatch != before.Dispatch ? TimeSpan.Zero
                 : before.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook);
             _sightings[seat] = new Sighting(pass, dispatch, blocked, AskAt: blocked == TimeSpan.Zero ? limit : before.AskAt);
-            isStalled &= !loop.Crew.Has(seat.Index) || blocked > TimeSpan.Zero;
+            bool isStuck = blocked > TimeSpan.Zero;
+            isStalled &= !loop.Crew.Has(seat.Index) || isStuck;
+            isAnyStuck |= isStuck;
             isLate &= pass == before.Pass;
         }
 
@@ -59,10 +62,16 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
             handedOff |= TryHandOff(seat, _sightings[seat], isLast: isStalled && !handedOff);
         }
 
-        if (isLate && !handedOff)
+        int spare = loop.Drivers - loop.Crew.Count;
+        if (!handedOff && (spare > 0 ? isLate : isStalled))
         {
-            // All who are here have been busy since the look before, and may be for long: with one dispatch or with many.
+            // All who are here have been busy since the look before, and may be for long: with one dispatch or with many. Where each has a
+            // processor, one more would only share it with them, and is called where nobody else moves.
             loop.TryCall();
+        }
+        else if (spare < 0 && !isAnyStuck)
+        {
+            loop.LetOneGo();
         }
     }
 

@@ -65,7 +65,7 @@ internal sealed class SimServer : IDisposable
             StartThread = StartThread,
             QueueToPool = work => machine.Start(work.Execute),
         };
-        _loops = new LoopGroup(settings.Loops, Workers.Drive, NullLogger.Instance, new LoopSettings
+        _loops = new LoopGroup(settings.Loops, Drive, NullLogger.Instance, new LoopSettings
         {
             Drivers = settings.Drivers,
             CallAfter = settings.CallAfter,
@@ -91,6 +91,9 @@ internal sealed class SimServer : IDisposable
 
     /// <summary>How long each request waited, and how long until it was served.</summary>
     public List<(long Waited, long Took)> Served { get; } = [];
+
+    /// <summary>How often a thread was given a seat of a loop.</summary>
+    public int Drives { get; private set; }
 
     /// <summary>Whether what is not served yet may never be.</summary>
     public bool IsStopping => _stops;
@@ -176,6 +179,12 @@ internal sealed class SimServer : IDisposable
         {
             _machine.Fail($"there are {Workers.Count} workers");
         }
+    }
+
+    private void Drive(Seat seat)
+    {
+        Drives++;
+        Workers.Drive(seat);
     }
 
     private void StartThread(Worker worker)
