@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Limits how old, how idle, and how many of one address the connections of an end point may be.</summary>
+/// <summary>Limits how many, how old and how idle the connections of an end point may be.</summary>
 public static class ListenOptionsConnectionLimitsExtensions
 {
     /// <summary>
