@@ -5,7 +5,7 @@ using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Hosting;
 
-/// <summary>Limits how old, how idle, and how many of one address the connections of an end point may be.</summary>
+/// <summary>Limits how many, how old and how idle the connections of an end point may be.</summary>
 public static class ListenOptionsConnectionLimitsExtensions
 {
     /// <summary>

@@ -10,7 +10,7 @@ internal static partial class ServerLog
     [LoggerMessage(60, LogLevel.Information, "Now listening on: {EndPoint}", EventName = "Listening")]
     public static partial void Listening(ILogger logger, EndPoint endPoint);
 
-    [LoggerMessage(61, LogLevel.Warning, "The server has no endpoint. EpollServerOptions.Listen() adds one.", EventName = "NoEndPoint")]
+    [LoggerMessage(61, LogLevel.Warning, "The server has no endpoint: nothing called Listen().", EventName = "NoEndPoint")]
     public static partial void NoEndPoint(ILogger logger);
 
     [LoggerMessage(62, LogLevel.Error, "{EndPoint}: accepting failed. It is tried again, every second or sooner, until it succeeds.", EventName = "AcceptFailed")]

@@ -75,7 +75,7 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
     }
 
     /// <summary>The client has gone, or somebody has asked for the end; TLS puts the first into an exception of its own.</summary>
-    /// <remarks>For as long as the connection is not disposed of: that cancels <see cref="ConnectionContext.ConnectionClosed"/>, too.</remarks>
+    /// <remarks>For as long as the connection is not disposed of: that cancels <c>ConnectionClosed</c>, too.</remarks>
     private bool IsOrdinaryEnd(Exception exception) =>
         exception is ConnectionResetException or ConnectionAbortedException
         || exception.InnerException is ConnectionResetException or ConnectionAbortedException

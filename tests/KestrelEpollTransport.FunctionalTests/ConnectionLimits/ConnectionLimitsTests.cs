@@ -268,6 +268,7 @@ public class ConnectionLimitsTests
         AssertRefused(o => o.MaxConnectionAgeJitter = double.NaN, nameof(ConnectionLimitsOptions.MaxConnectionAgeJitter));
         AssertRefused(o => o.IdleTimeout = TimeSpan.Zero, nameof(ConnectionLimitsOptions.IdleTimeout));
         AssertRefused(o => o.CloseGrace = TimeSpan.FromTicks(-1), nameof(ConnectionLimitsOptions.CloseGrace));
+        AssertRefused(o => o.MaxConnections = 0, nameof(ConnectionLimitsOptions.MaxConnections));
         AssertRefused(o => o.MaxConnectionsPerAddress = 0, nameof(ConnectionLimitsOptions.MaxConnectionsPerAddress));
         AssertRefused(o => o.IPv4PrefixLength = 33, nameof(ConnectionLimitsOptions.IPv4PrefixLength));
         AssertRefused(o => o.IPv6PrefixLength = 129, nameof(ConnectionLimitsOptions.IPv6PrefixLength));
