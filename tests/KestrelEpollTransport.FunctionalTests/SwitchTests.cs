@@ -11,12 +11,14 @@ using Microsoft.Extensions.Options;
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>The ways to leave a web host's endpoints to Sockets, and what is none.</summary>
-public class SwitchTests
+public sealed class SwitchTests : IDisposable
 {
     private const int SwitchedOff = 26;
     private const string OffByKey = "--EpollTransport:Enabled=false";
 
     private readonly LogRecorder _logs = new();
+
+    public void Dispose() => _logs.Dispose();
 
     [Fact]
     public Task UseSockets_AfterUseEpollTransport_HasSocketsServe() => AssertSocketsServeAsync(
