@@ -32,7 +32,7 @@ public static class WebHostBuilderEpollTransportExtensions
         // nothing to fall back on.
         return hostBuilder.UseSockets().ConfigureServices(static services =>
         {
-            services.AddSingleton<IConfigureOptions<SocketTransportOptions>, LastCallWins.Mark>();
+            services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(new LastCallWins.Mark(services));
             services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<EpollTransportOptions>, LastCallWins>());
             services.AddEpollTransport();
             AddStartupFilter(services);

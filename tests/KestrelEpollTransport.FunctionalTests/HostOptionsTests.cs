@@ -19,8 +19,8 @@ public class HostOptionsTests
     public async Task Start_WithWrongOptions_FailsWithAllOfThemBeforeAnythingIsBound()
     {
         bool wasBound = false;
-        await using WebApplication app = Build(static _ => { }, builder =>
-        {
+
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => RunAsync(static _ => { }, builder =>
             builder.WebHost.UseEpollTransport(options =>
             {
                 options.LoopCount = 0;
@@ -31,10 +31,7 @@ public class HostOptionsTests
                     wasBound = true;
                     return EpollTransportOptions.CreateDefaultBoundListenSocket(endpoint);
                 };
-            });
-        });
-
-        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
+            })));
 
         Assert.Equal(
             "EpollTransportOptions.LoopCount is 0 and must be from 1 to 64; "
@@ -47,10 +44,8 @@ public class HostOptionsTests
     [Fact]
     public async Task Start_WithAWrongDrainingTimeout_FailsByItsName()
     {
-        await using WebApplication app = Build(
-            static _ => { }, static builder => builder.Services.AddConnectionDraining(static options => options.Timeout = TimeSpan.FromSeconds(-1)));
-
-        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => RunAsync(
+            static _ => { }, static builder => builder.Services.AddConnectionDraining(static options => options.Timeout = TimeSpan.FromSeconds(-1))));
 
         Assert.Equal("ConnectionDrainingOptions.Timeout is -00:00:01 and must be from 0 to 1 hour", error.Message);
     }
@@ -126,23 +121,24 @@ public class HostOptionsTests
     [Fact]
     public async Task Configuration_WithAValueOfTheWrongKind_FailsByItsKey()
     {
-        await using WebApplication app = Build(static configuration => configuration["EpollTransport:LoopCount"] = "many", static builder =>
-            builder.WebHost.UseEpollTransport(builder.Configuration.GetSection("EpollTransport")));
-
-        InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(() => app.StartAsync().OrTimeout());
+        InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(() => RunAsync(
+            static configuration => configuration["EpollTransport:LoopCount"] = "many",
+            static builder => builder.WebHost.UseEpollTransport(builder.Configuration.GetSection("EpollTransport"))));
 
         Assert.Contains("EpollTransport:LoopCount", error.Message, StringComparison.Ordinal);
         Assert.Contains("many", error.Message, StringComparison.Ordinal);
     }
 
-    private static WebApplication Build(Action<IConfigurationManager> set, Action<WebApplicationBuilder> configure)
+    private static async Task RunAsync(Action<IConfigurationManager> set, Action<WebApplicationBuilder> configure)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(["--hostBuilder:reloadConfigOnChange=false"]);
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(static kestrel => kestrel.Listen(Net.AnyLoopbackPort));
         set(builder.Configuration);
         configure(builder);
-        return builder.Build();
+        await using WebApplication app = builder.Build();
+        await app.StartAsync().OrTimeout();
+        await app.StopAsync().OrTimeout();
     }
 
     private static IConfiguration Configuration(string key, string value) =>

@@ -9,12 +9,14 @@ using Microsoft.Extensions.Logging;
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>What the log says of who serves what: nothing else tells that the transport is in use.</summary>
-public class ServingNoticeTests
+public sealed class ServingNoticeTests : IDisposable
 {
     private const int Serving = 27;
     private const int ResolvedOptions = 28;
 
     private readonly LogRecorder _logs = new();
+
+    public void Dispose() => _logs.Dispose();
 
     [Fact]
     public async Task Host_WithTwoEndpoints_SaysItInOneLineWhenBothAreBound()

@@ -5,18 +5,21 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace KestrelEpollTransport.FunctionalTests;
 
 /// <summary>The ways to leave a web host's endpoints to Sockets, and what is none.</summary>
-public class SwitchTests
+public sealed class SwitchTests : IDisposable
 {
     private const int SwitchedOff = 26;
     private const string OffByKey = "--EpollTransport:Enabled=false";
 
     private readonly LogRecorder _logs = new();
+
+    public void Dispose() => _logs.Dispose();
 
     [Fact]
     public Task UseSockets_AfterUseEpollTransport_HasSocketsServe() => AssertSocketsServeAsync(
@@ -51,6 +54,30 @@ public class SwitchTests
             services.AddOptions<SocketTransportOptions>().Configure(static (SocketTransportOptions options, IMemoryPoolFactory<byte> _) => options.Backlog = 7);
         }));
 
+    [Theory]
+    [InlineData("epoll kestrel", true)]
+    [InlineData("kestrel epoll kestrel", true)]
+    [InlineData("epoll kestrel sockets", false)]
+    [InlineData("epoll sockets kestrel", false)]
+    [InlineData("kestrel epoll sockets", false)]
+    [InlineData("epoll sockets epoll kestrel", true)]
+    public void UseKestrel_AnywhereInTheOrder_ChangesNothing(string calls, bool isEpoll)
+    {
+        using IHost host = new HostBuilder().ConfigureWebHost(web =>
+        {
+            foreach (string call in calls.Split(' '))
+            {
+                _ = call switch { "epoll" => web.UseEpollTransport(), "sockets" => web.UseSockets(), _ => web.UseKestrel() };
+            }
+
+            web.Configure(static _ => { });
+        }).Build();
+
+        EpollTransportFactory factory = Assert.Single(host.Services.GetServices<IConnectionListenerFactory>().OfType<EpollTransportFactory>());
+
+        Assert.Equal(isEpoll, factory.CanBind(Net.AnyLoopbackPort));
+    }
+
     [Fact]
     public Task Enabled_TrueInTheConfiguration_HasTheLastWord() => AssertEpollServesAsync(
         static web => web.UseEpollTransport(static options => options.Enabled = false).UseSockets(), "--EpollTransport:Enabled=true");
@@ -58,9 +85,11 @@ public class SwitchTests
     [Fact]
     public async Task Enabled_NeitherTrueNorFalse_IsRefusedByName()
     {
-        await using WebApplication app = Build(static web => web.UseEpollTransport(), "--EpollTransport:Enabled=maybe");
-
-        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => app.StartAsync().OrTimeout());
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(async () =>
+        {
+            await using WebApplication app = Build(static web => web.UseEpollTransport(), "--EpollTransport:Enabled=maybe");
+            await app.StartAsync().OrTimeout();
+        });
 
         Assert.Equal("EpollTransport:Enabled is 'maybe' and must be true or false", error.Message);
     }
