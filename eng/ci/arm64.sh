@@ -23,7 +23,7 @@ check_arm64() {
   fi
   pass "Debian's libraries for arm64 are there"
   check "HelloKestrel is published for linux-arm64" 180 dotnet publish --configuration Release --runtime linux-arm64 --self-contained \
-    samples/HelloKestrel --artifacts-path "$work/publish-arm64" --output "$work/arm64"
+    samples/HelloKestrel --artifacts-path "$work/publish" --output "$work/arm64"
   check_published arm64 qemu-aarch64-static -L "$root" "$work/arm64/HelloKestrel"
 }
 
