@@ -2,10 +2,10 @@
 # Puts .NET 11 together from the runtime packs on NuGet: eng/dotnet11.sh [FOLDER]. Needs the .NET 10 SDK, and nothing else;
 # changes nothing outside the folder, which is artifacts/dotnet11 otherwise. Prints the folder.
 #
-#   PATH=$(eng/dotnet11.sh):$PATH DOTNET_ROLL_FORWARD=LatestMajor dotnet samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll
+#   DOTNET_ROLL_FORWARD=LatestMajor $(eng/dotnet11.sh)/dotnet samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll
 #
 # What is built for net10.0 rolls forward only where it is told to. The folder has no other runtime, so what runs from it
-# runs on .NET 11 or not at all. That goes for the SDK too, which is the installed one: `dotnet run` and `dotnet vstest`.
+# runs on .NET 11 or not at all. The SDK in it is the installed one: what that starts needs DOTNET_ROOT to be the folder too.
 set -euo pipefail
 
 readonly version=11.0.0 rid=linux-x64

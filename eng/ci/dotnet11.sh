@@ -1,10 +1,11 @@
 # What is built for .NET 10, on .NET 11: both test projects and the samples. Sourced by .ci/run.
 
-# run_on_11 PROJECT SECONDS: all its tests pass, and the one that looks at the runtime's version is among them.
+# run_on_11 PROJECT SECONDS: all its tests pass, and the one that looks at the runtime's version is among them. `dotnet vstest` would look
+# for the runtime beside the SDK, and take the installed one.
 run_on_11() {
   local project=$1 limit=$2 code project_passed log=$work/$1-on-11.log
-  timeout --kill-after=10 "$limit" dotnet vstest "tests/$project/bin/Release/net10.0/$project.dll" \
-    --logger:"console;verbosity=normal" -- "RunConfiguration.DotNetHostPath=$DOTNET_ROOT/dotnet" >"$log" 2>&1 </dev/null
+  timeout --kill-after=10 "$limit" dotnet "$DOTNET_ROOT/sdk/$(dotnet --version)/vstest.console.dll" \
+    "tests/$project/bin/Release/net10.0/$project.dll" --logger:"console;verbosity=normal" >"$log" 2>&1 </dev/null
   code=$?
   project_passed=$(sed -nE 's/^ +Passed: ([0-9]+)$/\1/p' "$log")
   if [[ $code == 0 && ${project_passed:-0} -gt 0 ]] && grep -qE '^ +Passed .*\.Runtime_OfTheTests_IsTheOneThatIsMeant' "$log"; then
