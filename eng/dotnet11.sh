@@ -5,7 +5,8 @@
 #   DOTNET_ROLL_FORWARD=LatestMajor $(eng/dotnet11.sh)/dotnet samples/HelloKestrel/bin/Release/net10.0/HelloKestrel.dll
 #
 # What is built for net10.0 rolls forward only where it is told to. The folder has no other runtime, so what runs from it
-# runs on .NET 11 or not at all. The SDK in it is the installed one: what that starts needs DOTNET_ROOT to be the folder too.
+# runs on .NET 11 or not at all. The SDK in it is a link to the installed one: what `dotnet run`, `dotnet test` and `dotnet vstest`
+# start runs on the installed runtime all the same.
 set -euo pipefail
 
 readonly version=11.0.0 rid=linux-x64
