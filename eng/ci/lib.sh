@@ -101,6 +101,14 @@ start_hello() {
     --urls "http://127.0.0.1:5180;https://127.0.0.1:5543" "$@"
 }
 
+# check_transport PID: the stock transport stays in use, without an error, where ours can't be. Here it must be the one that was asked for.
+check_transport() {
+  local expected=no drives=no
+  [[ $TRANSPORT == epoll ]] && expected=yes
+  grep -qs '^epoll loop' /proc/"$1"/task/*/comm && drives=yes
+  same "a thread of the server drives a loop: $expected" "$expected" "$drives"
+}
+
 # CPU time of a process so far, in hundredths of a second.
 cpu_of() {
   local stat

@@ -28,6 +28,7 @@ internal sealed class BenchCommand
     private readonly Option<bool> _systemCalls = new("--system-calls") { Description = "Also counts system calls a request, with strace" };
     private readonly Option<string?> _baseline = new("--baseline") { Description = "The results.json of an earlier run, to compare with" };
     private readonly Option<string?> _before = new("--before") { Description = "The TransportBench.dll of another build: its default mode takes part too" };
+    private readonly Option<string?> _runtime = new("--runtime") { Description = "A folder with another .NET runtime (see eng/dotnet11.sh): everything takes part on it too" };
     private readonly Option<string?> _report = new("--report") { Description = "Writes the page and the charts of a results.json again, and runs nothing" };
     private readonly Option<string?> _output = new("--output") { Description = "The folder for the results [artifacts/TransportBench/TIME]" };
     private readonly Option<bool> _list = new("--list") { Description = "Lists transports and scenarios" };
@@ -39,7 +40,7 @@ internal sealed class BenchCommand
         var root = new RootCommand("Compares the epoll transport with Kestrel's stock transport, Sockets, in turns on this machine.")
         {
             command._transports, command._scenarios, command._pairs, command._launches, command._duration, command._warmUp,
-            command._quick, command._systemCalls, command._before, command._baseline, command._output, command._report, command._list,
+            command._quick, command._systemCalls, command._before, command._runtime, command._baseline, command._output, command._report, command._list,
         };
         RequireAtLeast(command._pairs, 1);
         RequireAtLeast(command._launches, 1);
@@ -110,6 +111,11 @@ internal sealed class BenchCommand
             return $"--before: there is no file {before}.";
         }
 
+        if (parsed.GetValue(_runtime) is { } runtime && OtherRuntime.Find(runtime) is null)
+        {
+            return $"--runtime: {runtime} is no folder with one runtime and the program dotnet.";
+        }
+
         return null;
     }
 
@@ -118,8 +124,10 @@ internal sealed class BenchCommand
         bool quick = parsed.GetValue(_quick);
         string[] transports = parsed.GetValue(_transports) ?? [];
         string[] scenarios = parsed.GetValue(_scenarios) ?? [];
+        Transport[] chosen = [.. Transport.All.Where(t => TakesPart(t, transports))];
+        OtherRuntime? runtime = parsed.GetValue(_runtime) is { } folder ? OtherRuntime.Find(folder) : null;
         return new RunSettings(
-            [.. Transport.All.Where(t => TakesPart(t, transports))],
+            [.. chosen, .. runtime is null ? [] : chosen.Intersect(Transport.Choices).Select(t => t.On(runtime))],
             [.. Catalog.All.Where(s => IsAskedFor(s.Name, scenarios))],
             parsed.GetValue(_pairs) ?? (quick ? 2 : 7),
             parsed.GetValue(_launches) ?? 1,

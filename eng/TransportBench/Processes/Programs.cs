@@ -9,6 +9,8 @@ internal static class Programs
     /// <summary>This program, in another role.</summary>
     public static IReadOnlyList<string> Self { get; } = FindSelf();
 
+    private static string SelfLibrary => Path.Combine(AppContext.BaseDirectory, "TransportBench.dll");
+
     /// <summary>Another build of this program; null: none was named.</summary>
     public static string? Before { get; set; }
 
@@ -17,6 +19,9 @@ internal static class Programs
         ["dotnet", Path.Combine(AppContext.BaseDirectory, "ConnectionHolder.dll")];
 
     public static bool HasStrace { get; } = IsOnPath("strace");
+
+    /// <summary>This program on another runtime; null: on the one that it has.</summary>
+    public static IReadOnlyList<string> SelfOn(OtherRuntime? runtime) => runtime is null ? Self : [runtime.Dotnet, SelfLibrary];
 
     /// <summary>The Debian packages that have to be installed before a run.</summary>
     public static IReadOnlyList<string> MissingPackages() =>
@@ -29,7 +34,7 @@ internal static class Programs
     {
         string program = Environment.ProcessPath!;
         return Path.GetFileName(program) == "dotnet"
-            ? [program, Path.Combine(AppContext.BaseDirectory, "TransportBench.dll")]
+            ? [program, SelfLibrary]
             : [program];
     }
 }

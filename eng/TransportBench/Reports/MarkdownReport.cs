@@ -22,7 +22,7 @@ internal static class MarkdownReport
         }
 
         text.AppendLine(CultureInfo.InvariantCulture,
-            $"{run.Began:yyyy-MM-dd HH:mm}, {machine.Processor}, {machine.Processors} processors, Linux {machine.Kernel}, {machine.Runtime}, commit {machine.Revision}.").AppendLine();
+            $"{run.Began:yyyy-MM-dd HH:mm}, {machine.Processor}, {machine.Processors} processors, Linux {machine.Kernel}, {string.Join(" and ", Runtimes(result))}, commit {machine.Revision}.").AppendLine();
         text.AppendLine(CultureInfo.InvariantCulture,
             $"Medians of {run.Pairs * run.Launches} turns of {run.Seconds:0.#} s{(run.Launches > 1 ? $", {run.Pairs} each on {run.Launches} servers," : "")} (or as many as a scenario says) after at least {run.WarmUpSeconds:0.#} s of warm-up, the transports in turns. × Sockets is the median of the ratios of each round, with (least..most); the control row is Sockets against itself, and tells what is noise.").AppendLine();
 
@@ -46,6 +46,9 @@ internal static class MarkdownReport
 
         return text.ToString().TrimEnd() + "\n";
     }
+
+    private static IEnumerable<string> Runtimes(RunResult result) =>
+        result.Scenarios.SelectMany(static s => s.Contestants).Select(static c => c.Runtime).OfType<string>().Prepend(result.Machine.Runtime).Distinct();
 
     // Some scenarios have fewer than were asked for.
     private static string Turns(ScenarioResult scenario) =>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using TransportBench.Measuring;
 using TransportBench.Running;
+using TransportBench.Servers;
 
 namespace TransportBench.Reports;
 
@@ -29,7 +30,18 @@ internal static class ScenarioTable
 
     /// <summary>What has to be said about the figures, a line each.</summary>
     public static IEnumerable<string> Lines(ScenarioResult result) =>
-        [.. result.Notes ?? [], .. DiscardLines(result), .. ClientLimitLines(result), .. SystemCallLines(result)];
+        [.. result.Notes ?? [], .. OtherRuntimeLines(result), .. DiscardLines(result), .. ClientLimitLines(result), .. SystemCallLines(result)];
+
+    // The table compares all with Sockets on this program's runtime. On another one the stock transport is another one too.
+    private static IEnumerable<string> OtherRuntimeLines(ScenarioResult result) =>
+        from contestant in result.Contestants
+        let name = contestant.Transport.Split('@')
+        where name.Length == 2 && name[0] != Transport.Sockets.Name
+        let sockets = result.Contestants.First(c => c.Transport == $"{Transport.Sockets.Name}@{name[1]}")
+        let ratios = from figure in result.Figures
+                     where !figure.IsDetail && figure.Better != Better.Neither && contestant.Figures.ContainsKey(figure.Key)
+                     select $"{figure.Title} {Format.Ratio(Spread.OfRatios(contestant.Figures[figure.Key].Values, sockets.Figures[figure.Key].Values))}"
+        select $"{contestant.Title}, × {sockets.Title}: {string.Join(", ", ratios)}";
 
     // The same reason for several transports or turns is said each time, with its own figures.
     private static IEnumerable<string> DiscardLines(ScenarioResult result) =>

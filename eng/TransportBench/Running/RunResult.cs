@@ -22,12 +22,14 @@ internal sealed record RunInfo(DateTimeOffset Began, int Pairs, double Seconds, 
 /// <param name="Figures">By key.</param>
 /// <param name="SystemCalls">Calls a request, by name; null if they were not counted.</param>
 /// <param name="Discarded">Why turns were discarded, one entry a turn; null where none can be.</param>
+/// <param name="Runtime">On what its servers ran, as they say; null in old files, and where another build didn't say.</param>
 internal sealed record ContestantResult(
     string Transport,
     string Title,
     IReadOnlyDictionary<string, FigureResult> Figures,
     IReadOnlyDictionary<string, double>? SystemCalls,
-    IReadOnlyList<string>? Discarded = null);
+    IReadOnlyList<string>? Discarded = null,
+    string? Runtime = null);
 
 /// <summary>A figure over all rounds.</summary>
 /// <param name="Values">By round.</param>

@@ -28,23 +28,27 @@ internal sealed record ScenarioResult(
     /// <param name="samples">By transport and round.</param>
     /// <param name="discarded">By transport, why turns were discarded.</param>
     /// <param name="systemCalls">Calls a request, of those transports for which they were counted.</param>
+    /// <param name="runtimes">By transport, what its servers say that they run on.</param>
     public static ScenarioResult Of(
         Scenario scenario,
         IReadOnlyList<Transport> transports,
         Sample[][] samples,
         IReadOnlyList<string>[] discarded,
-        IReadOnlyDictionary<Transport, IReadOnlyDictionary<string, double>> systemCalls)
+        IReadOnlyDictionary<Transport, IReadOnlyDictionary<string, double>> systemCalls,
+        string?[] runtimes)
     {
+        bool areSeveral = transports.Any(static t => t.Runtime is not null);
         return Of(scenario, [.. transports.Select(Contestant)], failure: null);
 
         ContestantResult Contestant(Transport transport, int index) => new(
             transport.Name,
-            transport.Title,
+            areSeveral ? $"{transport.Kind.Title}, {runtimes[index] ?? "runtime not told"}" : transport.Title,
             scenario.Figures.Where(samples[index][0].Has).ToDictionary(
                 static figure => figure.Key,
                 figure => FigureOf(figure, samples[index], samples[0], scenario.Headlines.Contains(figure))),
             systemCalls.GetValueOrDefault(transport),
-            scenario.DiscardsTurns ? discarded[index] : null);
+            scenario.DiscardsTurns ? discarded[index] : null,
+            runtimes[index]);
     }
 
     private static ScenarioResult Of(Scenario scenario, IReadOnlyList<ContestantResult> contestants, string? failure) => new(

@@ -18,6 +18,7 @@ internal sealed class ScenarioRun
     private readonly Transport[] _transports;
     private readonly List<Sample>[] _samples;
     private readonly List<string>[] _discarded;
+    private readonly string?[] _runtimes;
     private readonly double _seconds;
     private readonly bool _isTraced;
     private readonly Dictionary<Transport, IReadOnlyDictionary<string, double>> _systemCalls = [];
@@ -29,9 +30,10 @@ internal sealed class ScenarioRun
         _scenario = scenario;
         _progress = progress;
         _times = new ScenarioTimes(scenario, settings);
-        _transports = [.. settings.Transports.Where(scenario.Includes)];
+        _transports = [.. settings.Transports.Where(t => scenario.Includes(t.Kind))];
         _samples = [.. _transports.Select(static _ => new List<Sample>())];
         _discarded = [.. _transports.Select(static _ => new List<string>())];
+        _runtimes = new string?[_transports.Length];
         _seconds = settings.Seconds;
         _isTraced = ScenarioTimes.IsTraced(scenario, settings);
     }
@@ -55,7 +57,7 @@ internal sealed class ScenarioRun
 
             Sample[][] samples = [.. _samples.Select(static s => s.ToArray())];
             return samples[0].Length > 0
-                ? ScenarioResult.Of(_scenario, _transports, samples, _discarded, _systemCalls)
+                ? ScenarioResult.Of(_scenario, _transports, samples, _discarded, _systemCalls, _runtimes)
                 : throw new LoadFailedException($"the client was the limit in every round: {_discarded.SelectMany(static d => d).Last()}");
         }
         catch (LoadFailedException e)
@@ -75,10 +77,10 @@ internal sealed class ScenarioRun
         var servers = new List<ServerProcess>();
         try
         {
-            foreach (Transport transport in _transports)
+            for (int contestant = 0; contestant < _transports.Length; contestant++)
             {
-                Say($"warming up {transport.Title}");
-                servers.Add(ServerProcess.Start(transport, _scenario.Settings));
+                Say($"warming up {_transports[contestant].Title}");
+                servers.Add(StartServer(contestant));
                 WarmUp(servers[^1]);
                 servers[^1].Pause();
                 _progress.Complete(_times.Ready);
@@ -104,10 +106,17 @@ internal sealed class ScenarioRun
 
     private void RunOnFreshServers() => TakeTurns(contestant =>
     {
-        using ServerProcess server = ServerProcess.Start(_transports[contestant], _scenario.Settings);
+        using ServerProcess server = StartServer(contestant);
         WarmUp(server);
         return RunTurn(server, contestant);
     });
+
+    private ServerProcess StartServer(int contestant)
+    {
+        ServerProcess server = ServerProcess.Start(_transports[contestant], _scenario.Settings);
+        _runtimes[contestant] = server.Endpoints.Runtime;
+        return server;
+    }
 
     private void TakeTurns(Func<int, Sample?> take)
     {

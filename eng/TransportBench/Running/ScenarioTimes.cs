@@ -26,7 +26,7 @@ internal sealed class ScenarioTimes
 
     public ScenarioTimes(Scenario scenario, RunSettings settings)
     {
-        _transports = settings.Transports.Count(scenario.Includes);
+        _transports = settings.Transports.Count(t => scenario.Includes(t.Kind));
         _isFresh = scenario.NeedsFreshServer;
         _isTraced = IsTraced(scenario, settings);
         Rounds = scenario.RoundsOf(settings.Pairs);

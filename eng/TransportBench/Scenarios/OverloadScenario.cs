@@ -127,7 +127,7 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     {
         double capacity = Closed(server, Group(server, Blocking > 0 ? Blocking : FewConnections), seconds).RequestsPerSecond;
         double refusal = 0;
-        if (server.Transport == Transport.EpollShedding)
+        if (server.Transport.Kind == Transport.EpollShedding)
         {
             PhaseReport refusals = Closed(server, Group(server, NormalConnections + MoreConnections) with { Exchanges = [Exchanges.Refusal] }, seconds / 2);
             refusal = refusals.Seconds / refusals.Refused;

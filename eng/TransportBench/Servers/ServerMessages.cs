@@ -8,7 +8,8 @@ namespace TransportBench.Servers;
 /// <param name="Https">The TCP port of HTTP/1.1 and HTTP/2 over TLS.</param>
 /// <param name="Raw">The TCP port of the echo without HTTP.</param>
 /// <param name="UnixSocket">The path of the unix socket, for HTTP/1.1.</param>
-internal sealed record Endpoints(int Http, int Http2, int Https, int Raw, string UnixSocket);
+/// <param name="Runtime">What it runs on; null from a build that doesn't say so.</param>
+internal sealed record Endpoints(int Http, int Http2, int Https, int Raw, string UnixSocket, string? Runtime = null);
 
 /// <summary>What a server tells about its runtime.</summary>
 /// <param name="HeapBytes">The managed heap.</param>

@@ -49,16 +49,24 @@ internal sealed class ServerProcess : IDisposable
         string socket = WorkFolder.NewPath("sock");
         long start = Stopwatch.GetTimestamp();
         bool isBefore = transport == Transport.Before;
-        IReadOnlyList<string> program = isBefore ? ["dotnet", Programs.Before!] : Programs.Self;
+        IReadOnlyList<string> program = isBefore ? ["dotnet", Programs.Before!] : Programs.SelfOn(transport.Runtime);
         ChildProcess process = ChildProcess.Start(
-            [.. program, "--role", "server", (isBefore ? Transport.Epoll : transport).Name, socket],
+            [.. program, "--role", "server", (isBefore ? Transport.Epoll : transport.Kind).Name, socket],
             settings.Processors.Server,
-            new Dictionary<string, string> { ["DOTNET_gcServer"] = settings.UsesServerCollector ? "1" : "0" });
+            new Dictionary<string, string>(transport.Runtime is null ? [] : [OtherRuntime.RollForward])
+            {
+                ["DOTNET_gcServer"] = settings.UsesServerCollector ? "1" : "0",
+            });
         try
         {
             string line = ReadLine(process);
             TimeSpan startUpTime = Stopwatch.GetElapsedTime(start);
             Endpoints endpoints = JsonSerializer.Deserialize(line, ServerJsonContext.Default.Endpoints)!;
+            if (transport.Runtime is { } runtime && endpoints.Runtime?.StartsWith(runtime.Title, StringComparison.Ordinal) != true)
+            {
+                throw new LoadFailedException($"{transport.Title}: the server runs on {endpoints.Runtime}");
+            }
+
             return new ServerProcess(transport, process, endpoints) { StartUpTime = startUpTime };
         }
         catch

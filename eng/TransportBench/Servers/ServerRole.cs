@@ -1,4 +1,5 @@
 using System.Runtime;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using TransportBench.Servers.Floor;
 
@@ -13,7 +14,8 @@ internal static class ServerRole
         (string name, string unixSocket) = (args[0], args[1]);
         Transport transport = Transport.All.First(t => t.Name == name);
         using IBenchServer server = transport == Transport.Floor ? FloorServer.Start() : KestrelServer.Start(transport, unixSocket);
-        Say(JsonSerializer.Serialize(server.Endpoints, ServerJsonContext.Default.Endpoints));
+        Endpoints endpoints = server.Endpoints with { Runtime = RuntimeInformation.FrameworkDescription };
+        Say(JsonSerializer.Serialize(endpoints, ServerJsonContext.Default.Endpoints));
         while (Console.ReadLine() is { } command)
         {
             if (command == ServerCommands.Collect)

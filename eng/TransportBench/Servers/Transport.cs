@@ -1,3 +1,5 @@
+using TransportBench.Processes;
+
 namespace TransportBench.Servers;
 
 /// <summary>One contestant: what serves, and how it is called.</summary>
@@ -42,4 +44,23 @@ internal sealed record Transport(string Name, string Title)
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];
+
+    /// <summary>Where it serves; null: on the runtime of this program.</summary>
+    public OtherRuntime? Runtime { get; private init; }
+
+    /// <summary>What it is, wherever it serves: one of <see cref="All"/>.</summary>
+    public Transport Kind => HomeKind ?? this;
+
+    private Transport? HomeKind { get; init; }
+
+    public override string ToString() => Name;
+
+    /// <summary>The same on another runtime, a contestant of its own.</summary>
+    public Transport On(OtherRuntime runtime) => this with
+    {
+        Name = $"{Name}@{runtime.Version.Major}",
+        Title = $"{Title}, {runtime.Title}",
+        Runtime = runtime,
+        HomeKind = this,
+    };
 }

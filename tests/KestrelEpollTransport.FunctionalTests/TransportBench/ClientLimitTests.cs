@@ -65,7 +65,7 @@ public class ClientLimitTests
     {
         var scenario = new OpenLoopScenario("open", "Open loop") { RequestsPerSecond = 4000, ShareOfSockets = 0.4 };
         Sample[][] samples = [[Filled(scenario, 2)], [Filled(scenario, 3)]];
-        ScenarioResult result = ScenarioResult.Of(scenario, [Contestant.Sockets, Contestant.Epoll], samples, [[], ["it sent late", "it was busy"]], s_noCalls);
+        ScenarioResult result = ScenarioResult.Of(scenario, [Contestant.Sockets, Contestant.Epoll], samples, [[], ["it sent late", "it was busy"]], s_noCalls, [null, null]);
 
         IReadOnlyList<IReadOnlyList<string>> rows = ScenarioTable.Rows(result, withDetails: false);
 
@@ -93,7 +93,7 @@ public class ClientLimitTests
         Scenario scenario = Catalog.All.First(static s => s.Name == "json-64");
         Sample sample = Filled(scenario, 1);
         sample[Figures.ClientBusy] = busyPercent;
-        ScenarioResult result = ScenarioResult.Of(scenario, [Contestant.Sockets], [[sample]], [[]], s_noCalls);
+        ScenarioResult result = ScenarioResult.Of(scenario, [Contestant.Sockets], [[sample]], [[]], s_noCalls, [null]);
 
         IReadOnlyList<IReadOnlyList<string>> rows = ScenarioTable.Rows(result, withDetails: false);
 

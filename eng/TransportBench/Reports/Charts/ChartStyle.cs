@@ -32,7 +32,10 @@ internal static class ChartStyle
 
     public static Color Reference { get; } = Color.FromHex("#4b5563");
 
-    public static Color ColorOf(string transport) => Color.FromHex(s_colors.GetValueOrDefault(transport, "#000000"));
+    /// <summary>On another runtime (<c>epoll@11</c>) it is its own, only darker.</summary>
+    public static Color ColorOf(string transport) => transport.Split('@') is [string kind, _]
+        ? ColorOf(kind).Darken(0.5)
+        : Color.FromHex(s_colors.GetValueOrDefault(transport, "#000000"));
 
     /// <summary>An empty chart.</summary>
     public static Plot New(string title, string xLabel, string yLabel)

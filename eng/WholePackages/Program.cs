@@ -1,0 +1,2 @@
+// It is there to be published.
+return 0;
