@@ -1,4 +1,4 @@
-# A server that is replaced under load by one that inherits its sockets, again and again: a short run of eng/RestartTool. Sourced by .ci/run.
+# A server that is replaced under load by one that inherits its sockets, again and again: a short run of eng/RestartTool. And limits of connections. Sourced by .ci/run.
 
 restart_sample=samples/Restart/bin/Release/net10.0/Restart.dll
 restart_tool=eng/RestartTool/bin/Release/net10.0/RestartTool.dll
@@ -37,4 +37,15 @@ check_activation() {
   if [[ -S $socket ]]; then pass "socket activation: the file, which is the manager's, stays"; else fail "socket activation: the file, which is the manager's, stays"; fi
 }
 
+# When connections end by their age and idle time, and how many of a burst are let in: fails where a time is off by more than a tenth.
+check_limits() {
+  local output
+  if output=$(timeout --kill-after=5 170 eng/stress.sh 4 --transport "$TRANSPORT" --what ConnectionLimits 2>&1); then
+    pass "limits of connections: $(sed -n 's/^  idle: of 4 s *//p' <<<"$output") of the idle time"
+  else
+    fail "limits of connections" "$(grep -E '^(stress|FAILED)|error' <<<"$output" | cut -c1-600)"
+  fi
+}
+
 build_restart && check_restarts && check_activation
+check_limits
