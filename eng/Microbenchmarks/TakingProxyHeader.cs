@@ -40,11 +40,11 @@ public class TakingProxyHeader
     [Benchmark]
     public Task Version2Async() => ServeAsync(s_version2, _behindHeader);
 
-    private Task ServeAsync(byte[] sent, ConnectionDelegate serve)
+    private async Task ServeAsync(byte[] sent, ConnectionDelegate serve)
     {
         _pipe.Writer.Write(sent);
-        _ = _pipe.Writer.FlushAsync();
-        return serve(new DefaultConnectionContext { Transport = _transport, RemoteEndPoint = s_proxy, LocalEndPoint = s_proxy });
+        await _pipe.Writer.FlushAsync();
+        await serve(new DefaultConnectionContext { Transport = _transport, RemoteEndPoint = s_proxy, LocalEndPoint = s_proxy });
     }
 
     private static Task ReadRequestAsync(ConnectionContext connection)
