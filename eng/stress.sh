@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The seeded stress test of eng/StressTool: eng/stress.sh [seconds] [seed] [--transport sockets] [--scheduling MODE]
+# The seeded stress test of eng/StressTool: eng/stress.sh [seconds] [seed] [--transport sockets] [--scheduling MODE] [--what ProxyProtocol|ConnectionLimits]
 # Ten seconds by default; eng/stress.sh 600 is the ten-minute run. What it prints last is "stress: ok", or what failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

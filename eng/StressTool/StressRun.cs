@@ -63,27 +63,11 @@ internal sealed class StressRun(StressOptions options, Figures figures)
         await EndAsync(servers, "handlers", static server => server.HandlersEndedAsync(), s_longestHandler);
         await EndAsync(servers, "disposal of listeners", static server => server.DisposeListenerAsync().AsTask());
         await EndAsync([transport], "disposal of the transport", static t => t.DisposeAsync().AsTask());
-        await RequireSoonAsync(() => _memory.Outstanding == 0, () => $"{_memory.Outstanding} blocks of memory were not returned");
-        await RequireSoonAsync(() => _memory.OpenPools == 0, () => $"{_memory.OpenPools} memory pools were not disposed");
+        await figures.RequireSoonAsync(() => _memory.Outstanding == 0, () => $"{_memory.Outstanding} blocks of memory were not returned");
+        await figures.RequireSoonAsync(() => _memory.OpenPools == 0, () => $"{_memory.OpenPools} memory pools were not disposed");
         if (File.Exists(path))
         {
             figures.Fail("the unix socket's file was left behind");
-        }
-    }
-
-    /// <summary>Waits a little for what may take its time, such as a connection that lingers for the other side's end.</summary>
-    public async Task RequireSoonAsync(Func<bool> holds, Func<string> otherwise)
-    {
-        long start = Stopwatch.GetTimestamp();
-        while (!holds())
-        {
-            if (Stopwatch.GetElapsedTime(start) > s_longestEnd)
-            {
-                figures.Fail(otherwise());
-                return;
-            }
-
-            await Task.Delay(20);
         }
     }
 

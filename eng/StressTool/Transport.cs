@@ -37,28 +37,31 @@ internal sealed class Transport : IAsyncDisposable
     public static Transport CreateEpoll(Random random, ApplicationScheduling scheduling, TrackingMemoryPoolFactory memory, Figures figures)
     {
         ServiceProvider services = CommonServices(memory, figures)
-            .AddEpollTransport(options =>
-            {
-                options.Scheduling = scheduling;
-                options.LoopCount = random.Next(1, 5);
-                if (scheduling == ApplicationScheduling.Adaptive)
-                {
-                    options.DriversPerLoop = random.Next(1, 9);
-                    options.CallAfter = TimeSpan.FromMicroseconds(100 * random.Next(2));
-                }
-
-                options.MaxWorkers = 1 << random.Next(8);
-                options.HandOffLimit = TimeSpan.FromMilliseconds(random.Next(1, 4));
-                options.DemotionLimit = TimeSpan.FromMicroseconds(Math.Pow(10, random.Next(2, 6)));
-                options.MaxReadBufferSize = 1L << random.Next(13, 21);
-                options.MaxWriteBufferSize = 1L << random.Next(13, 18);
-                options.CreateBoundListenSocket = CreateListenSocket;
-            })
+            .AddEpollTransport(options => Configure(options, random, scheduling))
             .BuildServiceProvider();
         var contexts = new EpollConnectionContextFactory(
             services.GetRequiredService<IOptions<EpollTransportOptions>>(),
             services.GetRequiredService<ILoggerFactory>());
         return new Transport(services, contexts.Create, contexts);
+    }
+
+    /// <summary>Options at random, small ones above all: there is more to go wrong.</summary>
+    public static void Configure(EpollTransportOptions options, Random random, ApplicationScheduling scheduling)
+    {
+        options.Scheduling = scheduling;
+        options.LoopCount = random.Next(1, 5);
+        if (scheduling == ApplicationScheduling.Adaptive)
+        {
+            options.DriversPerLoop = random.Next(1, 9);
+            options.CallAfter = TimeSpan.FromMicroseconds(100 * random.Next(2));
+        }
+
+        options.MaxWorkers = 1 << random.Next(8);
+        options.HandOffLimit = TimeSpan.FromMilliseconds(random.Next(1, 4));
+        options.DemotionLimit = TimeSpan.FromMicroseconds(Math.Pow(10, random.Next(2, 6)));
+        options.MaxReadBufferSize = 1L << random.Next(13, 21);
+        options.MaxWriteBufferSize = 1L << random.Next(13, 18);
+        options.CreateBoundListenSocket = CreateListenSocket;
     }
 
     /// <summary>The stock transport: what fails with it too is the fault of this tool.</summary>

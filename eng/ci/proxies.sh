@@ -1,5 +1,5 @@
 # Real proxies in front of HelloKestrel, and curl in front of them: HAProxy with both versions of the PROXY protocol, and nginx's
-# stream module, which has version 1. Sourced by .ci/run.
+# stream module, which has version 1; and random headers over real connections. Sourced by .ci/run.
 
 write_haproxy_config() {
   cat >"$work/haproxy.cfg" <<CONFIG
@@ -104,4 +104,15 @@ check_proxies() {
   same "HelloKestrel behind proxies logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello-behind-proxies.log")"
 }
 
+# Headers that are valid, spoilt or missing, in pieces, on connections that end at any moment, with a new seed each time.
+check_headers() {
+  local output
+  if output=$(timeout --kill-after=5 170 eng/stress.sh 10 --transport "$TRANSPORT" --what ProxyProtocol 2>&1); then
+    pass "random headers: $(awk '/^  connections / {print $NF}' <<<"$output") connections"
+  else
+    fail "random headers" "$(grep -E '^(stress|FAILED)' <<<"$output" | cut -c1-600)"
+  fi
+}
+
 build && check_proxies
+check_headers

@@ -1,4 +1,4 @@
-# A server that is replaced under load by one that inherits its sockets, again and again: a short run of eng/RestartTool. Sourced by .ci/run.
+# A server that is replaced under load by one that inherits its sockets, again and again: a short run of eng/RestartTool. And limits of connections. Sourced by .ci/run.
 
 restart_tool=eng/RestartTool/bin/Release/net10.0/RestartTool.dll
 
@@ -45,4 +45,15 @@ check_units() {
   check "the sample's units are understood by systemd" 20 bash -c 'out=$(systemd-analyze verify "$1"/restart.service "$1"/restart.socket 2>&1) || { echo "$out"; exit 1; }; ! grep -F "$1" <<<"$out"' _ "$units"
 }
 
+# When connections end by their age and idle time, and how many of a burst are let in: fails where a time is off by more than a tenth.
+check_limits() {
+  local output
+  if output=$(timeout --kill-after=5 170 eng/stress.sh 4 --transport "$TRANSPORT" --what ConnectionLimits 2>&1); then
+    pass "limits of connections: $(sed -n 's/^  idle: of 4 s *//p' <<<"$output") of the idle time"
+  else
+    fail "limits of connections" "$(grep -E '^(stress|FAILED)|error' <<<"$output" | cut -c1-600)"
+  fi
+}
+
 build_restart && check_units && check_restarts && check_activation
+check_limits

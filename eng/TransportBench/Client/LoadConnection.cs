@@ -22,6 +22,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
     private uint _generation;
     private bool _isConnected;
     private bool _isOpened;
+    private bool _hasSent;
 
     // Where each connection asks again by itself, the first request is due when the connection is, and this is always so.
     private bool _isAsking;
@@ -45,6 +46,7 @@ internal sealed unsafe class LoadConnection : IOpenConnection
         _since = since;
         _isAsking = _group.OpenLoop is null;
         _isConnected = false;
+        _hasSent = false;
         _isOpened = _group.Group.Opening is null;
         _generation++;
         IoResult created = SystemCalls.CreateStream(_group.Server);
@@ -126,7 +128,8 @@ internal sealed unsafe class LoadConnection : IOpenConnection
     private void Send()
     {
         _received = 0;
-        byte[] request = Current.Request;
+        byte[] request = _hasSent || _group.Group.Preface.Length == 0 ? Current.Request : [.. _group.Group.Preface, .. Current.Request];
+        _hasSent = true;
         fixed (byte* bytes = request)
         {
             IoResult sent = SystemCalls.Send(_descriptor, bytes, request.Length);

@@ -53,6 +53,9 @@ internal sealed record LoadGroup(string Name, int Port, IReadOnlyList<Exchange> 
     /// <summary>Whether connections speak TLS. Only with <see cref="ConnectionsPerSecond"/>.</summary>
     public bool UsesTls { get; init; }
 
+    /// <summary>What is in front of the first bytes of each connection, in one piece with them.</summary>
+    public byte[] Preface { get; init; } = [];
+
     /// <summary>Done once on each new connection, and not counted: an upgrade.</summary>
     public Exchange? Opening { get; init; }
 }

@@ -9,6 +9,15 @@ internal static class OwnClient
 {
     private static readonly TimeSpan s_slack = TimeSpan.FromSeconds(30);
 
+    /// <summary>One group for the whole time.</summary>
+    /// <exception cref="LoadFailedException">The client failed, or an answer was wrong.</exception>
+    public static LoadResult RunGroup(LoadGroup group, double seconds, Processors processors)
+    {
+        PhaseReport phase = Run(new LoadPlan([group], [seconds]), processors).Groups[0].Phases[0];
+        return new LoadResult(
+            phase.Requests, phase.Seconds, new Latency(phase.P50, phase.P90, phase.P99, phase.P999), phase.Errors, Bytes: 0);
+    }
+
     /// <exception cref="LoadFailedException">The client failed, or an answer was wrong.</exception>
     public static LoadReport Run(LoadPlan plan, Processors processors)
     {

@@ -17,7 +17,7 @@ internal static class Catalog
     private static readonly WrkRequest s_sleep1 = new($"{Paths.Sleep}?n=1", 64, s_plaintext);
 
     public static IReadOnlyList<Scenario> All { get; } =
-        [.. Http(), .. Latency(), .. OpenLoops(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. Blocking(), .. Overloads(), .. StartUp()];
+        [.. Http(), .. Latency(), .. OpenLoops(), .. TlsAndHttp2(), .. Transfers(), .. WithoutHttp(), .. Idle(), .. BehindProxy(), .. Blocking(), .. Overloads(), .. StartUp()];
 
     private static IEnumerable<Scenario> Http()
     {
@@ -108,6 +108,12 @@ internal static class Catalog
         var settings = new ServerSettings(Processors.Shared, UsesServerCollector: false);
         yield return new IdleMemoryScenario("idle-raw", "An idle connection without HTTP: memory", IsRaw: true) { Settings = settings };
         yield return new IdleMemoryScenario("idle-http", "An idle HTTP connection: memory", IsRaw: false) { Settings = settings };
+    }
+
+    private static IEnumerable<Scenario> BehindProxy()
+    {
+        yield return new ProxyProtocolScenario("proxy-json-64", "JSON, keep-alive, 64 connections, a PROXY header on each of epoll-proxy's", Reconnects: false);
+        yield return new ProxyProtocolScenario("proxy-close", "JSON, a connection for each request, 64 at once, a PROXY header on each of epoll-proxy's", Reconnects: true);
     }
 
     private static IEnumerable<Scenario> Overloads()

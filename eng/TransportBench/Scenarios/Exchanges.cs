@@ -38,6 +38,10 @@ internal static class Exchanges
         [FinalBinaryFrame, (byte)s_message.Length],
         s_message);
 
+    /// <summary>A header of the PROXY protocol, version 2: a proxy of 192.0.2.1:56324, who connected to 192.0.2.2:443.</summary>
+    public static byte[] ProxyHeader { get; } =
+        [.. "\r\n\r\n\0\r\nQUIT\n"u8, 0x21, 0x11, 0, 12, 192, 0, 2, 1, 192, 0, 2, 2, 56324 >> 8, 56324 & 0xFF, 443 >> 8, 443 & 0xFF];
+
     /// <summary>A refusal by itself.</summary>
     public static Exchange Refusal { get; } = OrRefused(Exchange.Get(Paths.Refuse, PlaintextBody));
 

@@ -30,6 +30,7 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     private static readonly Figure s_asked = new("asked-rps", "asked/s", Better.Neither);
     private static readonly Figure s_served = new("served-rps", "served/s", Better.Higher);
     private static readonly Figure s_refused = new("refused-rps", "refused/s", Better.Neither);
+    private static readonly Figure s_possible = new("possible-rps", "can do beside the refusals/s", Better.Neither);
     private static readonly Figure s_refusal = new("refusal-us", "a refusal, µs", Better.Neither) { IsDetail = true };
     private static readonly Figure s_share = new("goodput", "served, % of what can be", Better.Higher);
     private static readonly Figure s_normalP99 = new("normal-p99-ms", "at 80 %: p99 ms", Better.Lower);
@@ -39,20 +40,22 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     private static readonly Figure s_refusedP99 = new("refused-p99-ms", "refused: p99 ms", Better.Lower) { IsDetail = true };
     private static readonly Figure s_recovery = new("recovery-p99-ms", "the second after: p99 ms", Better.Lower);
     private static readonly Figure s_after = new("after-p99-ms", "then: p99 ms", Better.Lower);
-    private static readonly Figure s_refusedAfter = new("refused-after", "refused then", Better.Lower);
+    private static readonly Figure s_refusedNormally = new("refused-normally", "refused at 80 %, before and then, %", Better.Lower);
     private static readonly Figure s_lag = new("client-lag-p99-ms", "client lag: p99 ms", Better.Neither);
 
     // Of each server, found out while it is warmed up.
     private readonly Dictionary<Transport, (double Capacity, double RefusalSeconds)> _servers = [];
 
-    /// <summary>How many handlers run at a time where they block; 0: they compute, and what refusing takes, serving lacks.</summary>
+    /// <summary>How many handlers run at a time where they block; 0: they compute.</summary>
     public int Blocking { get; init; }
+
+    private int Few => Blocking > 0 ? Blocking : FewConnections;
 
     public override IReadOnlyList<Figure> Headlines => [s_served, s_p99];
 
     public override IReadOnlyList<Figure> Figures =>
     [
-        s_capacity, s_asked, s_served, s_refused, s_share, s_normalP99, s_onset, s_p50, s_p99, s_refusedP99, s_recovery, s_after, s_refusedAfter,
+        s_capacity, s_asked, s_served, s_refused, s_possible, s_share, s_normalP99, s_onset, s_p50, s_p99, s_refusedP99, s_recovery, s_after, s_refusedNormally,
         s_refusal, s_lag, ClientBusy, ServerBusy, OthersBusy,
     ];
 
@@ -65,10 +68,10 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     [
         string.Create(
             CultureInfo.InvariantCulture,
-            $"100 % is what the server{(Blocking > 0 ? " with load shedding" : "")} did in a closed loop on {(Blocking > 0 ? Blocking : FewConnections)} connections, less what the refusals took that it sent"),
+            $"100 % is what the server{(Blocking > 0 ? " with load shedding" : "")} does in a closed loop on {Few} connections; with load shedding, what it does in one beside as many plain refusals a second as it sent in the overload, measured behind it"),
     ];
 
-    public override double SecondsOfTurn(double seconds) => LeadIn + (4 * seconds) + RecoverySeconds;
+    public override double SecondsOfTurn(double seconds) => LeadIn + (4 * seconds) + RecoverySeconds + LeadIn + seconds;
 
     public override Sample Run(ServerProcess server, double seconds)
     {
@@ -108,7 +111,8 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
         sample[s_served] = served;
         sample[s_refused] = refused;
         sample[s_refusal] = 1e6 * refusal;
-        sample[s_share] = 100 * served / (full * (1 - (refused * refusal / Math.Max(1, Blocking))));
+        sample[s_possible] = refused == 0 || server.Transport != Transport.EpollShedding ? full : PossibleBeside(server, refused, seconds);
+        sample[s_share] = 100 * served / sample[s_possible];
         sample[s_normalP99] = before.P99;
         sample[s_onset] = phases[2].P99;
         sample[s_p50] = during.P50;
@@ -116,7 +120,8 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
         sample[s_refusedP99] = during.RefusedP99;
         sample[s_recovery] = phases[4].P99;
         sample[s_after] = phases[5].P99;
-        sample[s_refusedAfter] = phases[5].Refused + others[5].Refused;
+        sample[s_refusedNormally] = 100.0 * (before.Refused + phases[5].Refused)
+            / (before.Refused + before.Requests + phases[5].Refused + phases[5].Requests);
         sample[s_lag] = Math.Max(during.Sending.LagP99, others[3].Sending!.LagP99);
         sample[ClientBusy] = busyPercent;
         return sample;
@@ -125,7 +130,7 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
     // In closed loops: of as many as run at a time, where they block; and of refusals, on all connections, as they will be.
     public override double WarmUp(ServerProcess server, double seconds)
     {
-        double capacity = Closed(server, Group(server, Blocking > 0 ? Blocking : FewConnections), seconds).RequestsPerSecond;
+        double capacity = Closed(server, Group(server, Few), seconds).RequestsPerSecond;
         double refusal = 0;
         if (server.Transport.Kind == Transport.EpollShedding)
         {
@@ -135,6 +140,14 @@ internal sealed record OverloadScenario(string Name, string Title, Func<Exchange
 
         _servers[server.Transport] = (capacity, refusal);
         return 1 / capacity;
+    }
+
+    // The machine, the client on it included, has as much to do with refusals; but their requests wait for nothing, and neither do the others.
+    private double PossibleBeside(ServerProcess server, double refusals, double seconds)
+    {
+        LoadGroup refused = new("refused", server.Endpoints.Http, [Exchanges.Refusal]) { Connections = MoreConnections, RequestsPerSecond = refusals };
+        LoadPlan plan = new([Group(server, Few), refused], [LeadIn, LeadIn + seconds]) { HasPriority = true };
+        return OwnClient.Run(plan, Settings.Processors).Groups[0].Phases[1].RequestsPerSecond;
     }
 
     private PhaseReport Closed(ServerProcess server, LoadGroup group, double seconds) =>

@@ -10,11 +10,6 @@ namespace TransportBench.Scenarios;
 /// <param name="Group">Makes the connections, given where the server listens.</param>
 internal sealed record OwnClientScenario(string Name, string Title, Func<Endpoints, LoadGroup> Group) : LoadScenario(Name, Title)
 {
-    protected override LoadResult RunLoad(ServerProcess server, double seconds)
-    {
-        LoadReport report = OwnClient.Run(new LoadPlan([Group(server.Endpoints)], [seconds]), Settings.Processors);
-        PhaseReport phase = report.Groups[0].Phases[0];
-        return new LoadResult(
-            phase.Requests, phase.Seconds, new Latency(phase.P50, phase.P90, phase.P99, phase.P999), phase.Errors, Bytes: 0);
-    }
+    protected override LoadResult RunLoad(ServerProcess server, double seconds) =>
+        OwnClient.RunGroup(Group(server.Endpoints), seconds, Settings.Processors);
 }

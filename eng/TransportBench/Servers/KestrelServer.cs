@@ -40,7 +40,7 @@ internal sealed class KestrelServer : IBenchServer
         builder.Logging.AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         UseTransport(builder.WebHost, transport);
         builder.WebHost.UseKestrelHttpsConfiguration();
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, unixSocket));
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, transport, unixSocket));
 
         if (transport == Transport.SocketsLimited)
         {
@@ -79,7 +79,7 @@ internal sealed class KestrelServer : IBenchServer
         {
             host.UseSockets(static options => options.UnsafePreferInlineScheduling = true);
         }
-        else if (transport == Transport.Epoll || transport == Transport.EpollMetrics)
+        else if (transport == Transport.Epoll || transport == Transport.EpollMetrics || transport == Transport.EpollProxy)
         {
             host.UseEpollTransport();
         }
@@ -103,11 +103,23 @@ internal sealed class KestrelServer : IBenchServer
     }
 
     // The order is that of FindEndpoints.
-    private static void Listen(KestrelServerOptions kestrel, string unixSocket)
+    private static void Listen(KestrelServerOptions kestrel, Transport transport, string unixSocket)
     {
         kestrel.AddServerHeader = false;
         kestrel.Limits.MaxRequestBodySize = null;
-        kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.Protocols = HttpProtocols.Http1);
+        kestrel.Listen(IPAddress.Loopback, 0, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http1;
+            if (transport == Transport.EpollProxy)
+            {
+                listen.UseProxyProtocol(static options =>
+                {
+                    // Other scenarios send no header.
+                    options.Mode = ProxyProtocolMode.Optional;
+                    options.TrustedNetworks.Add(IPNetwork.Parse("127.0.0.0/8"));
+                });
+            }
+        });
         kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.Protocols = HttpProtocols.Http2);
         kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.UseHttps(Certificate.Create()));
         kestrel.Listen(IPAddress.Loopback, 0, static listen => listen.UseConnectionHandler<EchoHandler>());

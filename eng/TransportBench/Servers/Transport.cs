@@ -30,6 +30,9 @@ internal sealed record Transport(string Name, string Title)
     /// <summary>With load shedding, and 16 workers so that their number can be the limit.</summary>
     public static readonly Transport EpollShedding = new("epoll-shedding", "epoll, load shedding");
 
+    /// <summary>With <c>UseProxyProtocol</c> on the endpoint for HTTP/1.1.</summary>
+    public static readonly Transport EpollProxy = new("epoll-proxy", "epoll, UseProxyProtocol");
+
     /// <summary>With ASP.NET Core's own concurrency limiter, as many at a time.</summary>
     public static readonly Transport SocketsLimited = new("sockets-limited", "Sockets, concurrency limiter");
 
@@ -40,7 +43,7 @@ internal sealed record Transport(string Name, string Title)
     public static readonly Transport Before = new("epoll-before", "epoll, before");
 
     /// <summary>What can be asked for on the command line.</summary>
-    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, EpollMetrics, EpollShedding, SocketsLimited, Floor];
+    public static IReadOnlyList<Transport> Choices { get; } = [Sockets, SocketsInline, Epoll, EpollPool, EpollInline, EpollSpin, EpollContinuations, EpollMetrics, EpollShedding, EpollProxy, SocketsLimited, Floor];
 
     /// <summary>All there are.</summary>
     public static IReadOnlyList<Transport> All { get; } = [Sockets, Control, .. Choices.Skip(1), Before];

@@ -11,12 +11,13 @@ internal sealed class LingerList : IDisposable
     /// <summary>They hold descriptors, which new connections may need more.</summary>
     public const int Limit = 1_024;
 
-    private const int LookEveryMs = 500;
+    private static readonly TimeSpan s_lookEvery = TimeSpan.FromMilliseconds(500);
 
     private readonly Lock _lock = new();
     private readonly LinkedList<UnreadInput> _list = [];
-    private Timer? _timer;
-    private bool _disposed;
+    private readonly LateTimer _timer;
+
+    public LingerList() => _timer = new LateTimer(CloseDue, s_lookEvery);
 
     public int Count
     {
@@ -34,14 +35,9 @@ internal sealed class LingerList : IDisposable
         using (_lock.Hold())
         {
             lingering.Node = _list.AddLast(lingering);
-            _timer ??= _disposed ? null : Uninterrupted.Call(this, static list =>
-            {
-                // The context of the request that happens to end first must not live on in it.
-                using AsyncFlowControl _ = ExecutionContext.SuppressFlow();
-                return new Timer(static list => ((LingerList)list!).CloseDue(), list, LookEveryMs, LookEveryMs);
-            });
         }
 
+        _timer.Start();
         TryCloseOldest(dueBy: long.MaxValue, above: Limit);
     }
 
@@ -64,18 +60,7 @@ internal sealed class LingerList : IDisposable
     /// </summary>
     public bool TryCloseOldest() => TryCloseOldest(dueBy: long.MaxValue);
 
-    public void Dispose()
-    {
-        using (_lock.Hold())
-        {
-            _disposed = true;
-            Uninterrupted.Call(_timer, static timer =>
-            {
-                timer?.Dispose();
-                return true;
-            });
-        }
-    }
+    public void Dispose() => _timer.Dispose();
 
     private void CloseDue()
     {

@@ -20,14 +20,12 @@ internal sealed class TcpSampling : IDisposable
     private static readonly TimeSpan s_maxTurn = TimeSpan.FromSeconds(1);
 
     private readonly TcpMetrics _metrics;
-    private readonly TimeSpan _turn;
+    private readonly LateTimer _timer;
     private readonly Lock _lock = new();
     private readonly LinkedList<SampledConnection>[] _slots;
     private readonly UninterruptedQueue<TcpSample> _told = new();
     private int _next;
     private int _telling;
-    private Timer? _timer;
-    private bool _disposed;
 
     /// <param name="metrics">What is told.</param>
     /// <param name="interval">How often each connection is looked at.</param>
@@ -37,7 +35,7 @@ internal sealed class TcpSampling : IDisposable
         TimeSpan turn = interval / 64;
         turn = turn < s_minTurn ? s_minTurn : turn > s_maxTurn ? s_maxTurn : turn;
         int slots = (int)Math.Ceiling(interval / turn);
-        _turn = interval / slots;
+        _timer = new LateTimer(RunTurn, interval / slots);
         _slots = new LinkedList<SampledConnection>[slots];
         for (int i = 0; i < slots; i++)
         {
@@ -66,14 +64,9 @@ internal sealed class TcpSampling : IDisposable
         using (_lock.Hold())
         {
             sampled.Node = _slots[sampled.Slot].AddLast(sampled);
-            _timer ??= _disposed ? null : Uninterrupted.Call(this, static sampling =>
-            {
-                // The context of the request that happens to come first must not live on in it.
-                using AsyncFlowControl _ = ExecutionContext.SuppressFlow();
-                return new Timer(static sampling => ((TcpSampling)sampling!).RunTurn(), sampling, sampling._turn, sampling._turn);
-            });
         }
 
+        _timer.Start();
         return sampled;
     }
 
@@ -102,16 +95,7 @@ internal sealed class TcpSampling : IDisposable
     /// <summary>Tells what is left. When no connection is.</summary>
     public void Dispose()
     {
-        using (_lock.Hold())
-        {
-            _disposed = true;
-            Uninterrupted.Call(_timer, static timer =>
-            {
-                timer?.Dispose();
-                return true;
-            });
-        }
-
+        _timer.Dispose();
         Tell();
     }
 

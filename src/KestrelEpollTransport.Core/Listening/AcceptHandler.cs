@@ -43,7 +43,7 @@ internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : IL
     {
         long events = Math.Min(eventsTold - _eventsBefore, load);
         _eventsBefore = eventsTold;
-        return (int)Math.Clamp(events / EventsPerAccept, LeastBudget, EpollListener.QueueLimit);
+        return (int)Math.Clamp(events / EventsPerAccept, LeastBudget, AcceptPlaces.Limit);
     }
 
     /// <summary>Where the kernel writes addresses. Another one while another thread has it.</summary>
@@ -51,9 +51,16 @@ internal sealed class AcceptHandler(EpollListener listener, EventLoop loop) : IL
 
     public void ReturnAddress(SocketAddress address) => Volatile.Write(ref _address, address);
 
-    /// <summary>The local end point of a connection: mostly the same one again, and so one object for all of them.</summary>
-    public EndPoint? ToLocalEndPoint(SocketAddress address)
+    /// <summary>The local end point of a connection: mostly the same one again, and so one object for all of them. Null: the kernel does not tell.</summary>
+    /// <param name="descriptor">The connection's.</param>
+    /// <param name="address">Where the kernel writes it.</param>
+    public EndPoint? LocalEndPointOf(int descriptor, SocketAddress address)
     {
+        if (SystemCalls.GetLocalAddress(descriptor, address).IsError)
+        {
+            return null;
+        }
+
         ReadOnlySpan<byte> bytes = address.Buffer.Span[..address.Size];
         LocalEndPoint? last = Volatile.Read(ref _local);
         if (last is not null && bytes.SequenceEqual(last.Address))

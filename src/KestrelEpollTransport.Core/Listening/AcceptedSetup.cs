@@ -1,4 +1,6 @@
 using System.Net.Sockets;
+using KestrelEpollTransport.Diagnostics;
+using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Native;
 
 namespace KestrelEpollTransport.Listening;
@@ -22,9 +24,32 @@ internal sealed class AcceptedSetup
         return each.Length == 0 && configure is null ? null : new AcceptedSetup(each, configure);
     }
 
-    /// <summary>On a descriptor that nobody else knows yet. False: the application refused the connection.</summary>
-    /// <exception cref="Exception">The application's function threw it.</exception>
-    public bool Apply(int descriptor)
+    /// <summary>On a descriptor that nobody else knows yet. False: the application did not want it, or failed, and it is closed.</summary>
+    public bool TryApply(int descriptor, AcceptReports reports)
+    {
+        try
+        {
+            if (Apply(descriptor))
+            {
+                return true;
+            }
+        }
+#pragma warning disable CA1031 // The application's, whatever it is: the connections behind this one are to be accepted.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
+            reports.Report(exception, byApplication: true);
+        }
+
+        reports.Refused(RefusedConnections.ByApplication);
+        _ = SystemCalls.SetAbortiveClose(descriptor);
+        SystemCalls.Close(descriptor);
+        return false;
+    }
+
+    // False: the application refused the connection.
+    private bool Apply(int descriptor)
     {
         foreach (KernelSetting setting in _settings)
         {

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Threading.Channels;
 using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Locking;
@@ -15,12 +14,6 @@ namespace KestrelEpollTransport.Listening;
 /// <see cref="AcceptAsync"/> takes. Thread-safe.
 /// </summary>
 /// <remarks>
-/// <para>A place in the queue is reserved before accept(2). With none left the socket is disarmed, and the kernel's backlog
-/// holds the clients. A place that a loop has reserved for a connection that another loop gets counts for that moment, so the
-/// socket may be disarmed with a place a loop less.</para>
-/// <para>The window, where T1 takes a connection out of the queue, and T2 is a loop that found no place: 1. T1 lowers the number, and sees no pause.
-/// 2. T2 pauses (a lock, and so a fence). 3. T2 gives back the place that it had counted, finds the number low, and resumes. If T1
-/// lowers the number after 3 instead, it looks after that, sees the pause, and resumes.</para>
 /// <para>Unbinding takes what the kernel has queued, on the thread of its caller and without a limit of its own, and leaves it to
 /// <see cref="AcceptAsync"/>: see <see cref="ListenSocket"/> for when not.</para>
 /// <para>An exception that one connection causes costs that connection: <see cref="AcceptOne"/> closes its descriptor and gives its
@@ -28,22 +21,20 @@ namespace KestrelEpollTransport.Listening;
 /// </remarks>
 internal sealed class EpollListener : IConnectionListener
 {
-    /// <summary>The most connections that are accepted and not yet taken.</summary>
-    public const int QueueLimit = 256;
-
     private readonly TransportEngine _engine;
     private readonly ListenSocket _socket;
     private readonly AcceptedSetup? _setup;
     private readonly ConnectionShared _shared;
     private readonly AcceptHandler[] _handlers;
     private readonly AcceptArming _arming;
+    private readonly AcceptPlaces _places;
     private readonly AcceptFailures _failures = new();
-    private readonly Channel<EpollConnection> _accepted = Channel.CreateUnbounded<EpollConnection>();
+    private readonly AcceptReports _reports;
+    private readonly AcceptedQueue _accepted;
     private readonly TaskCompletionSource _unbound = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _descriptor;
     private CancellationTokenRegistration _disposing;
     private DescriptorGuard _guard;
-    private int _queued;
     private volatile bool _isDisposed;
 
     private EpollListener(TransportEngine engine, ListenSocket socket)
@@ -54,15 +45,18 @@ internal sealed class EpollListener : IConnectionListener
         _shared = engine.CreateSide();
         _descriptor = socket.Descriptor;
         EndPoint = socket.Socket.LocalEndPoint!;
+        _reports = new AcceptReports(_failures, EndPoint, engine.Logger, engine.Metrics);
         _handlers = Array.ConvertAll(engine.Loops.ForListener(), loop => new AcceptHandler(this, loop));
         _arming = new AcceptArming(_handlers, _descriptor);
+        _places = new AcceptPlaces(_arming, engine.Metrics);
+        _accepted = new AcceptedQueue(engine.Metrics);
     }
 
     /// <summary>The address that is listened on, with the port that the kernel chose for port 0.</summary>
     public EndPoint EndPoint { get; }
 
     /// <summary>How many connections are accepted and not yet taken.</summary>
-    public int Queued => _accepted.Reader.Count;
+    public int Queued => _accepted.Count;
 
     /// <exception cref="AddressInUseException">The address is in use.</exception>
     /// <exception cref="ObjectDisposedException">The transport was disposed.</exception>
@@ -102,9 +96,9 @@ internal sealed class EpollListener : IConnectionListener
     {
         try
         {
-            while (await Uninterrupted.Call((_accepted.Reader, cancellationToken), static on => on.Reader.WaitToReadAsync(on.cancellationToken)).ConfigureAwait(false))
+            while (await _accepted.WaitAsync(cancellationToken).ConfigureAwait(false))
             {
-                if (TakeAccepted() is { } connection)
+                if (_accepted.TryTake() is { } connection)
                 {
                     GivePlaceBack();
                     return connection;
@@ -177,7 +171,7 @@ internal sealed class EpollListener : IConnectionListener
         BeginUnbind();
 
         // It may have been unbound before, and nobody else looks any more. What comes after this, the end of the unbinding aborts.
-        AbortQueued();
+        _accepted.DiscardAll();
     }
 
     // The socket is closed when the last accept that is in progress has left.
@@ -241,7 +235,7 @@ internal sealed class EpollListener : IConnectionListener
     {
         if (_arming.Pause(AcceptPause.Unbound))
         {
-            EndAccepted(exception);
+            _accepted.End(exception);
             AcceptLog.Unusable(_engine.Logger, EndPoint, exception);
         }
     }
@@ -249,18 +243,13 @@ internal sealed class EpollListener : IConnectionListener
     // True: go on with the next connection.
     private bool AcceptOne(AcceptHandler handler, SocketAddress address)
     {
-        if (Interlocked.Increment(ref _queued) > QueueLimit)
+        if (_places.TryTake())
         {
-            if (_arming.Pause(AcceptPause.QueueFull))
-            {
-                _engine.Metrics.AcceptPaused(isBackOff: false);
-            }
-
-            GivePlaceBack();
-            return false;
+            return AcceptReserved(handler, address);
         }
 
-        return AcceptReserved(handler, address);
+        GivePlaceBack();
+        return false;
     }
 
     // For a place that was counted. True: go on with the next connection.
@@ -283,7 +272,7 @@ internal sealed class EpollListener : IConnectionListener
             return OnAcceptError(accepted.Errno);
         }
 
-        if (_setup is not null && !TrySetUp(_setup, (int)accepted.Value))
+        if (_setup is not null && !_setup.TryApply((int)accepted.Value, _reports))
         {
             GivePlaceBack();
             return true;
@@ -292,8 +281,8 @@ internal sealed class EpollListener : IConnectionListener
         if (Start(handler, (int)accepted.Value, address) is { } failure)
         {
             GivePlaceBack();
-            _engine.Metrics.Refused(RefusedConnections.NotStarted);
-            ReportFailure(failure);
+            _reports.Refused(RefusedConnections.NotStarted);
+            _reports.Report(failure);
         }
         else
         {
@@ -304,30 +293,6 @@ internal sealed class EpollListener : IConnectionListener
         return true;
     }
 
-    // False: the application did not want it, or failed, and it is closed.
-    private bool TrySetUp(AcceptedSetup setup, int descriptor)
-    {
-        try
-        {
-            if (setup.Apply(descriptor))
-            {
-                return true;
-            }
-        }
-#pragma warning disable CA1031 // The application's, whatever it is: the connections behind this one are to be accepted.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            Uninterrupted.RaiseAgain(exception is ThreadInterruptedException);
-            ReportFailure(exception, byApplication: true);
-        }
-
-        _engine.Metrics.Refused(RefusedConnections.ByApplication);
-        _ = SystemCalls.SetAbortiveClose(descriptor);
-        SystemCalls.Close(descriptor);
-        return false;
-    }
-
     // Null: it is in the queue, or the listener was faulted meanwhile.
     private Exception? Start(AcceptHandler handler, int descriptor, SocketAddress address)
     {
@@ -336,9 +301,7 @@ internal sealed class EpollListener : IConnectionListener
         try
         {
             EndPoint? remote = SocketAddresses.ToEndPoint(address);
-            EndPoint? local = !_socket.IsTcp ? EndPoint
-                : SystemCalls.GetLocalAddress(descriptor, address).IsError ? null
-                : handler.ToLocalEndPoint(address);
+            EndPoint? local = _socket.IsTcp ? handler.LocalEndPointOf(descriptor, address) : EndPoint;
             EventLoop loop = _engine.Loops.Balance(handler.Loop);
             connection = _engine.TryStart(_shared, loop, descriptor, _socket.IsTcp, local, remote, out errno);
         }
@@ -351,12 +314,13 @@ internal sealed class EpollListener : IConnectionListener
             return exception;
         }
 
-        if (connection is not null && !Uninterrupted.Call((_accepted.Writer, connection), static on => on.Writer.TryWrite(on.connection)))
+        if (connection is null)
         {
-            DiscardUntaken(connection);
+            return Errno.ToException(errno);
         }
 
-        return connection is null ? Errno.ToException(errno) : null;
+        _accepted.Add(connection);
+        return null;
     }
 
     // True: go on with the next connection.
@@ -375,43 +339,15 @@ internal sealed class EpollListener : IConnectionListener
             default:
                 SocketException exception = Errno.ToException(errno);
                 BackOff(exception);
-                ReportFailure(exception);
+                _reports.Report(exception);
                 return false;
-        }
-    }
-
-    private void ReportFailure(Exception exception, bool byApplication = false)
-    {
-        SocketException? known = exception as SocketException;
-        _engine.Metrics.AcceptFailed(known?.SocketErrorCode.ToString() ?? exception.GetType().FullName!);
-        if (!_failures.ShouldReport(out long failures))
-        {
-            return;
-        }
-
-        if (byApplication)
-        {
-            AcceptLog.ConfigureFailed(_engine.Logger, EndPoint, failures, exception);
-        }
-        else if (known is null)
-        {
-            AcceptLog.Faulted(_engine.Logger, EndPoint, failures, exception);
-        }
-        else if (known.SocketErrorCode is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable)
-        {
-            AcceptLog.OutOfResources(_engine.Logger, EndPoint, known.Message, failures);
-        }
-        else
-        {
-            AcceptLog.Failed(_engine.Logger, EndPoint, known.Message, failures);
         }
     }
 
     // Taken, or reserved for a connection that did not come: another loop may have paused because of it.
     private void GivePlaceBack()
     {
-        int queued = Interlocked.Decrement(ref _queued);
-        if (queued <= QueueLimit / 2 && _arming.IsPausedFor(AcceptPause.QueueFull))
+        if (_places.GiveBack())
         {
             Resume(AcceptPause.QueueFull);
         }
@@ -434,7 +370,7 @@ internal sealed class EpollListener : IConnectionListener
         SocketAddress address = _handlers[0].TakeAddress();
         for (int i = 0; i <= _engine.Options.Backlog; i++)
         {
-            Interlocked.Increment(ref _queued);
+            _places.Take();
             if (!AcceptReserved(_handlers[i % _handlers.Length], address))
             {
                 break;
@@ -453,12 +389,12 @@ internal sealed class EpollListener : IConnectionListener
         }
         finally
         {
-            EndAccepted(reason: null);
+            _accepted.End(reason: null);
             try
             {
                 if (_isDisposed)
                 {
-                    AbortQueued();
+                    _accepted.DiscardAll();
                 }
             }
             finally
@@ -466,25 +402,6 @@ internal sealed class EpollListener : IConnectionListener
                 _unbound.TrySetResult();
             }
         }
-    }
-
-    private EpollConnection? TakeAccepted() =>
-        Uninterrupted.Call(_accepted.Reader, static reader => reader.TryRead(out EpollConnection? connection) ? connection : null);
-
-    private void EndAccepted(Exception? reason) => Uninterrupted.Call((_accepted.Writer, reason), static on => on.Writer.TryComplete(on.reason));
-
-    private void AbortQueued()
-    {
-        while (TakeAccepted() is { } connection)
-        {
-            DiscardUntaken(connection);
-        }
-    }
-
-    private void DiscardUntaken(EpollConnection connection)
-    {
-        _engine.Metrics.Refused(RefusedConnections.Unbound);
-        connection.Discard(new ConnectionAbortedException("The endpoint was unbound before the connection was taken."));
     }
 
     /// <summary>The timer that ends a back-off. The thread pool runs what a loop that ended leaves.</summary>

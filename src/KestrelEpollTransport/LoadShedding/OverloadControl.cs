@@ -8,13 +8,18 @@ namespace KestrelEpollTransport.LoadShedding;
 /// </summary>
 /// <remarks>
 /// <para><b>Overload is a queue that does not drain,</b> and not one that is long: the least delay is above the target for an interval. That
-/// is CoDel's (RFC 8289, section 3.2), and does not depend on what the requests do, or how many can be served. Of what one pass of a loop
-/// told the longest delay counts: the first of them has hardly waited when the loop slept, or seems to have.</para>
+/// is CoDel's (RFC 8289, section 3.2), and does not depend on what the requests do, or how many can be served. If it has fallen by a good part
+/// of what it was in the interval, the queue does drain, as behind a moment in which the machine did something else, and it is given another interval.
+/// Of what one pass of a loop told the longest delay counts: the first of them has hardly waited when the loop slept, or seems to have.</para>
 /// <para><b>Refused is what has waited for longer than a limit,</b> and not a share of what comes. CoDel drops more and more until senders slow
 /// down; clients of a server do not, and at three times what it can do two of three have to be refused at once. A limit does that without
 /// knowing the rate: of a queue that is served in turn, the head has always waited for about as long. While it is refused nobody idles, and
 /// what is served has waited for no longer. To refuse everything until the queue is empty, and then nothing until it is long, serves less,
 /// and as late as the queue was long.</para>
+/// <para><b>A thread refuses no more in a row than it has to,</b> which is as many as were refused for each that was served lately, and one more. If
+/// handlers block on several threads, what is too late would otherwise keep each thread that is done from serving until all of it is refused. Then
+/// they all begin at the same moment, are done at the same moment, and what came meanwhile is too late again: they march in step, and processors idle
+/// while they sleep.</para>
 /// <para><b>The limit is half the target, and is doubled while threads idle,</b> which they do if requests are found that have hardly waited: then
 /// the load is no more than what can be done, or handlers take so long that the next one has always waited for longer than the limit. In the
 /// second case there is soon always one that may be served, and the limit comes down again; in the first it goes on until it is clear that
@@ -30,6 +35,9 @@ internal sealed class OverloadControl(long target, long interval)
     /// <summary>So many passes in which nobody waited for long are enough.</summary>
     private const int ShortPasses = 2;
 
+    /// <summary>A delay that has fallen by this part of its greatest: the queue drains.</summary>
+    private const int DrainedShare = 4;
+
     /// <summary>One in so many that hardly waited: threads idle.</summary>
     private const int IdleShare = 20;
 
@@ -39,6 +47,10 @@ internal sealed class OverloadControl(long target, long interval)
     /// <summary>Where so many times the target keep nobody busy all the time, there is no overload.</summary>
     private const int MostTargets = 16;
 
+    // Of the calling thread, in whichever queue: a thread mostly serves one.
+    [ThreadStatic]
+    private static int s_refusedInARow;
+
     private readonly long _least = target / 2;
 
     // Written under the lock.
@@ -47,8 +59,10 @@ internal sealed class OverloadControl(long target, long interval)
     private volatile bool _isOverloaded;
     private long _limit;
     private long _began;
+    private long _longest;
     private long _last;
     private long _abovePass;
+    private int _mostInARow;
     private int _seen;
     private int _prompt;
     private int _late;
@@ -128,15 +142,27 @@ internal sealed class OverloadControl(long target, long interval)
     private bool Note(long now, long waited, ref OverloadNews news)
     {
         _seen++;
+        _longest = Math.Max(_longest, waited);
         if (!_isOverloaded && IsIntervalOver(now))
         {
-            news = OverloadNews.Began;
-            _isOverloaded = true;
-            _limit = _least;
-            BeginInterval(now);
+            // Looked at again with each request, as the first ones of a pass have always waited for less.
+            bool drains = waited <= _longest - (_longest / DrainedShare);
+            if (!drains)
+            {
+                news = OverloadNews.Began;
+                _isOverloaded = true;
+                _limit = _least;
+                _mostInARow = int.MaxValue;
+            }
+
+            if (!drains || now - _began >= 2 * interval)
+            {
+                BeginInterval(now);
+            }
         }
 
-        bool isLate = _isOverloaded && waited > _limit;
+        bool isLate = _isOverloaded && waited > _limit && !(waited <= 2 * _limit && s_refusedInARow >= _mostInARow);
+        s_refusedInARow = isLate ? s_refusedInARow + 1 : 0;
         _late += isLate ? 1 : 0;
         _prompt += waited < target / HardlyShare ? 1 : 0;
         return isLate;
@@ -151,6 +177,7 @@ internal sealed class OverloadControl(long target, long interval)
 
         bool idles = _prompt * IdleShare >= _seen;
         _limit = idles ? _limit * 2 : Math.Max(_limit / 2, _least);
+        _mostInARow = 1 + (_late / Math.Max(_seen - _late, 1));
         bool hasDrained = _late == 0 || _limit > MostTargets * target;
         BeginInterval(now);
         return hasDrained;
@@ -162,5 +189,6 @@ internal sealed class OverloadControl(long target, long interval)
     {
         _began = now;
         _seen = _prompt = _late = 0;
+        _longest = 0;
     }
 }

@@ -8,7 +8,7 @@ public class AcceptHandlerTests
     [InlineData(1, 10_000, AcceptHandler.LeastBudget)]
     [InlineData(16, 10_000, AcceptHandler.LeastBudget)]
     [InlineData(100, 10_000, 25)]
-    [InlineData(100_000, 10_000, EpollListener.QueueLimit)]
+    [InlineData(100_000, 10_000, AcceptPlaces.Limit)]
     [InlineData(100_000, 100, 25)]
     [InlineData(100_000, 0, AcceptHandler.LeastBudget)]
     public void TakeBudget_GoesByTheEventsSinceTheTurnBefore_OfOneRoundAtMost(long events, int load, int expected)

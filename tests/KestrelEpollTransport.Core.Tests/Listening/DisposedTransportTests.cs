@@ -8,7 +8,7 @@ namespace KestrelEpollTransport.Tests.Listening;
 [Collection(RunsAlone.Name)]
 public class DisposedTransportTests
 {
-    private const int Clients = EpollListener.QueueLimit + 40;
+    private const int Clients = AcceptPlaces.Limit + 40;
 
     public static TheoryData<TransportMode, Wire> Modes => TransportModes.AllOnBothWires;
 

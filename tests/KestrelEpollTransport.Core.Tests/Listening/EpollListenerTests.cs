@@ -23,13 +23,13 @@ public class EpollListenerTests
         List<ConnectionContext> accepted = [];
         try
         {
-            for (int i = 0; i < EpollListener.QueueLimit; i++)
+            for (int i = 0; i < AcceptPlaces.Limit; i++)
             {
                 clients.Add(ConnectTo(listener.EndPoint, wire));
             }
 
             // One less: the other loop may have reserved the last place, for a connection that this one got.
-            await Timeouts.UntilAsync(() => transport.Load >= EpollListener.QueueLimit - 1);
+            await Timeouts.UntilAsync(() => transport.Load >= AcceptPlaces.Limit - 1);
             for (int i = 0; i < Surplus; i++)
             {
                 clients.Add(ConnectTo(listener.EndPoint, wire));
@@ -41,7 +41,7 @@ public class EpollListenerTests
                 clients[i].SendAll(BitConverter.GetBytes(i));
             }
 
-            Assert.InRange(transport.Load, EpollListener.QueueLimit - 1, EpollListener.QueueLimit);
+            Assert.InRange(transport.Load, AcceptPlaces.Limit - 1, AcceptPlaces.Limit);
             HashSet<int> seen = [];
             while (accepted.Count < clients.Count)
             {

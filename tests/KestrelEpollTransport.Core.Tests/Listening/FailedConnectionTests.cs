@@ -10,7 +10,7 @@ namespace KestrelEpollTransport.Tests.Listening;
 public class FailedConnectionTests
 {
     // More than the queue has places: none may be lost.
-    private const int Failures = EpollListener.QueueLimit + 10;
+    private const int Failures = AcceptPlaces.Limit + 10;
 
     public static TheoryData<TransportMode, Wire> Modes => TransportModes.AllOnBothWires;
 

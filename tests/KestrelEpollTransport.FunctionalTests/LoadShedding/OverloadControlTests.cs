@@ -43,6 +43,29 @@ public class OverloadControlTests
     }
 
     [Fact]
+    public void Queue_ThatDrainsForLongerThanTheInterval_IsServed()
+    {
+        // As behind a moment in which the machine did something else, at 80 % of what the server can do.
+        for (double waitedMs = 60; waitedMs > 0; waitedMs -= 0.2)
+        {
+            Assert.Equal(0, Come(requests: 1, everyMs: 1, waitedMs));
+        }
+
+        Assert.Empty(_news);
+    }
+
+    [Fact]
+    public void Queue_ThatDrainsTooSlowly_IsOverloaded()
+    {
+        for (double waitedMs = 60; waitedMs > 0; waitedMs -= 0.1)
+        {
+            Come(requests: 1, everyMs: 1, waitedMs);
+        }
+
+        Assert.Equal(OverloadNews.Began, _news[0]);
+    }
+
+    [Fact]
     public void Overload_RefusesWhatHasWaitedForLongerThanHalfTheTarget_AndServesTheRest()
     {
         Overload();
@@ -53,6 +76,24 @@ public class OverloadControlTests
         }
 
         Assert.True(_control.IsOverloaded);
+    }
+
+    [Fact]
+    public void Overload_RefusesNoMoreInARowThanItHasTo()
+    {
+        Overload();
+        Come(requests: 1, everyMs: 1, waitedMs: 2.4);
+        for (int i = 0; i < 100; i++)
+        {
+            Assert.Equal(3, Come(requests: 3, everyMs: 1, waitedMs: 2.6));
+            Assert.Equal(0, Come(requests: 1, everyMs: 1, waitedMs: 2.4));
+        }
+
+        // About three for each that was served, and one more.
+        Assert.InRange(Come(requests: 100, everyMs: 0.01, waitedMs: 4.9), 75, 80);
+
+        // But not where nobody has waited for less than twice the limit.
+        Assert.Equal(100, Come(requests: 100, everyMs: 0.01, waitedMs: 5.1));
     }
 
     [Fact]

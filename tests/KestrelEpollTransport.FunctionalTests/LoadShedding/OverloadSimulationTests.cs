@@ -49,6 +49,21 @@ public class OverloadSimulationTests
     }
 
     [Fact]
+    public void NormalLoad_OnAMachineThatHesitates_IsServed()
+    {
+        // Every 2.7 s nothing goes on for 50 ms. What comes meanwhile takes 150 ms more to be worked off.
+        int begun = 0;
+        var load = new SimulatedLoad(threads: 1, _ => ++begun % 10_000 == 0 ? 50 : 0.2, RefusalMs, isLoop: true)
+        {
+            Control = new OverloadControl(Ticks(5), Ticks(100)),
+        };
+        load.Run(0.75 / 0.2, 0, 60 * SecondMs);
+
+        Assert.True(load.P99(0, 60 * SecondMs) > 20, "It hardly hesitated.");
+        Assert.Equal(0, load.Refused);
+    }
+
+    [Fact]
     public void Handlers_ThatTakeFarLongerThanTheTarget_KeepTheirThreadsBusyAllTheSame()
     {
         // Whoever comes has to wait for one of them to end: nobody is served within the target, and still they are to be served.

@@ -12,7 +12,7 @@ public class UnbindQueueTests
     private const string WhyNotSockets = "Sockets closes the listening socket, and the kernel resets what waits in its queue";
 
     /// <summary>More than the transport takes from the kernel before the application takes them.</summary>
-    private const int Clients = EpollListener.QueueLimit + 150;
+    private const int Clients = AcceptPlaces.Limit + 150;
 
     [Theory]
     [EpollTransports(WhyNotSockets, false), EpollTransports(WhyNotSockets, true)]
