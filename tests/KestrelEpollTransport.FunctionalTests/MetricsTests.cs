@@ -175,7 +175,7 @@ public partial class MetricsTests
         await using var transport = new Metered(kind);
         IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
         List<Socket> clients = [];
-        for (int i = 0; i < EpollListener.QueueLimit + 20; i++)
+        for (int i = 0; i < AcceptPlaces.Limit + 20; i++)
         {
             clients.Add(await Net.ConnectAsync(listener.EndPoint));
         }
@@ -183,11 +183,11 @@ public partial class MetricsTests
         await Net.UntilAsync(() => transport.Metrics["accept.pauses", "queue_full"] > 0);
         double queued = transport.Metrics["queue.length", "accepted"];
         // Less what other threads of the loop have a place for, and are about to queue.
-        Assert.InRange(queued, EpollListener.QueueLimit - 3, EpollListener.QueueLimit);
+        Assert.InRange(queued, AcceptPlaces.Limit - 3, AcceptPlaces.Limit);
         Assert.Equal(0, transport.Metrics["connections.refused", "unbound"]);
 
         await listener.DisposeAsync().OrTimeout();
-        Assert.InRange(transport.Metrics["connections.refused", "unbound"], queued, EpollListener.QueueLimit);
+        Assert.InRange(transport.Metrics["connections.refused", "unbound"], queued, AcceptPlaces.Limit);
         Assert.Equal(0, transport.Metrics["queue.length", "accepted"]);
         clients.ForEach(static client => client.Dispose());
     }

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using KestrelEpollTransport.Connections;
 using KestrelEpollTransport.Diagnostics;
-using KestrelEpollTransport.Locking;
 using KestrelEpollTransport.Loops;
 using KestrelEpollTransport.Native;
 using Microsoft.AspNetCore.Connections;
