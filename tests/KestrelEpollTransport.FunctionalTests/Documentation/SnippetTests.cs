@@ -39,6 +39,7 @@ public class SnippetTests
         global using Microsoft.Extensions.Logging;
         global using Microsoft.Extensions.Logging.Abstractions;
         global using Microsoft.Extensions.Options;
+        global using OpenTelemetry.Metrics;
         global using static Given;
         """;
 
