@@ -15,7 +15,7 @@ namespace KestrelEpollTransport.Loops;
 /// seats [polls]          seats + s, calls [polls] TryCall: on behalf of a thread that is called
 /// calls                  the same, without       Come: the thread that was called
 /// seats, polls [sleeps]  seats - s, polls [sleeps] TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
-/// seats + s [...]        seats [...]             TryDecline: a driver that came to share a pass, or is one too many, and is not the last, while nobody is called
+/// seats + s [...]        seats [...]             TryDecline: a driver that came to share a pass, and is not the last, while nobody is called
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
 /// seats [...]            seats - s [...]         Leave: a driver of a loop that stops; for a seat that finds no thread; the last ends the loop
 /// </code>

@@ -53,15 +53,6 @@ internal sealed partial class EventLoop
                     return false;
                 }
 
-                if (_isOneTooMany)
-                {
-                    _isOneTooMany = false;
-                    if (_crew.Count > _settings.Drivers && TryLeave(seat, declines: true))
-                    {
-                        return true;
-                    }
-                }
-
                 if (_crew.IsAlone)
                 {
                     GiveWay();

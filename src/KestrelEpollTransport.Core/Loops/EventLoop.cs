@@ -37,7 +37,6 @@ internal sealed partial class EventLoop : IDisposable
     private CallDelay _callDelay;
     private int _load;
     private int _registered;
-    private volatile bool _isOneTooMany;
     private volatile bool _refusing;
     private volatile bool _ended;
 
@@ -81,9 +80,6 @@ internal sealed partial class EventLoop : IDisposable
 
     /// <summary>The places of its threads.</summary>
     public ReadOnlySpan<Seat> Seats => _seats;
-
-    /// <summary>How many threads there are processors for. One more may drive it, while others are stuck.</summary>
-    public int Drivers => _settings.Drivers;
 
     /// <summary>Whether the calling thread drives this loop. It may have lost its seat by the time it looks at the answer.</summary>
     public bool IsDriver => Array.Exists(_seats, static seat => seat.IsMine);
@@ -286,12 +282,6 @@ internal sealed partial class EventLoop : IDisposable
             }
         }
     }
-
-    /// <summary>
-    /// Nobody is stuck any more, and there is a thread too many: the next one that finds the pass over leaves. It would not by itself where it
-    /// shares a processor with the others: nobody polls then while it looks.
-    /// </summary>
-    public void LetOneGo() => _isOneTooMany = true;
 
     /// <summary>
     /// For a seat whose thread comes back no more, as the loop stops; or that nobody else is to be given. The last one ends the loop.

@@ -41,7 +41,6 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
     {
         bool isStalled = !loop.Crew.IsPolled;
         bool isLate = isStalled;
-        bool isAnyStuck = false;
         long pass = loop.Pass;
         foreach (Seat seat in loop.Seats)
         {
@@ -50,9 +49,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
             TimeSpan blocked = dispatch == 0 || dispatch != before.Dispatch ? TimeSpan.Zero
                 : before.Blocked + (elapsed > TimeSpan.Zero ? elapsed : s_lateLook);
             _sightings[seat] = new Sighting(pass, dispatch, blocked, AskAt: blocked == TimeSpan.Zero ? limit : before.AskAt);
-            bool isStuck = blocked > TimeSpan.Zero;
-            isStalled &= !loop.Crew.Has(seat.Index) || isStuck;
-            isAnyStuck |= isStuck;
+            isStalled &= !loop.Crew.Has(seat.Index) || blocked > TimeSpan.Zero;
             isLate &= pass == before.Pass;
         }
 
@@ -62,16 +59,10 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
             handedOff |= TryHandOff(seat, _sightings[seat], isLast: isStalled && !handedOff);
         }
 
-        int spare = loop.Drivers - loop.Crew.Count;
-        if (!handedOff && (spare > 0 ? isLate : isStalled))
+        if (isLate && !handedOff)
         {
-            // All who are here have been busy since the look before, and may be for long: with one dispatch or with many. Where each has a
-            // processor, one more would only share it with them, and is called where nobody else moves.
+            // All who are here have been busy since the look before, and may be for long: with one dispatch or with many.
             loop.TryCall();
-        }
-        else if (spare < 0 && !isAnyStuck)
-        {
-            loop.LetOneGo();
         }
     }
 
