@@ -82,6 +82,40 @@ public sealed class LoopWatchTests : IDisposable
         Assert.Equal(0, _counters.HandOffs);
     }
 
+    [Theory, InlineData(1), InlineData(2)]
+    public async Task Look_AtALoopThatIsInAnotherPassThanBefore_CallsNobody(int processors)
+    {
+        HeldWork first = new();
+        HeldWork second = new();
+        int most = await LookDuringAsync(processors, [first, second], (loop, _) => loop.Post(new TestWork(() =>
+        {
+            first.Execute();
+            loop.Post(new TestWork(second.Execute));
+        })));
+
+        Assert.Equal(1, most);
+    }
+
+    // A look while each of the works is held. Returns how many threads drove the loop at most.
+    private async Task<int> LookDuringAsync(int processors, HeldWork[] works, Action<EventLoop, HeldWork[]> post)
+    {
+        using LoopGroup group = new(1, _workers.Drive, _log, new LoopSettings { Drivers = processors, CallAfter = TimeSpan.FromMinutes(1) });
+        IWatched watch = new LoopWatch(group, _workers, _counters, _log, TimeSpan.FromMilliseconds(2));
+        EventLoop loop = group.Loops[0];
+        await Timeouts.UntilAsync(() => loop.Crew.IsPolled);
+        post(loop, works);
+        int most = 0;
+        foreach (HeldWork work in works)
+        {
+            await work.Thread.OrTimeout();
+            watch.Look(TimeSpan.FromMicroseconds(1));
+            most = Math.Max(most, loop.Crew.Count);
+            work.Release();
+        }
+
+        return most;
+    }
+
     // The loop is in a dispatch, and its thread asleep there.
     private async Task BlockAsync()
     {
