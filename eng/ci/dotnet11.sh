@@ -18,6 +18,19 @@ $(tail -n 10 "$log")"
   fi
 }
 
+# check_bench_on_both FOLDER: the benchmark serves on both runtimes in one run, and its page says who ran on which.
+check_bench_on_both() {
+  if (($(nproc) < 2)); then
+    echo "        TransportBench needs a processor for the server and one for the load: left out"
+    return
+  fi
+
+  check "TransportBench: a short comparison on both runtimes" 120 \
+    eng/bench.sh --quick --pairs 1 --transports epoll --scenarios latency-64 --runtime "$1" --output "$work/bench11"
+  check "TransportBench: its page says who ran on .NET 10" 5 grep -qE '^\| epoll, \.NET 10\.' "$work/bench11/results.md"
+  check "TransportBench: its page says who ran on .NET 11" 5 grep -qE '^\| epoll, \.NET 11\.' "$work/bench11/results.md"
+}
+
 check_dotnet11() {
   local folder installed=$PATH project
   for project in KestrelEpollTransport.Core.Tests KestrelEpollTransport.FunctionalTests; do
@@ -29,6 +42,7 @@ check_dotnet11() {
     return
   fi
 
+  check_bench_on_both "$folder"
   # All that is asked for by the name `dotnet` from here on, and by programs with a host of their own, which look for DOTNET_ROOT.
   export PATH=$folder:$PATH DOTNET_ROOT=$folder DOTNET_ROLL_FORWARD=LatestMajor EXPECTED_DOTNET=11
   same "eng/dotnet11.sh puts .NET 11 together, and nothing else" "Microsoft.AspNetCore.App 11 Microsoft.NETCore.App 11" \
