@@ -10,6 +10,8 @@ internal sealed class LogWatch(Figures figures) : ILoggerProvider
 {
     /// <summary>The one warning that is meant to come: with few workers, they run out.</summary>
     private const int WorkersRanOut = 31;
+
+    /// <summary>The line that always comes.</summary>
     private const int Serving = 27;
 
     /// <summary>Kestrel's, where the machine has something else to do.</summary>

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
@@ -48,6 +49,18 @@ public class HostOptionsTests
             static _ => { }, static builder => builder.Services.AddConnectionDraining(static options => options.Timeout = TimeSpan.FromSeconds(-1))));
 
         Assert.Equal("ConnectionDrainingOptions.Timeout is -00:00:01 and must be from 0 to 1 hour", error.Message);
+    }
+
+    [Fact]
+    public async Task Start_OfAPlainHostWithWrongOptions_FailsThoughNothingAskedForTheTransport()
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
+        builder.Services.AddEpollTransport(static options => options.LoopCount = 0);
+        using IHost host = builder.Build();
+
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync().OrTimeout());
+
+        Assert.Equal("EpollTransportOptions.LoopCount is 0 and must be from 1 to 64", error.Message);
     }
 
     [Fact]

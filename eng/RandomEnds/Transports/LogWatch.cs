@@ -11,6 +11,8 @@ internal sealed class LogWatch : ILoggerFactory, ILogger
 {
     /// <summary>The one warning that is meant to come: many cases at a time need many workers.</summary>
     private const int WorkersRanOut = 31;
+
+    /// <summary>The line that always comes.</summary>
     private const int Serving = 27;
 
     /// <summary>Every so many lines one takes a millisecond: what is logged before others are told, they are told late.</summary>
