@@ -48,8 +48,8 @@ check_units() {
 # When connections end by their age and idle time, and how many of a burst are let in: fails where a time is off by more than a tenth.
 check_limits() {
   local output
-  if output=$(timeout --kill-after=5 170 eng/stress.sh 4 --transport "$TRANSPORT" --what ConnectionLimits 2>&1); then
-    pass "limits of connections: $(sed -n 's/^  idle: of 4 s *//p' <<<"$output") of the idle time"
+  if output=$(timeout --kill-after=5 170 eng/stress.sh 5 --transport "$TRANSPORT" --what ConnectionLimits 2>&1); then
+    pass "limits of connections: $(sed -n 's/^  idle: of 5 s *//p' <<<"$output") of the idle time"
   else
     fail "limits of connections" "$(grep -E '^(stress|FAILED)|error' <<<"$output" | cut -c1-600)"
   fi

@@ -16,6 +16,9 @@ internal sealed class LimitsRun(StressOptions options, Figures figures)
     private const int Burst = 2_000;
     private const int BurstAddresses = 4;
 
+    // Of the warm-up's, code that is compiled is a good part.
+    private static readonly TimeSpan s_leastJudged = TimeSpan.FromSeconds(2);
+
     private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
     private static readonly byte[] s_request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"u8.ToArray();
 
@@ -39,7 +42,7 @@ internal sealed class LimitsRun(StressOptions options, Figures figures)
         Array.Sort(shares);
         figures.Tell($"{what}: of {time.TotalSeconds} s", string.Create(
             CultureInfo.InvariantCulture, $"{100 * shares[shares.Length / 2]:f1} % ({100 * shares[0]:f1}..{100 * shares[^1]:f1})"));
-        if (shares[0] < least || shares[^1] > most)
+        if (time >= s_leastJudged && (shares[0] < least || shares[^1] > most))
         {
             figures.Fail($"{what}: ended between {shares[0]:p1} and {shares[^1]:p1} of the time");
         }

@@ -8,6 +8,8 @@ namespace StressTool.ProxyProtocol;
 internal sealed class ProxyClient(Socket socket, ProxyPlan plan, Random random, Figures figures)
 {
     private readonly StringBuilder _received = new();
+    private EndPoint? _from;
+    private EndPoint? _to;
 
     public async Task RunAsync(EndPoint server)
     {
@@ -15,6 +17,7 @@ internal sealed class ProxyClient(Socket socket, ProxyPlan plan, Random random, 
         {
             // Reset already, perhaps.
             await socket.ConnectAsync(server);
+            (_from, _to) = plan.TellsHeader ? (plan.Header.Source, plan.Header.Destination) : (socket.LocalEndPoint, server);
             await Task.WhenAll(SendAsync(), ReceiveAsync());
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException && plan.Expected != Expected.Answers)
@@ -79,9 +82,7 @@ internal sealed class ProxyClient(Socket socket, ProxyPlan plan, Random random, 
         switch (plan.Expected)
         {
             case Expected.Answers:
-                EndPoint? from = plan.TellsHeader ? plan.Header.Source : socket.LocalEndPoint;
-                EndPoint? to = plan.TellsHeader ? plan.Header.Destination : socket.RemoteEndPoint;
-                int right = Occurrences(all, ProxyServer.Answer(from, to));
+                int right = Occurrences(all, ProxyServer.Answer(_from, _to));
                 if (answers != plan.Requests || right != plan.Requests)
                 {
                     throw new StressFailureException($"{answers} answers of {plan.Requests}, {right} as they should be: {all}");

@@ -14,7 +14,7 @@ internal sealed class ProxyRun(StressOptions options, Figures figures)
     private const int ClientLoops = 192;
 
     private static readonly TimeSpan s_serverTime = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan s_longestConnection = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan s_longestConnection = TimeSpan.FromSeconds(30);
 
     private readonly TrackingMemoryPoolFactory _memory = new(figures);
     private int _connections;

@@ -20,8 +20,8 @@ internal sealed class ProxyServer : IAsyncDisposable
     /// <summary>As Linux routes all of 127.0.0.0/8 to itself, sources may be chosen.</summary>
     public static readonly IPNetwork Trusted = IPNetwork.Parse("127.1.0.0/16");
 
-    private static readonly TimeSpan s_headerTimeout = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan s_requestTimeout = TimeSpan.FromSeconds(4);
+    private static readonly TimeSpan s_headerTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_requestTimeout = TimeSpan.FromSeconds(5);
 
     private readonly WebApplication _application;
     private int _open;
