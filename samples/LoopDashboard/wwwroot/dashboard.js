@@ -19,7 +19,7 @@ function bytes(value) {
 }
 
 const sum = values => values.reduce((all, one) => all + one, 0);
-const loops = (get, first) => first.busy.map((_, loop) => ({ name: `loop ${loop}`, get: sample => get(sample)[loop] }));
+const loops = (first, get) => first.busy.map((_, loop) => ({ name: `loop ${loop}`, get: sample => get(sample)[loop] }));
 
 const TILES = [
   { name: "connections", show: sample => count(sum(sample.connections)) },
@@ -33,7 +33,7 @@ const TILES = [
 const CHARTS = [
   {
     title: "Busy time", what: "The part of its time in which a loop did not wait for events.", unit: "% of the time", show: percent,
-    series: first => loops(sample => sample.busy.map(part => part * 100), first), range: () => [0, 100],
+    series: first => loops(first, sample => sample.busy.map(part => part * 100)), range: () => [0, 100],
   },
   {
     title: "Queueing delay", what: "From readiness to the code that reads, at most.", unit: "delay (logarithmic)", show: delay, tick: delay, logarithmic: true,
@@ -44,7 +44,7 @@ const CHARTS = [
   },
   {
     title: "Connections", what: "Open on each loop.", unit: "connections", show: count,
-    series: first => loops(sample => sample.connections, first),
+    series: first => loops(first, sample => sample.connections),
   },
   {
     title: "Dispatches", what: "Application code that ran, by where.", unit: "dispatches / s", show: count,
@@ -56,7 +56,8 @@ const CHARTS = [
   {
     title: "Hand-overs", what: "Loops that another thread took over; connections that left theirs.", unit: "per second", show: count,
     series: () => [
-      { name: "hand-overs", get: sample => sample.handOffs },
+      // Seen beside the other one, which often is the same: who is handed over leaves its loop.
+      { name: "hand-overs", get: sample => sample.handOffs, width: 4.5 },
       { name: "demotions", get: sample => sample.demotions },
     ],
   },
@@ -120,7 +121,7 @@ function addChart(chart, first) {
         values: (_, at) => at.map(value => (chart.tick ?? count)(value)),
       },
     ],
-    series: [{}, ...series.map(each => ({ label: each.name, stroke: each.colour, width: 1.75, points: { show: false }, spanGaps: false }))],
+    series: [{}, ...series.map(each => ({ label: each.name, stroke: each.colour, width: each.width ?? 1.75, points: { show: false }, spanGaps: false }))],
   }, [[], ...series.map(() => [])], holder);
   new ResizeObserver(() => plot.setSize(size())).observe(holder);
 
