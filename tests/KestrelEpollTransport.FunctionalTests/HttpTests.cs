@@ -117,27 +117,12 @@ public class HttpTests
         await using KestrelHost host = await KestrelHost.StartAsync(kind, app =>
         {
             app.UseWebSockets();
-            app.Run(EchoWebSocketAsync);
+            app.Run(EchoSocket.ServeAsync);
         });
         using var client = new ClientWebSocket();
         await client.ConnectAsync(new Uri($"ws://127.0.0.1:{host.Address.Port}/"), default).OrTimeout();
 
-        foreach (int size in new[] { 1, 125, 4096, 70_000, 1_000_000 })
-        {
-            byte[] message = Net.Pattern(size);
-            Task send = client.SendAsync(message, WebSocketMessageType.Binary, endOfMessage: true, default);
-            byte[] echo = new byte[size];
-            for (int received = 0; received < size;)
-            {
-                received += (await client.ReceiveAsync(echo.AsMemory(received), default).OrTimeout()).Count;
-            }
-
-            await send.OrTimeout();
-            Net.AssertSame(message, echo);
-        }
-
-        await client.CloseAsync(WebSocketCloseStatus.NormalClosure, "done", default).OrTimeout();
-        Assert.Equal(WebSocketState.Closed, client.State);
+        await EchoSocket.AssertEchoesAsync(client);
         host.AssertTransportWasCalm();
     }
 
@@ -185,18 +170,6 @@ public class HttpTests
         });
 
         Assert.Equal("over unix", await client.GetStringAsync(new Uri("http://unix/")).OrTimeout());
-    }
-
-    private static async Task EchoWebSocketAsync(HttpContext context)
-    {
-        using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync();
-        byte[] buffer = new byte[16 * 1024];
-        while (await socket.ReceiveAsync(buffer.AsMemory(), default) is { MessageType: not WebSocketMessageType.Close } part)
-        {
-            await socket.SendAsync(buffer.AsMemory(0, part.Count), part.MessageType, part.EndOfMessage, default);
-        }
-
-        await socket.CloseAsync(WebSocketCloseStatus.NormalClosure, "bye", default);
     }
 
     private static void Listen(ListenOptions listen, Protocol protocol)

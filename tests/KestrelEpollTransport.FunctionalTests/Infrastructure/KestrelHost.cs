@@ -21,7 +21,7 @@ namespace KestrelEpollTransport.FunctionalTests;
 /// <summary>A whole web application over one kind of transport, on a loopback port of its own.</summary>
 internal sealed class KestrelHost : IAsyncDisposable
 {
-    private static readonly Lazy<X509Certificate2> s_certificate = new(CreateCertificate);
+    private static readonly Lazy<X509Certificate2> s_certificate = new(static () => CreateCertificate("localhost"));
 
     private KestrelHost(WebApplication app, TransportKind kind, LogRecorder logs)
     {
@@ -84,25 +84,46 @@ internal sealed class KestrelHost : IAsyncDisposable
 
     public static void UseTls(ListenOptions listen) => listen.UseHttps(Certificate);
 
+    /// <summary>Trusts the test's certificate only.</summary>
+    public static bool IsTrusted(object sender, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors) =>
+        certificate?.GetCertHashString() == s_certificate.Value.GetCertHashString();
+
+    /// <summary>What a client of any kind sends through; it trusts the test's certificate only.</summary>
+    public static SocketsHttpHandler CreateHandler() => new()
+    {
+        SslOptions = new SslClientAuthenticationOptions { RemoteCertificateValidationCallback = IsTrusted },
+    };
+
     /// <summary>
     /// A client that speaks exactly <paramref name="version"/> and trusts the test's certificate only; over streams that
     /// <paramref name="connect"/> makes, if given.
     /// </summary>
-    public HttpClient CreateClient(Version? version = null, Func<ValueTask<Stream>>? connect = null) => new(new SocketsHttpHandler
+    public HttpClient CreateClient(Version? version = null, Func<ValueTask<Stream>>? connect = null)
     {
-        ConnectCallback = connect is null ? null : (_, _) => connect(),
-        SslOptions = new SslClientAuthenticationOptions
-        {
-            RemoteCertificateValidationCallback = (_, certificate, _, _) =>
-                certificate?.GetCertHashString() == s_certificate.Value.GetCertHashString(),
-        },
-    })
+        SocketsHttpHandler handler = CreateHandler();
+        handler.ConnectCallback = connect is null ? null : (_, _) => connect();
+        return CreateClient(handler, version);
+    }
+
+    public HttpClient CreateClient(HttpMessageHandler handler, Version? version = null) => new(handler)
     {
         BaseAddress = Address,
         Timeout = Timeouts.Limit,
         DefaultRequestVersion = version ?? HttpVersion.Version11,
         DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
     };
+
+    /// <summary>A certificate of its own for a name, and for the loopback address.</summary>
+    public static X509Certificate2 CreateCertificate(string name)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddDnsName(name);
+        names.AddIpAddress(IPAddress.Loopback);
+        request.CertificateExtensions.Add(names.Build());
+        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+    }
 
     public Task<Socket> ConnectAsync() => Net.ConnectAsync(EndPoint);
 
@@ -128,16 +149,5 @@ internal sealed class KestrelHost : IAsyncDisposable
             bool isModel = !app.Services.GetRequiredService<TransportEngine>().Loops.Loops[0].SharesListeners;
             Assert.Equal(kind == TransportKind.KqueueModel, isModel);
         }
-    }
-
-    private static X509Certificate2 CreateCertificate()
-    {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256);
-        var names = new SubjectAlternativeNameBuilder();
-        names.AddDnsName("localhost");
-        names.AddIpAddress(IPAddress.Loopback);
-        request.CertificateExtensions.Add(names.Build());
-        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
     }
 }
