@@ -1,8 +1,7 @@
 # What is built for .NET 10, on .NET 11: both test projects and the samples. Sourced by .ci/run.
 
-# Tests that fail over Sockets as well, because Kestrel and Sockets are others on .NET 11: Kestrel drops most requests whose client closes right
-# behind them, and Sockets' connections have IConnectionEndPointFeature.
-readonly changed_on_11='FullyQualifiedName!~RequestBehindFinTests&FullyQualifiedName!~Features_Enumerated_AreExactlyTheSixOfSockets&FullyQualifiedName!~Features_NotOfTheTransport_AreNull'
+# Tests that fail over Sockets as well: Kestrel 11 drops most requests whose client closes right behind them.
+readonly changed_on_11='FullyQualifiedName!~RequestBehindFinTests'
 
 # run_on_11 PROJECT SECONDS: all its tests pass, and the one that looks at the runtime's version is among them. `dotnet vstest` would look
 # for the runtime beside the SDK, and take the installed one.
@@ -52,7 +51,7 @@ check_dotnet11() {
   export PATH=$folder:$PATH DOTNET_ROOT=$folder DOTNET_ROLL_FORWARD=LatestMajor EXPECTED_DOTNET=11
   same "eng/dotnet11.sh puts .NET 11 together, and nothing else" "Microsoft.AspNetCore.App 11 Microsoft.NETCore.App 11" \
     "$(dotnet --list-runtimes | sed -E 's/^([^ ]+ [0-9]+)\..*/\1/' | paste -sd' ')"
-  echo "        left out, because they fail over Sockets too: RequestBehindFinTests and two tests of FeatureTests"
+  echo "        left out, because they fail over Sockets too: RequestBehindFinTests"
   run_on_11 KestrelEpollTransport.Core.Tests 240
   run_on_11 KestrelEpollTransport.FunctionalTests 540
   # shellcheck source=/dev/null

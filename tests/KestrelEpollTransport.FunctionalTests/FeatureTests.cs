@@ -10,16 +10,17 @@ namespace KestrelEpollTransport.FunctionalTests;
 public class FeatureTests
 {
     [Theory, AllTransports]
-    public async Task Features_Enumerated_AreExactlyTheSixOfSockets(TransportKind kind)
+    public async Task Features_Enumerated_AreExactlyThoseOfSockets(TransportKind kind)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
 
+        // Sockets has it since .NET 11.
+        string[] endPoints = kind == TransportKind.Sockets && Environment.Version.Major < 11 ? [] : [nameof(IConnectionEndPointFeature)];
         Assert.Equal(
-            new[]
-            {
-                nameof(IConnectionIdFeature), nameof(IConnectionItemsFeature), nameof(IConnectionLifetimeFeature),
+            [
+                .. endPoints, nameof(IConnectionIdFeature), nameof(IConnectionItemsFeature), nameof(IConnectionLifetimeFeature),
                 nameof(IConnectionSocketFeature), nameof(IConnectionTransportFeature), nameof(IMemoryPoolFeature),
-            },
+            ],
             pair.Server.Features.Select(f => f.Key.Name).Order(StringComparer.Ordinal));
         Assert.All(pair.Server.Features, f => Assert.True(f.Key.IsInstanceOfType(f.Value)));
     }
@@ -31,7 +32,6 @@ public class FeatureTests
         IFeatureCollection features = pair.Server.Features;
 
         Assert.Null(features.Get<IConnectionInherentKeepAliveFeature>());
-        Assert.Null(features.Get<IConnectionEndPointFeature>());
         Assert.Null(features.Get<IPersistentStateFeature>());
         Assert.Null(features.Get<IConnectionMetricsTagsFeature>());
         Assert.Null(features.Get<IStreamIdFeature>());
@@ -39,6 +39,23 @@ public class FeatureTests
         Assert.Null(features.Get<IStreamAbortFeature>());
         Assert.Null(features.Get<IProtocolErrorCodeFeature>());
         Assert.Null(features[typeof(FeatureTests)]);
+    }
+
+    [Theory, AllTransports]
+    public async Task EndPointFeature_OfAConnection_IsItsEndPoints(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+        if (pair.Server.Features.Get<IConnectionEndPointFeature>() is { } feature)
+        {
+            var other = new IPEndPoint(IPAddress.Loopback, 1);
+            Assert.Equal(pair.Server.LocalEndPoint, feature.LocalEndPoint);
+            pair.Server.RemoteEndPoint = other;
+            Assert.Same(other, feature.RemoteEndPoint);
+        }
+        else
+        {
+            Assert.True(kind == TransportKind.Sockets && Environment.Version.Major < 11);
+        }
     }
 
     [Theory, AllTransports]

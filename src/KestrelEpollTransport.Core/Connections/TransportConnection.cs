@@ -11,15 +11,16 @@ namespace KestrelEpollTransport.Connections;
 
 /// <summary>
 /// What an application sees of a connection besides its bytes: identity, items, end points and features. The
-/// object is its own feature collection and its own six features, so that a connection costs no dictionary.
+/// object is its own feature collection and its own seven features, so that a connection costs no dictionary.
 /// </summary>
 /// <remarks>
-/// Features that the stock transport does not have are found when they are asked for, and not enumerated.
+/// The seven are those of the stock transport of .NET 11; on .NET 10 it lacks <see cref="IConnectionEndPointFeature"/>. Features that it does not
+/// have are found when they are asked for, and not enumerated.
 /// As with the stock transport's connections: all of it settable, and for one thread at a time.
 /// </remarks>
 internal abstract class TransportConnection : ConnectionContext, IFeatureCollection,
     IConnectionIdFeature, IConnectionItemsFeature, IConnectionTransportFeature, IConnectionLifetimeFeature,
-    IMemoryPoolFeature, IConnectionSocketFeature, ITcpInfoFeature, IUnixPeerCredentialsFeature
+    IConnectionEndPointFeature, IMemoryPoolFeature, IConnectionSocketFeature, ITcpInfoFeature, IUnixPeerCredentialsFeature
 {
     /// <summary>What Kestrel adds to a connection.</summary>
     private const int UsualCount = 4;
@@ -27,7 +28,7 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
     private static readonly Type[] s_builtIn =
     [
         typeof(IConnectionIdFeature), typeof(IConnectionTransportFeature), typeof(IConnectionItemsFeature),
-        typeof(IMemoryPoolFeature), typeof(IConnectionLifetimeFeature), typeof(IConnectionSocketFeature),
+        typeof(IMemoryPoolFeature), typeof(IConnectionLifetimeFeature), typeof(IConnectionSocketFeature), typeof(IConnectionEndPointFeature),
     ];
 
     // What was set, replaced or, with a null value, removed. An array, because there are few.
