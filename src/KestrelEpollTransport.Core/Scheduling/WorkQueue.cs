@@ -56,9 +56,7 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
     /// </summary>
     private const int YieldsBeforeRest = 3;
 
-    private readonly UninterruptedQueue<IThreadPoolWorkItem> _quick = new();
-    private readonly UninterruptedQueue<IThreadPoolWorkItem> _slow = new();
-    private readonly UninterruptedQueue<IThreadPoolWorkItem> _long = new();
+    private readonly UninterruptedQueue<IThreadPoolWorkItem> _quick = new(), _slow = new(), _long = new();
     private int _called;
     private int _inLong;
     private volatile int _placesMore;
@@ -72,11 +70,9 @@ internal sealed class WorkQueue(Workers workers, int maxLong) : IWatched
     private volatile bool _moved;
     private volatile int _cameBack;
 
-    // Of the watch.
+    // Of the watch; the last of them is set to 0 where long work ends, too.
     private int _looks;
     private int _looksOfWindow;
-
-    // The same; and set to 0 where long work ends.
     private int _longLooks;
 
     /// <summary>How many pieces wait.</summary>
