@@ -22,6 +22,9 @@ internal sealed class ConfiguredSwitch(IConfiguration? configuration) : IPostCon
         }
 
         options.Enabled = isEnabled;
-        options.WhoDisabled = $"the configuration has {Key}={text}";
+        if (!isEnabled)
+        {
+            options.WhoDisabled = $"the configuration has {Key}={text}";
+        }
     }
 }

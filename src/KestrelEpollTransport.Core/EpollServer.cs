@@ -1,4 +1,5 @@
 using System.Net;
+using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Hosting;
 using Microsoft.AspNetCore.Connections;
@@ -19,8 +20,9 @@ namespace KestrelEpollTransport;
 /// <para>The stop: endpoints are unbound, and what the kernel had completed is still served. Connections are then asked to end, by
 /// <c>IConnectionLifetimeNotificationFeature.ConnectionClosedRequested</c>. Those that have not ended within <c>HostOptions.ShutdownTimeout</c>
 /// are aborted.</para>
+/// <para>When a handler has returned, its client has 30 seconds to take what is left to be sent; then the connection is aborted.</para>
 /// </remarks>
-public sealed class EpollServer : IHostedService
+public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
 {
     /// <summary>How long the host waits when it has no more time: for handlers to find out that their connections were aborted.</summary>
     private static readonly TimeSpan s_lastWait = TimeSpan.FromSeconds(1);
@@ -55,6 +57,7 @@ public sealed class EpollServer : IHostedService
         {
             foreach ((EndPoint endPoint, Action<IConnectionBuilder> configure) in _options.EndPoints)
             {
+                cancellationToken.ThrowIfCancellationRequested();
                 ConnectionBuilder builder = new(_services);
                 configure(builder);
                 ConnectionDelegate handler = builder.Build();
@@ -86,6 +89,7 @@ public sealed class EpollServer : IHostedService
     /// <returns>The stop.</returns>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
+        ExceptionDispatchInfo? failure = null;
         try
         {
             await Task.WhenAll(_endPoints.Select(endPoint => endPoint.UnbindAsync(cancellationToken))).WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -96,6 +100,12 @@ public sealed class EpollServer : IHostedService
         {
             // The host has no more time.
         }
+#pragma warning disable CA1031 // A listener's, whatever it is: the others and the connections are to end all the same. It is thrown behind that.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            failure = ExceptionDispatchInfo.Capture(exception);
+        }
 
         Task disposed = Task.WhenAll(_endPoints.Select(static endPoint => endPoint.DisposeAsync()));
         await WaitAsync(disposed).ConfigureAwait(false);
@@ -103,7 +113,16 @@ public sealed class EpollServer : IHostedService
         {
             await AbortAsync().ConfigureAwait(false);
         }
+
+        failure?.Throw();
     }
+
+    /// <summary>For a host that is disposed of without a stop, as when another service failed to start: as a stop without any time left.</summary>
+    /// <returns>The end.</returns>
+    public ValueTask DisposeAsync() => new(StopAsync(new CancellationToken(canceled: true)));
+
+    /// <summary>As <see cref="DisposeAsync"/>; blocks for a second or two where handlers don't return.</summary>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     // Not for ever, and whatever comes of it: the host is ending.
     private static async Task WaitAsync(Task task) => await task.WaitAsync(s_lastWait).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -112,6 +131,9 @@ public sealed class EpollServer : IHostedService
     {
         ServerLog.ConnectionsAborted(_logger, _connections.Count);
         _connections.Abort();
+
+        // A handler may wait for nothing else.
+        _connections.AskToEnd();
         await WaitAsync(_connections.WhenEndedAsync()).ConfigureAwait(false);
         if (_connections.Count > 0)
         {
@@ -124,7 +146,7 @@ public sealed class EpollServer : IHostedService
     {
         IConnectionListenerFactory factory =
             _services.GetServices<IConnectionListenerFactory>().LastOrDefault(one => one is not IConnectionListenerFactorySelector selector || selector.CanBind(endPoint))
-            ?? throw new InvalidOperationException($"{endPoint}: no transport of the container binds such an endpoint on this platform.");
+            ?? throw new InvalidOperationException($"{endPoint}: no transport of the container binds such an endpoint. This platform is not known, or the transport is switched off (EpollTransport:Enabled).");
         try
         {
             return await factory.BindAsync(endPoint, cancellationToken).ConfigureAwait(false);

@@ -51,7 +51,7 @@ internal sealed class TransportFigures(TransportEngine engine, ConnectionTotals 
         int receiving = 0, sending = 0;
         foreach (EpollConnection connection in GetConnections())
         {
-            receiving += connection.Reader.IsPaused ? 1 : 0;
+            receiving += connection.Reader is { IsPaused: true, IsCompleted: false } ? 1 : 0;
             sending += connection.Writer.IsWaiting ? 1 : 0;
         }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
@@ -32,7 +33,7 @@ internal sealed class LastCallWins(IEnumerable<IConfigureOptions<SocketTransport
             }
         }
 
-        if (last is not null && callsSince > last.CountServersSince())
+        if (last is not null && callsSince > Math.Max(last.CountServersSince(), 0))
         {
             options.Enabled = false;
             options.WhoDisabled = "UseSockets() was called after UseEpollTransport()";
@@ -55,6 +56,8 @@ internal sealed class LastCallWins(IEnumerable<IConfigureOptions<SocketTransport
         {
         }
 
-        private static int CountServers(IServiceCollection services) => services.Count(static service => service.ServiceType == typeof(IServer));
+        // Kestrel's only: no other server calls UseSockets().
+        private static int CountServers(IServiceCollection services) => services.Count(static service =>
+            service.ServiceType == typeof(IServer) && !service.IsKeyedService && service.ImplementationType?.Assembly == typeof(KestrelServer).Assembly);
     }
 }

@@ -1,8 +1,8 @@
+using System.Diagnostics.CodeAnalysis;
 using KestrelEpollTransport;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 
 namespace Microsoft.AspNetCore.Hosting;
@@ -33,9 +33,9 @@ public static class WebHostBuilderEpollTransportExtensions
         return hostBuilder.UseSockets().ConfigureServices(static services =>
         {
             services.AddSingleton<IConfigureOptions<SocketTransportOptions>>(new LastCallWins.Mark(services));
-            services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<EpollTransportOptions>, LastCallWins>());
+            AddFirst<IPostConfigureOptions<EpollTransportOptions>, LastCallWins>(services);
             services.AddEpollTransport();
-            AddStartupFilter(services);
+            AddFirst<IStartupFilter, TransportSchedulingStartupFilter>(services);
         });
     }
 
@@ -64,12 +64,14 @@ public static class WebHostBuilderEpollTransportExtensions
         return hostBuilder.UseEpollTransport().ConfigureServices(services => services.AddEpollTransport(configuration));
     }
 
-    // Of filters, the first one is outermost.
-    private static void AddStartupFilter(IServiceCollection services)
+    // Of filters, the first one is outermost. Of what configures options behind others, the last one has the last word, which is the configuration's.
+    private static void AddFirst<TService, [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TImplementation>(IServiceCollection services)
+        where TService : class
+        where TImplementation : class, TService
     {
-        if (!services.Any(static service => service.ImplementationType == typeof(TransportSchedulingStartupFilter)))
+        if (!services.Any(static service => !service.IsKeyedService && service.ImplementationType == typeof(TImplementation)))
         {
-            services.Insert(0, ServiceDescriptor.Singleton<IStartupFilter, TransportSchedulingStartupFilter>());
+            services.Insert(0, ServiceDescriptor.Singleton<TService, TImplementation>());
         }
     }
 }

@@ -25,8 +25,8 @@ internal unsafe struct SendQueue
     private long _committed;
     private long _sent;
 
-    /// <summary>What of <see cref="_sent"/> was given up instead.</summary>
-    private long _discarded;
+    /// <summary>What of <see cref="_sent"/> the kernel has taken; the rest was given up.</summary>
+    private long _taken;
     private BufferSegment? _head;
 
     /// <summary>The first block that is sent and not yet returned: it and those that follow it, up to the head.</summary>
@@ -38,15 +38,8 @@ internal unsafe struct SendQueue
     /// <summary>Bytes written and not yet committed. Producer.</summary>
     public readonly long Uncommitted => _written - _committed;
 
-    /// <summary>All bytes that the kernel has taken. For any thread; while they are given up, it may say less.</summary>
-    public readonly long Sent
-    {
-        get
-        {
-            long sent = Volatile.Read(in _sent);
-            return Math.Max(sent - Volatile.Read(in _discarded), 0);
-        }
-    }
+    /// <summary>All bytes that the kernel has taken. For any thread.</summary>
+    public readonly long Sent => Volatile.Read(in _taken);
 
     /// <summary>Bytes committed and not yet sent.</summary>
     public readonly long Unsent => _committed - _sent;
@@ -122,7 +115,9 @@ internal unsafe struct SendQueue
 
             IoResult result = SystemCalls.Send(descriptor, vectors, pinned.Count);
             tookAll = result.Value == position - _sent;
-            Volatile.Write(ref _sent, _sent + Math.Max(result.Value, 0));
+            long taken = Math.Max(result.Value, 0);
+            _sent += taken;
+            Volatile.Write(ref _taken, _taken + taken);
             return result;
         }
         finally
@@ -132,11 +127,7 @@ internal unsafe struct SendQueue
     }
 
     /// <summary>Gives up what is committed.</summary>
-    public void Discard()
-    {
-        Volatile.Write(ref _discarded, _discarded + Unsent);
-        Volatile.Write(ref _sent, _committed);
-    }
+    public void Discard() => _sent = _committed;
 
     /// <summary>What is sent, for <see cref="Release"/> outside of the lock.</summary>
     /// <param name="all">Everything committed is sent and the producer has no memory: the tail too.</param>

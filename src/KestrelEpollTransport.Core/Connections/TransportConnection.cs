@@ -125,21 +125,25 @@ internal abstract class TransportConnection : ConnectionContext, IFeatureCollect
         ArgumentNullException.ThrowIfNull(key);
         _revision++;
         int index = IndexOf(key);
-        if (index < 0)
+        if (index >= 0)
         {
-            index = _count++;
-            if (index == _set.Length)
-            {
-                Array.Resize(ref _set, index + UsualCount);
-            }
+            _set[index] = new KeyValuePair<Type, object?>(key, value);
+            return;
         }
 
-        _set[index] = new KeyValuePair<Type, object?>(key, value);
+        if (_count == _set.Length)
+        {
+            Array.Resize(ref _set, _count + UsualCount);
+        }
+
+        // Published whole: a timer may look for a feature meanwhile.
+        _set[_count] = new KeyValuePair<Type, object?>(key, value);
+        Volatile.Write(ref _count, _count + 1);
     }
 
     private int IndexOf(Type key)
     {
-        int index = _count - 1;
+        int index = Volatile.Read(ref _count) - 1;
         while (index >= 0 && _set[index].Key != key)
         {
             index--;

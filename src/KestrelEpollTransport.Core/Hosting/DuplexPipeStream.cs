@@ -58,7 +58,10 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
     public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposed();
-        return FinishAsync(_output.WriteAsync(buffer, cancellationToken));
+
+        // In two steps: what is written is kept whether or not the flush is cancelled, as TLS has numbered it by then.
+        _output.Write(buffer.Span);
+        return FinishAsync(_output.FlushAsync(cancellationToken));
     }
 
     public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)

@@ -13,6 +13,8 @@ namespace KestrelEpollTransport.Hosting;
 internal sealed class TlsMiddleware(
     ConnectionDelegate next, SslServerAuthenticationOptions options, TimeSpan handshakeTimeout, TimeProvider time, ILogger logger)
 {
+    private static readonly TimeSpan s_lastHandshake = TimeSpan.FromSeconds(1);
+
     public async Task OnConnectionAsync(ConnectionContext connection)
     {
         IDuplexPipe transport = connection.Transport;
@@ -29,12 +31,16 @@ internal sealed class TlsMiddleware(
     private async Task<bool> TryAuthenticateAsync(ConnectionContext connection, SslStream tls)
     {
         using CancellationTokenSource timeout = new(handshakeTimeout, time);
+
+        // A client that says nothing holds up no stop: one that is in the middle of its handshake may finish.
+        CancellationToken closing = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? CancellationToken.None;
+        using CancellationTokenRegistration shortens = closing.UnsafeRegister(static source => ((CancellationTokenSource)source!).CancelAfter(s_lastHandshake), timeout);
         try
         {
             await tls.AuthenticateAsServerAsync(options, timeout.Token).ConfigureAwait(false);
             return true;
         }
-        catch (OperationCanceledException) when (timeout.IsCancellationRequested)
+        catch (OperationCanceledException) when (timeout.IsCancellationRequested && !closing.IsCancellationRequested)
         {
             ServerLog.HandshakeTimedOut(logger, connection.ConnectionId, handshakeTimeout.TotalSeconds);
         }
@@ -54,16 +60,19 @@ internal sealed class TlsMiddleware(
         connection.Transport = plain;
         try
         {
+            bool isWhole = true;
             try
             {
                 await next(connection).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (IsAskedToEnd(connection))
             {
-                // Its wait was cancelled, which is how handlers end that were asked to.
+                // Its wait was cancelled, which is how handlers end that were asked to. If it was a flush that was cancelled, what it had may be
+                // sent already.
+                isWhole = false;
             }
 
-            await EndAsync(plain, tls).ConfigureAwait(false);
+            await EndAsync(connection, plain, tls, isWhole).ConfigureAwait(false);
         }
         finally
         {
@@ -79,16 +88,33 @@ internal sealed class TlsMiddleware(
         connection.Features.Get<IConnectionLifetimeNotificationFeature>() is { ConnectionClosedRequested.IsCancellationRequested: true };
 
     /// <summary>Sends what is left and says that it was all (close_notify; RFC 8446, 6.1): a client can tell an answer from a part of one.</summary>
-    private static async Task EndAsync(StreamDuplexPipe plain, SslStream tls)
+    private static async Task EndAsync(ConnectionContext connection, StreamDuplexPipe plain, SslStream tls, bool isWhole)
     {
         try
         {
-            await plain.Output.CompleteAsync().ConfigureAwait(false);
-            await tls.ShutdownAsync().ConfigureAwait(false);
+            Task sent = SendRestAsync(plain, tls, isWhole);
+            await sent.WaitAsync(ServedConnection.SendTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!sent.IsCompleted)
+            {
+                connection.Abort(new ConnectionAbortedException("The client did not take what was left to be sent in time."));
+            }
+
+            await sent.ConfigureAwait(false);
         }
         catch (IOException)
         {
             // The client has gone, without waiting for it.
         }
+    }
+
+    private static async Task SendRestAsync(StreamDuplexPipe plain, SslStream tls, bool isWhole)
+    {
+        if (isWhole)
+        {
+            // Not completed: the pipe would keep its blocks if the client has gone.
+            await plain.Output.FlushAsync().ConfigureAwait(false);
+        }
+
+        await tls.ShutdownAsync().ConfigureAwait(false);
     }
 }

@@ -225,8 +225,9 @@ internal sealed class EpollListener : IConnectionListener
         }
         else if (_arming.Pause(AcceptPause.BackOff))
         {
-            _engine.Metrics.AcceptPaused(isBackOff: true);
+            // Before it is counted, which may enter code of the application's.
             loop.Schedule(new EndBackOff(this), _failures.NextDelayMs());
+            _engine.Metrics.AcceptPaused(isBackOff: true);
         }
     }
 

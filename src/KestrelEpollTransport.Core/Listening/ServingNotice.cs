@@ -71,7 +71,7 @@ internal sealed class ServingNotice : IHostedLifecycleService
     private void Say(TransportEngine engine, IEnumerable<EndPoint> endPoints)
     {
         AcceptLog.Serving(engine.Logger, string.Join(", ", endPoints), engine.Options.LoopCount, $"{engine.Options.Scheduling}");
-        if (!Interlocked.Exchange(ref _hasDescribed, true) && engine.Logger.IsEnabled(LogLevel.Debug))
+        if (engine.Logger.IsEnabled(LogLevel.Debug) && !Interlocked.Exchange(ref _hasDescribed, true))
         {
             AcceptLog.ResolvedOptions(engine.Logger, engine.Options.Describe());
         }

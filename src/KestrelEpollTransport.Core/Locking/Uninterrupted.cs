@@ -124,8 +124,8 @@ internal static class Uninterrupted
         s_raised = false;
         try
         {
-            // A thread does not end before its own time-out; one of zero asks for an interrupt all the same.
-            Thread.CurrentThread.Join(0);
+            // A sleep of zero asks for an interrupt all the same. So did a Join of zero on .NET 10, and no longer does on .NET 11.
+            Thread.Sleep(0);
         }
         catch (ThreadInterruptedException)
         {

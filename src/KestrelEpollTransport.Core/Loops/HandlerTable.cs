@@ -65,6 +65,9 @@ internal sealed class HandlerTable
         return handler is not null && handler.Token == token;
     }
 
+    /// <summary>All handlers of this moment, for looking only: without the lock, for which loops would wait. One that is being added may be missed.</summary>
+    public IEnumerable<ILoopHandler> Look() => Volatile.Read(ref _handlers).OfType<ILoopHandler>();
+
     /// <summary>All handlers of this moment.</summary>
     public ILoopHandler[] Snapshot()
     {

@@ -15,7 +15,13 @@ namespace KestrelEpollTransport.LoadShedding;
 /// </summary>
 internal sealed class LoadSheddingMiddleware
 {
+    private const int MaxQueues = IRequestQueue.FirstLoop + EpollTransportOptions.MaxLoopCount;
+
     private static readonly long s_warnEvery = TimeSpan.FromMinutes(1).Ticks;
+
+    // By queue, how many the thread has refused in a row: workers serve several queues in turn.
+    [ThreadStatic]
+    private static int[]? s_refusedInARow;
 
     private readonly RequestDelegate _next;
     private readonly TimeSpan _target;
@@ -27,7 +33,7 @@ internal sealed class LoadSheddingMiddleware
     private readonly StringValues _retryAfter;
 
     // One for each queue, made when it is first looked at.
-    private readonly OverloadControl?[] _controls = new OverloadControl?[IRequestQueue.FirstLoop + EpollTransportOptions.MaxLoopCount];
+    private readonly OverloadControl?[] _controls = new OverloadControl?[MaxQueues];
 
     // Any thread.
     private long _warnAt = long.MinValue;
@@ -61,8 +67,20 @@ internal sealed class LoadSheddingMiddleware
 
         OverloadControl control = ControlOf(queue);
         long waited = feature.Delay.Ticks;
-        if (control.IsCalm(waited) || !Refuses(control, queue, waited, connection?.Pass) || IsExempt(http))
+        if (control.IsCalm(waited))
         {
+            return _next(http);
+        }
+
+        ref int inARow = ref (s_refusedInARow ??= new int[MaxQueues])[queue];
+        if (!Refuses(control, queue, waited, connection?.Pass, ref inARow))
+        {
+            return _next(http);
+        }
+
+        if (IsExempt(http))
+        {
+            inARow = 0;
             return _next(http);
         }
 
@@ -75,10 +93,10 @@ internal sealed class LoadSheddingMiddleware
         return Task.CompletedTask;
     }
 
-    private bool Refuses(OverloadControl control, int queue, long waited, long? pass)
+    private bool Refuses(OverloadControl control, int queue, long waited, long? pass, ref int inARow)
     {
         long now = _time.GetElapsedTime(0).Ticks;
-        bool refuses = control.Refuses(now, waited, pass, out OverloadNews news);
+        bool refuses = control.Refuses(now, waited, pass, ref inARow, out OverloadNews news);
         if (news == OverloadNews.Began)
         {
             Warn(queue, now, TimeSpan.FromTicks(waited));

@@ -9,7 +9,8 @@ namespace KestrelEpollTransport.LoadShedding;
 /// <remarks>
 /// <para><b>Overload is a queue that does not drain,</b> and not one that is long: the least delay is above the target for an interval. That
 /// is CoDel's (RFC 8289, section 3.2), and does not depend on what the requests do, or how many can be served. If it has fallen by a good part
-/// of what it was in the interval, the queue does drain, as behind a moment in which the machine did something else, and it is given another interval.
+/// of what it was in the interval, the queue does drain, as behind a moment in which the machine did something else, and it is given another interval;
+/// the next one only if it falls by as much again, or a delay that goes up and down would go on for ever.
 /// Of what one pass of a loop told the longest delay counts: the first of them has hardly waited when the loop slept, or seems to have.</para>
 /// <para><b>Refused is what has waited for longer than a limit,</b> and not a share of what comes. CoDel drops more and more until senders slow
 /// down; clients of a server do not, and at three times what it can do two of three have to be refused at once. A limit does that without
@@ -47,10 +48,6 @@ internal sealed class OverloadControl(long target, long interval)
     /// <summary>Where so many times the target keep nobody busy all the time, there is no overload.</summary>
     private const int MostTargets = 16;
 
-    // Of the calling thread, in whichever queue: a thread mostly serves one.
-    [ThreadStatic]
-    private static int s_refusedInARow;
-
     private readonly long _least = target / 2;
 
     // Written under the lock.
@@ -60,6 +57,7 @@ internal sealed class OverloadControl(long target, long interval)
     private long _limit;
     private long _began;
     private long _longest;
+    private long _most;
     private long _last;
     private long _abovePass;
     private int _mostInARow;
@@ -78,8 +76,9 @@ internal sealed class OverloadControl(long target, long interval)
     /// <param name="now">The moment; of any clock that does not go back.</param>
     /// <param name="waited">How long it has waited.</param>
     /// <param name="pass">The number of the pass that told it; null: it was told by itself.</param>
+    /// <param name="inARow">How many the calling thread has refused in a row, of this queue. Kept by the caller, for this.</param>
     /// <param name="news">What has changed with it.</param>
-    public bool Refuses(long now, long waited, long? pass, out OverloadNews news)
+    public bool Refuses(long now, long waited, long? pass, ref int inARow, out OverloadNews news)
     {
         news = OverloadNews.None;
         if (IsCalm(waited))
@@ -111,11 +110,12 @@ internal sealed class OverloadControl(long target, long interval)
                 if (!_isAbove)
                 {
                     _isAbove = true;
+                    _most = long.MaxValue;
                     BeginInterval(now);
                 }
             }
 
-            return _isAbove && Note(now, waited, ref news);
+            return _isAbove && Note(now, waited, ref inARow, ref news);
         }
     }
 
@@ -139,14 +139,16 @@ internal sealed class OverloadControl(long target, long interval)
         }
     }
 
-    private bool Note(long now, long waited, ref OverloadNews news)
+    private bool Note(long now, long waited, ref int inARow, ref OverloadNews news)
     {
         _seen++;
         _longest = Math.Max(_longest, waited);
         if (!_isOverloaded && IsIntervalOver(now))
         {
             // Looked at again with each request, as the first ones of a pass have always waited for less.
-            bool drains = waited <= _longest - (_longest / DrainedShare);
+            long longest = Math.Min(_longest, _most);
+            long drained = longest - (longest / DrainedShare);
+            bool drains = waited <= drained;
             if (!drains)
             {
                 news = OverloadNews.Began;
@@ -155,14 +157,15 @@ internal sealed class OverloadControl(long target, long interval)
                 _mostInARow = int.MaxValue;
             }
 
-            if (!drains || now - _began >= 2 * interval)
+            if (!drains || (now - _began >= 2 * interval && _seen >= 2 * LeastRequests))
             {
+                _most = drained;
                 BeginInterval(now);
             }
         }
 
-        bool isLate = _isOverloaded && waited > _limit && !(waited <= 2 * _limit && s_refusedInARow >= _mostInARow);
-        s_refusedInARow = isLate ? s_refusedInARow + 1 : 0;
+        bool isLate = _isOverloaded && waited > _limit && !(waited <= 2 * _limit && inARow >= _mostInARow);
+        inARow = isLate ? inARow + 1 : 0;
         _late += isLate ? 1 : 0;
         _prompt += waited < target / HardlyShare ? 1 : 0;
         return isLate;

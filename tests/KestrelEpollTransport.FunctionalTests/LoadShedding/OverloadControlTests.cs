@@ -11,6 +11,7 @@ public class OverloadControlTests
     private readonly OverloadControl _control = new(Ticks(TargetMs), Ticks(IntervalMs));
     private readonly List<OverloadNews> _news = [];
     private double _nowMs = 1_000_000;
+    private int _inARow;
 
     [Fact]
     public void Requests_ThatWaitForLessThanTheTarget_AreServed()
@@ -63,6 +64,22 @@ public class OverloadControlTests
         }
 
         Assert.Equal(OverloadNews.Began, _news[0]);
+    }
+
+    [Fact]
+    public void Queue_ThatIsShorterAtTheBeginningOfEachBatch_IsOverloadedAllTheSame()
+    {
+        // Ten each 250 ms, of which each takes 26 ms: whenever an interval is over, the next one has waited for much less than the last.
+        int batches = 0;
+        for (; _news.Count == 0 && batches < 60; batches++)
+        {
+            for (int i = 0; i < 10; i++)
+            {
+                Come(requests: 1, everyMs: 26, (batches * 10) + (i * 26));
+            }
+        }
+
+        Assert.InRange(batches, 1, 20);
     }
 
     [Fact]
@@ -223,7 +240,7 @@ public class OverloadControlTests
         for (int i = 0; i < requests; i++)
         {
             _nowMs += everyMs;
-            refused += _control.Refuses(Ticks(_nowMs), Ticks(waitedMs), pass, out OverloadNews news) ? 1 : 0;
+            refused += _control.Refuses(Ticks(_nowMs), Ticks(waitedMs), pass, ref _inARow, out OverloadNews news) ? 1 : 0;
             if (news != OverloadNews.None)
             {
                 _news.Add(news);

@@ -16,6 +16,8 @@ internal sealed class SimulatedLoad(int threads, Func<Random, double> serviceMs,
     private readonly Queue<double> _arrived = new();
     private readonly Queue<(double At, double Since)> _pass = new();
     private readonly PriorityQueue<int, double> _busy = new();
+    private readonly Stack<int> _idle = new(Enumerable.Range(0, threads));
+    private readonly int[] _refusedInARow = new int[threads];
     private readonly List<(double At, double Latency)> _served = [];
     private double _polledAt;
     private long _passes;
@@ -47,10 +49,10 @@ internal sealed class SimulatedLoad(int threads, Func<Random, double> serviceMs,
             }
             else
             {
-                _busy.Dequeue();
+                _idle.Push(_busy.Dequeue());
             }
 
-            while (_busy.Count < threads && TryTake(now, out double arrivedAt, out double since))
+            while (_idle.Count > 0 && TryTake(now, out double arrivedAt, out double since))
             {
                 Begin(now, arrivedAt, since);
             }
@@ -89,9 +91,10 @@ internal sealed class SimulatedLoad(int threads, Func<Random, double> serviceMs,
 
     private void Begin(double now, double arrivedAt, double since)
     {
-        bool isRefused = Control?.Refuses(Ticks(now), Ticks(now - since), isLoop ? _passes : null, out _) == true;
+        int thread = _idle.Pop();
+        bool isRefused = Control?.Refuses(Ticks(now), Ticks(now - since), isLoop ? _passes : null, ref _refusedInARow[thread], out _) == true;
         double takes = isRefused ? refusalMs : serviceMs(_random);
-        _busy.Enqueue(0, now + takes);
+        _busy.Enqueue(thread, now + takes);
         if (isRefused)
         {
             RefusingMs += takes;
