@@ -76,7 +76,7 @@ internal sealed partial class EventLoop : IDisposable
     public int Load => Volatile.Read(ref _load);
 
     /// <summary>All handlers of this moment, for looking only.</summary>
-    public IEnumerable<ILoopHandler> Handlers => _handlers.Look();
+    public ILoopHandler[] Handlers => _handlers.Look();
 
     /// <summary>The places of its threads.</summary>
     public ReadOnlySpan<Seat> Seats => _seats;

@@ -66,14 +66,12 @@ internal sealed class HandlerTable
     }
 
     /// <summary>All handlers of this moment, for looking only: without the lock, for which loops would wait. One that is being added may be missed.</summary>
-    public IEnumerable<ILoopHandler> Look() => Volatile.Read(ref _handlers).OfType<ILoopHandler>();
+    public ILoopHandler[] Look() => [.. Volatile.Read(ref _handlers).OfType<ILoopHandler>()];
 
     /// <summary>All handlers of this moment.</summary>
     public ILoopHandler[] Snapshot()
     {
-        using (_lock.Hold())
-        {
-            return [.. _handlers.Where(static handler => handler is not null)!];
-        }
+        using HeldLock held = _lock.Hold();
+        return Look();
     }
 }

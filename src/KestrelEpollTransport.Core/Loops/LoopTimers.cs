@@ -21,11 +21,9 @@ internal sealed class LoopTimers(TimeProvider time)
     public void Add(ILoopWork work, int delayMs)
     {
         long dueMs = NowMs + delayMs;
-        using (_lock.Hold())
-        {
-            _timers.Enqueue(work, dueMs);
-            NoteNext();
-        }
+        using HeldLock held = _lock.Hold();
+        _timers.Enqueue(work, dueMs);
+        NoteNext();
     }
 
     /// <summary>How long until the next one is due: 0 if it is, -1 if there is none.</summary>

@@ -85,14 +85,14 @@ public class MiddlewareTests
         using HttpClient client = CreateClient(host, http2);
 
         // One answer for all who ask at the same moment, unless somebody looked for it just before it was there, and asked when it was.
-        Assert.All(await AskAsync(), answer => Assert.True(answer.EndsWith($" {body}", StringComparison.Ordinal)));
+        Assert.All(await AskAsync(), answer => Assert.EndsWith($" {body}", answer, StringComparison.Ordinal));
         int first = Volatile.Read(ref answers);
         Assert.InRange(first, 1, 19);
-        Assert.All(await AskAsync(), answer => Assert.True(answer.EndsWith($" {body}", StringComparison.Ordinal)));
+        Assert.All(await AskAsync(), answer => Assert.EndsWith($" {body}", answer, StringComparison.Ordinal));
         Assert.Equal(first, Volatile.Read(ref answers));
 
         await host.App.Services.GetRequiredService<IOutputCacheStore>().EvictByTagAsync("all", default).OrTimeout();
-        Assert.All(await AskAsync(), answer => Assert.True(answer.EndsWith($" {body}", StringComparison.Ordinal)));
+        Assert.All(await AskAsync(), answer => Assert.EndsWith($" {body}", answer, StringComparison.Ordinal));
         Assert.True(Volatile.Read(ref answers) > first);
         host.AssertTransportWasCalm();
 
