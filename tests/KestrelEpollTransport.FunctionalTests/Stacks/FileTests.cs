@@ -47,7 +47,7 @@ public sealed class FileTests : IDisposable
     public async Task StaticFile_WithARange_IsAnsweredInPart(TransportKind kind, bool http2Tls)
     {
         await using KestrelHost host = await StartAsync(kind, http2Tls, app => app.UseStaticFiles(
-            new StaticFileOptions { FileProvider = new PhysicalFileProvider(_folder.FullName), ServeUnknownFileTypes = true }));
+            new StaticFileOptions { FileProvider = new PhysicalFileProvider(_folder.FullName) }));
         using HttpClient client = host.CreateClient(http2Tls ? HttpVersion.Version20 : HttpVersion.Version11);
         var address = new Uri("/" + Name, UriKind.Relative);
 
