@@ -22,11 +22,11 @@ public class GrpcTests
     [AllTransports(false), AllTransports(true)]
     public async Task Calls_Cancelled_EndTheServiceAndNotTheConnection(TransportKind kind, bool tls)
     {
-        var ends = new RequestEnds();
+        using var ends = new RequestEnds();
         await using KestrelHost host = await StackPair.StartApplicationAsync(kind, tls ? KestrelHost.UseTls : UseHttp2, ends.Watch);
         using GrpcChannel channel = GreeterCalls.CreateChannel(host);
 
-        await GreeterCalls.AssertCancelledAsync(new Greeter.GreeterClient(channel), ends.NextWasAbortedAsync);
+        await GreeterCalls.AssertCancelledAsync(new Greeter.GreeterClient(channel), ends.NextAsync);
         Assert.Single(host.Logs.All(), static e => e.Category == "Microsoft.AspNetCore.Server.Kestrel.Connections"
             && e.Message.EndsWith(" started.", StringComparison.Ordinal));
         host.AssertTransportWasCalm();

@@ -1,12 +1,11 @@
-using System.Threading.Channels;
 using Microsoft.AspNetCore.Builder;
 
 namespace KestrelEpollTransport.FunctionalTests.Stacks;
 
-/// <summary>Tells how the requests of an application ended, in their order.</summary>
-internal sealed class RequestEnds
+/// <summary>Tells when the requests of an application have ended, one by one.</summary>
+internal sealed class RequestEnds : IDisposable
 {
-    private readonly Channel<bool> _aborted = Channel.CreateUnbounded<bool>();
+    private readonly SemaphoreSlim _ended = new(0);
 
     public void Watch(WebApplication app) => app.Use(async (context, next) =>
     {
@@ -16,10 +15,11 @@ internal sealed class RequestEnds
         }
         finally
         {
-            _aborted.Writer.TryWrite(context.RequestAborted.IsCancellationRequested);
+            _ended.Release();
         }
     });
 
-    /// <summary>Waits for the next one, and tells whether its client had given it up.</summary>
-    public Task<bool> NextWasAbortedAsync() => _aborted.Reader.ReadAsync().OrTimeout();
+    public Task NextAsync() => _ended.WaitAsync().OrTimeout();
+
+    public void Dispose() => _ended.Dispose();
 }
