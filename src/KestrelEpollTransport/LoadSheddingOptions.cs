@@ -14,7 +14,8 @@ public sealed class LoadSheddingOptions
 
     /// <summary>
     /// The server is overloaded when all that comes has waited longer than this for an <see cref="Interval"/>. While it is, what has waited longer
-    /// than half of this is refused; than more, up to 16 times this, where threads would idle otherwise. Default: 5 ms, the target of CoDel
+    /// than half of this is mostly refused, and longer than all of it always; than more, up to 16 and 32 times this, where threads would idle
+    /// otherwise. Default: 5 ms, the target of CoDel
     /// (RFC 8289, section 4.3). Limits: 100 µs to 1 minute.
     /// </summary>
     public TimeSpan Target { get; set; } = TimeSpan.FromMilliseconds(5);

@@ -37,7 +37,7 @@ internal static class ObservedMetrics
             "epoll_transport.connections.accepted",
             () => Array.ConvertAll(accepted(), static of => Tagged(of.Count, TransportTag, of.Transport)),
             "{connection}",
-            $"Connections that were accepted and given to the application, by {TransportTag} (tcp or unix).");
+            $"Connections that were accepted and queued for the application, including those that were refused after that, by {TransportTag} (tcp or unix).");
         meter.CreateObservableUpDownCounter(
             "epoll_transport.connections.paused",
             () => ByDirection(figures.GetPaused()),
