@@ -154,5 +154,73 @@ public class EpollServerStopTests
         await stopped.OrTimeout();
     }
 
+    /// <remarks>The first request of each is in the kernel when the stop begins, and the handler passes the token to its read, as it should.</remarks>
+    [Theory, EpollTransports("Sockets resets what nobody has accepted.")]
+    public async Task Stop_WithRequestsInTheQueue_AnswersThem(TransportKind kind)
+    {
+        const int Clients = 20;
+        await using ServerHost host = await ServerHost.StartAsync(kind, static connections => connections.Run(ServerHost.EchoAsync));
+        Socket[] clients = new Socket[Clients];
+        for (int i = 0; i < Clients; i++)
+        {
+            clients[i] = await host.ConnectAsync();
+            await clients[i].SendAsync("q");
+        }
+
+        Task stopped = host.StopAsync();
+
+        foreach (Socket client in clients)
+        {
+            Assert.Equal("q", await client.ReceiveTextToEndAsync());
+            client.Dispose();
+        }
+
+        await stopped.OrTimeout();
+    }
+
+    [Theory, AllTransports]
+    public async Task Stop_WithoutTime_AsksHandlersAllTheSame(TransportKind kind)
+    {
+        var waits = NewSignal();
+        await using ServerHost host = await ServerHost.StartAsync(kind, connections => connections.Run(async connection =>
+        {
+            waits.SetResult();
+            await Task.Delay(Timeout.Infinite, ServerHost.Closing(connection));
+        }));
+        using Socket client = await host.ConnectAsync();
+        await waits.Task.OrTimeout();
+
+        await host.StopAsync(new CancellationToken(canceled: true)).OrTimeout();
+
+        await host.UntilAllAreDisposedAsync();
+        Assert.Empty(host.Logged(ServerHost.Category, 67));
+    }
+
+    [Theory, AllTransports]
+    public async Task Dispose_OfAHostThatNobodyStopped_EndsConnections(TransportKind kind)
+    {
+        var waits = NewSignal();
+        var ended = NewSignal();
+        ServerHost host = await ServerHost.StartAsync(kind, connections => connections.Run(async connection =>
+        {
+            waits.SetResult();
+            try
+            {
+                await ServerHost.EchoAsync(connection);
+            }
+            finally
+            {
+                ended.SetResult();
+            }
+        }));
+        using Socket client = await host.ConnectAsync();
+        await waits.Task.OrTimeout();
+
+        host.DisposeWithoutStop();
+
+        await ended.Task.OrTimeout();
+        await client.AssertResetAsync();
+    }
+
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

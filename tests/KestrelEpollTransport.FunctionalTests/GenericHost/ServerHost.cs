@@ -112,6 +112,9 @@ internal sealed class ServerHost : IAsyncDisposable
     public Task UntilAllAreDisposedAsync() =>
         _kind.IsOurs() ? Net.UntilAsync(() => _host.Services.GetRequiredService<TransportEngine>().CountInUse() == 0) : Task.CompletedTask;
 
+    /// <summary>As where another service failed to start.</summary>
+    public void DisposeWithoutStop() => _host.Dispose();
+
     public async ValueTask DisposeAsync()
     {
         using var now = new CancellationTokenSource(TimeSpan.FromSeconds(2));

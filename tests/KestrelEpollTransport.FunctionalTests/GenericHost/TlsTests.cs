@@ -45,6 +45,26 @@ public class TlsTests
         host.AssertCalm();
     }
 
+    [Theory, AllTransports]
+    public async Task Stop_WithAClientThatNeverBeginsItsHandshake_IsNotHeldUp(TransportKind kind)
+    {
+        await using ServerHost host = await StartAsync(kind, ServerHost.EchoAsync);
+        using Socket silent = await host.ConnectAsync();
+        await using (SslStream client = await ConnectAsync(new NetworkStream(await host.ConnectAsync(), ownsSocket: true)))
+        {
+            // Accepted behind the silent one, which so is in its handshake.
+            await client.WriteAsync("x"u8.ToArray()).OrTimeout();
+            Assert.Equal("x", await ReadTextAsync(client, 1));
+        }
+
+        long beganMs = Environment.TickCount64;
+        await host.StopAsync().OrTimeout();
+
+        // A handshake may take 10 s otherwise.
+        Assert.InRange(Environment.TickCount64 - beganMs, 0, 8_000);
+        Assert.Empty(await silent.ReceiveToEndAsync());
+    }
+
     [Theory, EpollTransports("Sockets has no clients.")]
     public async Task Client_OverAConnectionOfOurs_IsAStreamToo(TransportKind kind)
     {
