@@ -2,9 +2,12 @@ using System.Buffers;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -83,6 +86,26 @@ public sealed class SwitchTests : IDisposable
         static web => web.UseEpollTransport(static options => options.Enabled = false).UseSockets(), "--EpollTransport:Enabled=true");
 
     [Fact]
+    public Task Enabled_TrueInTheConfiguration_HasTheLastWordWhoeverAddedTheTransport() => AssertEpollServesAsync(
+        static web => web.ConfigureServices(static services => services.AddEpollTransport()).UseEpollTransport().UseSockets(),
+        "--EpollTransport:Enabled=true");
+
+    [Fact]
+    public void Server_OfAnotherKindInsteadOfKestrels_ChangesNothing()
+    {
+        using IHost host = new HostBuilder().ConfigureWebHost(static web =>
+        {
+            web.UseKestrel().UseEpollTransport();
+            web.ConfigureServices(static services => services.RemoveAll<IServer>().AddSingleton<IServer, NoServer>());
+            web.Configure(static _ => { });
+        }).Build();
+
+        EpollTransportFactory factory = Assert.Single(host.Services.GetServices<IConnectionListenerFactory>().OfType<EpollTransportFactory>());
+
+        Assert.True(factory.CanBind(Net.AnyLoopbackPort));
+    }
+
+    [Fact]
     public async Task Enabled_NeitherTrueNorFalse_IsRefusedByName()
     {
         OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(async () =>
@@ -155,5 +178,19 @@ public sealed class SwitchTests : IDisposable
             kestrel.Listen(Net.AnyLoopbackPort);
         });
         return builder.Build();
+    }
+
+    private sealed class NoServer : IServer
+    {
+        public IFeatureCollection Features { get; } = new FeatureCollection();
+
+        public Task StartAsync<TContext>(IHttpApplication<TContext> application, CancellationToken cancellationToken)
+            where TContext : notnull => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public void Dispose()
+        {
+        }
     }
 }
