@@ -94,7 +94,7 @@ check_packages() {
   # What they ask for: a higher one would be refused to whom has pinned a lower one, an exact one to everybody else.
   same "KestrelEpollTransport depends on" "KestrelEpollTransport.Core $version" "$(dependencies KestrelEpollTransport)"
   same "KestrelEpollTransport.Core depends on" \
-    "Microsoft.AspNetCore.Connections.Abstractions 10.0.0 Microsoft.Extensions.Hosting.Abstractions 10.0.0 Tmds.LibC 0.5.0" \
+    "Microsoft.AspNetCore.Connections.Abstractions 10.0.0 Microsoft.Extensions.Configuration.Binder 10.0.0 Microsoft.Extensions.Hosting.Abstractions 10.0.0 Tmds.LibC 0.5.0" \
     "$(dependencies KestrelEpollTransport.Core)"
   has "KestrelEpollTransport is for ASP.NET Core" "nuspec frameworkReference name=Microsoft.AspNetCore.App .*" "$work/KestrelEpollTransport.list"
   check "the icon is what eng/Icon.cs draws" 120 dotnet run eng/Icon.cs -- --check eng/icon.png
