@@ -3,8 +3,8 @@ using System.Diagnostics.Metrics;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
+using KestrelEpollTransport.FunctionalTests.Documentation;
 using KestrelEpollTransport.Listening;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -224,7 +224,7 @@ public partial class MetricsTests
     [Fact]
     public async Task Instruments_AreThoseOfThePage_WithTheirUnitsAndBoundedTags()
     {
-        string page = await File.ReadAllTextAsync(Path.Combine(Root(), "docs", "metrics.md"));
+        string page = await File.ReadAllTextAsync(Path.Combine(Pages.Repository, "docs", "metrics.md"));
         (string Name, string Unit)[] documented = [.. RowPattern().Matches(page).Select(static row => (row.Groups[1].Value, row.Groups[2].Value))];
         await using KestrelHost host = await KestrelHost.StartAsync(
             TransportKind.EpollAdaptive,
@@ -261,8 +261,6 @@ public partial class MetricsTests
     }
 
     private static double Connections(Metered transport) => transport.Metrics["loop.connections", 0];
-
-    private static string Root([CallerFilePath] string file = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(file)!, "..", ".."));
 
     // A row of a table: an instrument and its unit.
     [GeneratedRegex(@"^\| `(epoll_transport\.[a-z_.]+)` \| `([^`]+)` \|", RegexOptions.Multiline)]
