@@ -14,13 +14,14 @@ namespace KestrelEpollTransport.Loops;
 /// from             to               who                     what it may touch then
 /// Running(n)       Dispatching(n+1) the owner (Begin)       application code; nothing of the loop
 /// Dispatching(n)   Running(n)       the owner (TryEnd)      what is the driver's
-/// Dispatching(n)   Running(n+1)     the watch (TryTake)     what is the driver's, to pass it to a new thread
+/// Dispatching(n)   Running(n)       the watch (TryTake)     what is the driver's, to pass it to a new thread
 /// Running(n)       (refused)        the watch (TryTake)     nothing
 /// </code>
 /// <para><b>The owner returns while the watch takes.</b> Both are a compare-exchange from exactly Dispatching(n): one fails. An
 /// owner that fails touches nothing of the loop any more. A watch that fails has taken nothing.</para>
 /// <para><b>Two looks, two dispatches.</b> The watch takes from the number it saw, so a dispatch that returned and another
-/// one that began between its look and its compare-exchange are left alone: numbers don't come again.</para>
+/// one that began between its look and its compare-exchange are left alone: numbers don't come again, as each Begin counts one
+/// further. A take need not count: of Running nobody keeps the number, and who lost the seat does not begin.</para>
 /// <para><b>What the owner wrote</b> before Begin (a release) is seen by who takes (an acquire), and by the thread that it
 /// gives the loop to.</para>
 /// </remarks>
@@ -60,6 +61,5 @@ internal struct Permit
         Interlocked.CompareExchange(ref _word, dispatch - Dispatching, dispatch) == dispatch;
 
     /// <summary>Takes the loop from the thread that is in <paramref name="dispatch"/>. False: it has returned.</summary>
-    public bool TryTake(long dispatch) =>
-        Interlocked.CompareExchange(ref _word, dispatch - Dispatching + OneDispatch, dispatch) == dispatch;
+    public bool TryTake(long dispatch) => TryEnd(dispatch);
 }
