@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using KestrelEpollTransport.Diagnostics;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -18,7 +19,7 @@ internal sealed class TlsMiddleware(
     public async Task OnConnectionAsync(ConnectionContext connection)
     {
         IDuplexPipe transport = connection.Transport;
-        SslStream tls = new(new DuplexPipeStream(transport), leaveInnerStreamOpen: true);
+        TlsStream tls = new(new DuplexPipeStream(transport));
         await using (tls.ConfigureAwait(false))
         {
             if (await TryAuthenticateAsync(connection, tls).ConfigureAwait(false))
@@ -56,7 +57,7 @@ internal sealed class TlsMiddleware(
     private async Task ServeAsync(ConnectionContext connection, IDuplexPipe transport, SslStream tls)
     {
         StreamDuplexPipe plain = new(tls, connection.Features.Get<IMemoryPoolFeature>()?.MemoryPool ?? MemoryPool<byte>.Shared);
-        connection.Features.Set(tls);
+        connection.Features.Set<SslStream>(tls);
         connection.Transport = plain;
         try
         {
@@ -101,9 +102,9 @@ internal sealed class TlsMiddleware(
 
             await sent.ConfigureAwait(false);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or CryptographicException)
         {
-            // The client has gone, without waiting for it.
+            // The client has gone, without waiting for it; or it has broken TLS, which then does not say goodbye.
         }
     }
 
