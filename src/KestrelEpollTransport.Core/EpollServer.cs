@@ -16,7 +16,8 @@ namespace KestrelEpollTransport;
 /// </summary>
 /// <remarks>
 /// <para>A connection lives as long as its handler: when that returns, what it wrote is sent and the connection closed. One that throws costs its
-/// connection and one line at Error. A reset by the client, and a wait that was cancelled because somebody asked for the end, are lines at Debug.</para>
+/// connection and one line at Error. A reset by the client, TLS that it broke, and a wait that was cancelled because somebody asked for the end
+/// are lines at Debug.</para>
 /// <para>The stop: endpoints are unbound, and what the kernel had completed is still served. Connections are then asked to end, by
 /// <c>IConnectionLifetimeNotificationFeature.ConnectionClosedRequested</c>. Those that have not ended within <c>HostOptions.ShutdownTimeout</c>
 /// are aborted.</para>
@@ -92,8 +93,7 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
         ExceptionDispatchInfo? failure = null;
         try
         {
-            await Task.WhenAll(_endPoints.Select(endPoint => endPoint.UnbindAsync(cancellationToken))).WaitAsync(cancellationToken).ConfigureAwait(false);
-            _connections.AskToEnd();
+            await BeginStopAsync(cancellationToken).ConfigureAwait(false);
             await _connections.WhenEndedAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -123,6 +123,13 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
 
     /// <summary>As <see cref="DisposeAsync"/>; blocks for a second or two where handlers don't return.</summary>
     public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
+
+    /// <summary>Unbinds the endpoints, and asks the connections to end. May be called again. Any thread may call it.</summary>
+    internal async Task BeginStopAsync(CancellationToken cancellationToken)
+    {
+        await Task.WhenAll(_endPoints.Select(endPoint => endPoint.UnbindAsync(cancellationToken))).WaitAsync(cancellationToken).ConfigureAwait(false);
+        _connections.AskToEnd();
+    }
 
     // Not for ever, and whatever comes of it: the host is ending.
     private static async Task WaitAsync(Task task) => await task.WaitAsync(s_lastWait).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -18,6 +18,7 @@ public sealed class ConnectionDraining
     private static readonly TimeSpan s_lookEvery = TimeSpan.FromMilliseconds(20);
 
     private readonly TransportEngine? _engine;
+    private readonly EpollServer? _server;
     private readonly TimeSpan _timeout;
     private readonly Lazy<Task> _unbound;
     private volatile bool _isDraining;
@@ -25,9 +26,10 @@ public sealed class ConnectionDraining
     // Otherwise other transports serve, of whose connections nothing is known: all of the time is theirs.
     private volatile bool _isServing;
 
-    internal ConnectionDraining(TransportEngine? engine, IOptions<ConnectionDrainingOptions> options)
+    internal ConnectionDraining(TransportEngine? engine, EpollServer? server, IOptions<ConnectionDrainingOptions> options)
     {
         _engine = engine;
+        _server = server;
         _timeout = options.Value.Timeout;
         _unbound = new Lazy<Task>(UnbindAsync);
     }
@@ -39,7 +41,8 @@ public sealed class ConnectionDraining
 
     /// <summary>
     /// Stops accepting, for good, having accepted who the kernel had completed the connection of, and closes each connection behind its next
-    /// answer. Ends when no connection is left, or after <see cref="ConnectionDrainingOptions.Timeout"/>. May be called again.
+    /// answer. Connections of an <see cref="EpollServer"/> are asked to end, as when it stops. Ends when no connection is left, or after
+    /// <see cref="ConnectionDrainingOptions.Timeout"/>. May be called again.
     /// </summary>
     /// <remarks>Endpoints of other transports (Sockets, QUIC) accept until the server stops; their answers close, too.</remarks>
     /// <param name="cancellationToken">Ends the wait; draining goes on.</param>
@@ -58,9 +61,12 @@ public sealed class ConnectionDraining
         return IsEmpty;
     }
 
-    private Task UnbindAsync()
+    private async Task UnbindAsync()
     {
         _isServing = _engine is { Listeners.IsEmpty: false };
-        return _engine?.UnbindAllAsync(s_handshakes) ?? Task.CompletedTask;
+        await (_engine?.UnbindAllAsync(s_handshakes) ?? Task.CompletedTask);
+
+        // That server is stopped only behind this. Its connections count, and nobody else tells them.
+        await (_server?.BeginStopAsync(CancellationToken.None) ?? Task.CompletedTask);
     }
 }

@@ -23,7 +23,7 @@ public static class ConnectionDrainingServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(services);
         services.AddOptionsCheck<ConnectionDrainingOptions>(static options => options.FindErrors());
         services.TryAddSingleton(static provider => new ConnectionDraining(
-            provider.GetService<TransportEngine>(), provider.GetRequiredService<IOptions<ConnectionDrainingOptions>>()));
+            provider.GetService<TransportEngine>(), provider.GetService<EpollServer>(), provider.GetRequiredService<IOptions<ConnectionDrainingOptions>>()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IStartupFilter, DrainingStartupFilter>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, DrainingAtStop>());
         return services;

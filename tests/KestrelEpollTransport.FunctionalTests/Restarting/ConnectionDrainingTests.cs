@@ -1,7 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Net.WebSockets;
+using KestrelEpollTransport.FunctionalTests.GenericHost;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
@@ -67,6 +69,22 @@ public class ConnectionDrainingTests
         SocketException error = await Assert.ThrowsAsync<SocketException>(host.ConnectAsync);
         Assert.Equal(SocketError.ConnectionRefused, error.SocketErrorCode);
         host.AssertTransportWasCalm();
+    }
+
+    [Theory, EpollTransports("the two servers share the transport")]
+    public async Task Drain_WithAnEpollServerBesides_AsksItsConnectionsToEnd(TransportKind kind)
+    {
+        await using KestrelHost host = await KestrelHost.StartAsync(kind, app => app.Run(AnswerAsync), configure: static builder =>
+        {
+            builder.Services.AddEpollServer(static server => server.Listen(Net.AnyLoopbackPort, static connections => connections.Run(ServerHost.EchoAsync)));
+            builder.Services.AddConnectionDraining(static options => options.Timeout = Timeouts.Limit);
+        });
+        using Socket client = await Net.ConnectAsync(host.App.Services.GetRequiredService<EpollServer>().EndPoints[0]);
+        await ServerHost.AssertEchoesAsync(client, "hello");
+
+        Assert.True(await DrainingOf(host).DrainAsync().OrTimeout());
+
+        Assert.Empty(await client.ReceiveToEndAsync());
     }
 
     [Theory, AllTransports]
