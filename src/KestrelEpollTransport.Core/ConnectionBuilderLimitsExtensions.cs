@@ -14,8 +14,8 @@ public static class ConnectionBuilderLimitsExtensions
     /// Limits the connections of an end point, each end point by itself, as <see cref="ConnectionLimitsOptions"/> say.
     /// </summary>
     /// <remarks>
-    /// Where it stands matters: limits of a number belong in front of <c>UseTls()</c>, so that who is refused costs no handshake; ages and idle
-    /// times behind it, where what is said can be seen. It may be called twice.
+    /// Where it stands matters: in front of <c>UseTls()</c> who is refused costs no handshake; ages and idle times are the same on either side of
+    /// it. It may be called twice.
     /// <para>The clock is the container's <see cref="TimeProvider"/>, if it has one.</para>
     /// Works over any transport of connections that are streams. A connection that is refused is one Warning a minute at most (category
     /// <c>KestrelEpollTransport.ConnectionLimits</c>) and counted, in the meter <c>KestrelEpollTransport</c>.

@@ -12,9 +12,8 @@ public static class ListenOptionsConnectionLimitsExtensions
     /// Limits the connections of an end point, each end point by itself, as <see cref="ConnectionLimitsOptions"/> say.
     /// </summary>
     /// <remarks>
-    /// Where it stands matters. Behind <c>UseProxyProtocol()</c> the client's address counts and not the proxy's. A limit of connections belongs in
-    /// front of <c>UseHttps()</c>, so that who is refused costs no handshake. Ages and idle times belong behind it, where requests can be seen: in
-    /// front of it an old connection may be ended just as a request comes. It may be called twice.
+    /// Where it stands matters. Behind <c>UseProxyProtocol()</c> the client's address counts and not the proxy's. In front of <c>UseHttps()</c> who is
+    /// refused costs no handshake; ages and idle times are the same on either side of it. It may be called twice.
     /// <para>The clock is the container's <see cref="TimeProvider"/>, if it has one.</para>
     /// Works over any transport of connections that are streams. A connection that is refused is one Warning a minute at most (category
     /// <c>KestrelEpollTransport.ConnectionLimits</c>) and counted, in the meter <c>KestrelEpollTransport</c>.

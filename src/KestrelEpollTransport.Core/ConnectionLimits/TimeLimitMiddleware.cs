@@ -1,5 +1,6 @@
 using System.IO.Pipelines;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 
 namespace KestrelEpollTransport.ConnectionLimits;
 
@@ -10,14 +11,17 @@ internal sealed class TimeLimitMiddleware(ConnectionDelegate next, TimeLimits li
     {
         TimedConnection timed = limits.Add(connection);
         IDuplexPipe transport = connection.Transport;
-        connection.Transport = new WatchedPipe(transport, timed);
+        IConnectionTransportFeature? feature = connection.Features.Get<IConnectionTransportFeature>();
+        WatchedConnection watched = new(connection, timed);
+        connection.Features.Set<IConnectionTransportFeature>(watched);
         try
         {
-            await next(connection).ConfigureAwait(false);
+            await next(watched).ConfigureAwait(false);
         }
         finally
         {
             limits.Remove(timed);
+            connection.Features.Set(feature);
             connection.Transport = transport;
         }
     }

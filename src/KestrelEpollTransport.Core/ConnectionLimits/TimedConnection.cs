@@ -7,6 +7,16 @@ namespace KestrelEpollTransport.ConnectionLimits;
 /// <para>At its age a connection is asked to end when the other side says something next, or a little later if it says nothing. HTTP/1.1 has
 /// a request then, and its answer tells that it is the last one; asked between two requests, the server would close at once, and the client's next
 /// request might be on its way. One that was idle is asked at once: it will not say something at just that moment.</para>
+/// <code>
+/// at its age, a request          the connection is asked     then
+/// is not sent                    when it is read             it is answered, and the answer tells
+/// is sent, and not read          when it is read             the same
+/// is read, and not answered      with the next read          it is answered, and the next one that is read tells
+/// none for a twentieth more      at once                     the server closes; one on its way, or in TLS half of it, meets the end
+/// none, in its TLS handshake     with the handshake's read   the server closes behind the handshake
+/// </code>
+/// <para>Read is what the application takes from its own pipe, the one in front of all others. What TLS reads below it tells of no request:
+/// first no byte, and then perhaps a part of a record.</para>
 /// <para>The flags are only written where they change, as other processors read them.</para>
 /// </remarks>
 internal sealed class TimedConnection(TimeLimits limits, ConnectionContext connection, long startedMs, long oldAtMs, long oldForGoodAtMs)
@@ -20,8 +30,8 @@ internal sealed class TimedConnection(TimeLimits limits, ConnectionContext conne
 
     public ConnectionContext Connection => connection;
 
-    /// <summary>Something was written. The next look takes the time.</summary>
-    public void NoteWritten()
+    /// <summary>Something was read or written. The next look takes the time.</summary>
+    public void NoteActivity()
     {
         if (!_wasActive)
         {
@@ -32,7 +42,7 @@ internal sealed class TimedConnection(TimeLimits limits, ConnectionContext conne
     /// <summary>The application took what was read, and has not answered it.</summary>
     public void NoteRead()
     {
-        NoteWritten();
+        NoteActivity();
         if (_isOld)
         {
             limits.End(this, TimedAction.AskForAge);

@@ -3,7 +3,9 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.IO.Pipelines;
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Text;
 using KestrelEpollTransport.ConnectionLimits;
 using KestrelEpollTransport.FunctionalTests.ProxyProtocol;
 using Microsoft.AspNetCore.Builder;
@@ -57,19 +59,12 @@ public class ConnectionLimitsTests
     }
 
     [Theory]
-    [AllTransports(false), AllTransports(true)]
-    public async Task Age_OfATlsConnection_IsToldInTheNextAnswer(TransportKind kind, bool http2)
+    [AllTransports(false, false), AllTransports(false, true)]
+    [AllTransports(true, false), AllTransports(true, true)]
+    public async Task Age_OfATlsConnection_IsToldInTheNextAnswer(TransportKind kind, bool http2, bool isInFront)
     {
         var time = new ManualTime();
-        await using KestrelHost host = await KestrelHost.StartAsync(
-            kind,
-            app => app.Run(AnswerAsync),
-            static listen =>
-            {
-                KestrelHost.UseTls(listen);
-                listen.UseConnectionLimits(LimitAge);
-            },
-            builder => builder.Services.AddSingleton<TimeProvider>(time));
+        await using KestrelHost host = await StartTlsAsync(kind, time, isInFront);
         using HttpClient client = host.CreateClient(http2 ? HttpVersion.Version20 : HttpVersion.Version11);
         Assert.Equal("hello", await client.GetStringAsync(host.Address).OrTimeout());
 
@@ -82,6 +77,75 @@ public class ConnectionLimitsTests
         // With HTTP/2 it was GOAWAY. Either way there is a second connection now.
         Assert.Equal("hello", await client.GetStringAsync(host.Address).OrTimeout());
         Assert.Equal(2, host.Logs.All().Count(static e => e.Category == "Microsoft.AspNetCore.Server.Kestrel.Connections" && e.Message.EndsWith(" accepted.", StringComparison.Ordinal)));
+    }
+
+    /// <remarks>An HttpClient would send the request again on another connection, and a test would not see it lost.</remarks>
+    [Theory]
+    [AllTransports(false), AllTransports(true)]
+    public async Task Age_OfTlsConnections_LosesNoRequest(TransportKind kind, bool isInFront)
+    {
+        var time = new ManualTime();
+        await using KestrelHost host = await StartTlsAsync(kind, time, isInFront);
+        var clients = new List<SslStream>();
+        for (int i = 0; i < 10; i++)
+        {
+            var client = new SslStream(new NetworkStream(await host.ConnectAsync(), ownsSocket: true), leaveInnerStreamOpen: false, KestrelHost.IsTrusted);
+            clients.Add(client);
+            await client.AuthenticateAsClientAsync("localhost").OrTimeout();
+            Assert.DoesNotContain("close", await AskAsync(client), StringComparison.OrdinalIgnoreCase);
+        }
+
+        time.Advance(s_age * 1.01);
+
+        // Their requests are on the way at the same time.
+        foreach (string answer in await Task.WhenAll(clients.Select(AskAsync)).OrTimeout())
+        {
+            Assert.Contains("Connection: close", answer, StringComparison.OrdinalIgnoreCase);
+        }
+
+        foreach (SslStream client in clients)
+        {
+            Assert.Equal(0, await client.ReadAsync(new byte[1]).OrTimeout());
+            await client.DisposeAsync();
+        }
+
+        static async Task<string> AskAsync(SslStream client)
+        {
+            await client.WriteAsync(Encoding.ASCII.GetBytes(Get)).OrTimeout();
+            var answer = new StringBuilder();
+            byte[] part = new byte[1024];
+            while (!answer.ToString().EndsWith("\r\n\r\nhello", StringComparison.Ordinal))
+            {
+                int count = await client.ReadAsync(part).OrTimeout();
+                Assert.True(count > 0, "The request was lost.");
+                answer.Append(Encoding.ASCII.GetString(part, 0, count));
+            }
+
+            return answer.ToString();
+        }
+    }
+
+    [Theory, AllTransports]
+    public async Task Age_InFrontOfTwoMiddlewares_IsSeenBehindThem(TransportKind kind)
+    {
+        var time = new ManualTime();
+        await using KestrelHost host = await KestrelHost.StartAsync(
+            kind,
+            app => app.Run(AnswerAsync),
+            static listen =>
+            {
+                listen.UseConnectionLimits(LimitAge);
+                listen.UseConnectionLimits(static limits => limits.IdleTimeout = s_age * 2);
+                KestrelHost.UseTls(listen);
+            },
+            builder => builder.Services.AddSingleton<TimeProvider>(time));
+        using HttpClient client = host.CreateClient();
+        Assert.Equal("hello", await client.GetStringAsync(host.Address).OrTimeout());
+
+        time.Advance(s_age * 1.01);
+
+        using HttpResponseMessage response = await client.GetAsync(host.Address).OrTimeout();
+        Assert.True(response.Headers.ConnectionClose);
     }
 
     [Theory]
@@ -291,6 +355,24 @@ public class ConnectionLimitsTests
 
     private static Task<KestrelHost> StartHttpAsync(TransportKind kind, Action<ConnectionLimitsOptions> configure, TimeProvider? time = null) => KestrelHost.StartAsync(
         kind, app => app.Run(AnswerAsync), listen => listen.UseConnectionLimits(configure), builder => builder.Services.AddSingleton(time ?? TimeProvider.System));
+
+    private static Task<KestrelHost> StartTlsAsync(TransportKind kind, TimeProvider time, bool isInFront) => KestrelHost.StartAsync(
+        kind,
+        app => app.Run(AnswerAsync),
+        listen =>
+        {
+            if (isInFront)
+            {
+                listen.UseConnectionLimits(LimitAge);
+            }
+
+            KestrelHost.UseTls(listen);
+            if (!isInFront)
+            {
+                listen.UseConnectionLimits(LimitAge);
+            }
+        },
+        builder => builder.Services.AddSingleton(time));
 
     private static Task<KestrelHost> StartPlainAsync(TransportKind kind, Action<ConnectionLimitsOptions> configure, Func<ConnectionContext, Task> serve, TimeProvider? time = null) => KestrelHost.StartAsync(
         kind,

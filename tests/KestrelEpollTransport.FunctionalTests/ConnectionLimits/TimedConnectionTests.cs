@@ -20,7 +20,7 @@ public class TimedConnectionTests
         TimedConnection timed = Create(oldAtMs: 10_000, oldForGoodAtMs: 10_500);
 
         Assert.Equal(TimedAction.None, timed.Look(9_999, Never, Grace));
-        timed.NoteWritten();
+        timed.NoteActivity();
         Assert.Equal(TimedAction.None, timed.Look(10_499, Never, Grace));
         Assert.Equal(TimedAction.AskForAge, timed.Look(10_500, Never, Grace));
         Assert.True(timed.TryAsk(10_500));
@@ -43,7 +43,7 @@ public class TimedConnectionTests
         timed.NoteRead();
         Assert.Equal(0, asked);
         Assert.Equal(TimedAction.None, timed.Look(10_000, Never, Never));
-        timed.NoteWritten();
+        timed.NoteActivity();
         Assert.Equal(0, asked);
         timed.NoteRead();
         timed.NoteRead();

@@ -134,6 +134,33 @@ public class TlsTests
     }
 
     [Theory, AllTransports]
+    public async Task Age_InFrontOfTls_LosesNoBytes(TransportKind kind)
+    {
+        var time = new ManualTime();
+        TimeSpan age = TimeSpan.FromMinutes(10);
+        await using ServerHost host = await ServerHost.StartAsync(
+            kind,
+            connections => connections
+                .UseConnectionLimits(limits =>
+                {
+                    limits.MaxConnectionAge = age;
+                    limits.MaxConnectionAgeJitter = 0;
+                })
+                .UseTls(ServerOptions())
+                .Run(ServerHost.EchoAsync),
+            services => services.AddSingleton<TimeProvider>(time));
+        await using SslStream client = await ConnectAsync(new NetworkStream(await host.ConnectAsync(), ownsSocket: true));
+        await client.WriteAsync("hello"u8.ToArray()).OrTimeout();
+        Assert.Equal("hello", await ReadTextAsync(client, 5));
+
+        time.Advance(age * 1.01);
+        await client.WriteAsync("again"u8.ToArray()).OrTimeout();
+
+        Assert.Equal("again", await ReadTextAsync(client, 5));
+        Assert.Equal(0, await client.ReadAsync(new byte[1]).OrTimeout());
+    }
+
+    [Theory, AllTransports]
     public async Task Client_ThatResets_IsALineAtDebug(TransportKind kind)
     {
         await using ServerHost host = await StartAsync(kind, ServerHost.EchoAsync);
