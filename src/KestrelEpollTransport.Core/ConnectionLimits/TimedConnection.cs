@@ -13,6 +13,8 @@ namespace KestrelEpollTransport.ConnectionLimits;
 /// is sent, and not read          when it is read             the same
 /// is read, and not answered      with the next read          it is answered, and the next one that is read tells
 /// none for a twentieth more      at once                     the server closes; one on its way, or in TLS half of it, meets the end
+/// the same, and its answer       at once                     the server closes behind the answer; that tells if it was not begun
+///   goes on
 /// none, in its TLS handshake     with the handshake's read   the server closes behind the handshake
 /// </code>
 /// <para>Read is what the application takes from its own pipe, the one in front of all others. What TLS reads below it tells of no request:
