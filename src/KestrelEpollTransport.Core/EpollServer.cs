@@ -21,7 +21,8 @@ namespace KestrelEpollTransport;
 /// <para>The stop: endpoints are unbound, and what the kernel had completed is still served. Connections are then asked to end, by
 /// <c>IConnectionLifetimeNotificationFeature.ConnectionClosedRequested</c>. Those that have not ended within <c>HostOptions.ShutdownTimeout</c>
 /// are aborted.</para>
-/// <para>When a handler has returned, its client has 30 seconds to take what is left to be sent; then the connection is aborted.</para>
+/// <para>When a handler has returned, its client has 30 seconds to take what is left to be sent; then the connection is aborted.
+/// The clock is the container's <see cref="TimeProvider"/>, if it has one.</para>
 /// </remarks>
 public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
 {
@@ -39,7 +40,7 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
         _options = options;
         _services = services;
         _logger = new GuardedLogger(services.GetRequiredService<ILoggerFactory>().CreateLogger("KestrelEpollTransport.Server"));
-        _connections = new ConnectionSet(_logger);
+        _connections = new ConnectionSet(services.GetService<TimeProvider>() ?? TimeProvider.System, _logger);
     }
 
     /// <summary>What is listened on, in the order of <see cref="EpollServerOptions.Listen"/>, with the ports that the kernel chose. Empty before the start.</summary>

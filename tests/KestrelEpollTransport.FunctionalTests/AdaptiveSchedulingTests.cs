@@ -265,6 +265,10 @@ public sealed class AdaptiveSchedulingTests : IDisposable
             await client.GetStringAsync(new Uri("/", UriKind.Relative)).OrTimeout();
         }
 
+        // One each, and not two.
+        listener.RecordObservableInstruments();
+        Assert.InRange(values["epoll_transport.dispatches/loop"] + values["epoll_transport.dispatches/worker"], 50, 99);
+
         Task<string>[] blocked = Block(client);
         Assert.True(_blocked.Wait(Timeouts.Limit), $"{_blocked.CurrentCount} handlers have not begun.");
 

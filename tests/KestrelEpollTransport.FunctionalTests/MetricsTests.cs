@@ -94,6 +94,30 @@ public partial class MetricsTests
     }
 
     [Theory, EpollTransports(Ours)]
+    public async Task Paused_BehindTheCompletionOfTheReader_IsNobody(TransportKind kind)
+    {
+        await using var transport = new Metered(kind, static options => options.MaxReadBufferSize = 1024);
+        (Socket client, ConnectionContext server) = await transport.ConnectAsync();
+        await client.SendAllAsync(new byte[20_000]);
+        await Net.UntilAsync(() =>
+        {
+            if (server.Transport.Input.TryRead(out var read))
+            {
+                server.Transport.Input.AdvanceTo(read.Buffer.Start, read.Buffer.Start);
+            }
+
+            return transport.Metrics["connections.paused", "receive"] == 1;
+        });
+
+        await server.Transport.Input.CompleteAsync();
+
+        Assert.Equal(0, transport.Metrics["connections.paused", "receive"]);
+        Assert.Equal(1, Connections(transport));
+        client.Dispose();
+        await server.DisposeAsync().OrTimeout();
+    }
+
+    [Theory, EpollTransports(Ours)]
     public async Task Paused_WhileTheClientDoesNotRead_CountsTheConnection(TransportKind kind)
     {
         await using var transport = new Metered(kind);
@@ -137,10 +161,12 @@ public partial class MetricsTests
     }
 
     [Fact]
-    public async Task Loop_InALongDispatch_IsBusyForAsLong()
+    public async Task Loop_InALongDispatch_IsBusyForAsLong_AndWorkForItWaits()
     {
         await using var transport = new Metered(TransportKind.EpollInline);
         (Socket client, ConnectionContext server) = await transport.ConnectAsync();
+        (Socket other, ConnectionContext waiting) = await transport.ConnectAsync();
+        Task<ReadResult> pending = waiting.Transport.Input.ReadAsync().AsTask();
         using var entered = new ManualResetEventSlim();
         using var release = new ManualResetEventSlim();
         Task handler = HoldLoopAsync();
@@ -152,10 +178,17 @@ public partial class MetricsTests
         await Net.UntilAsync(() => Stopwatch.GetElapsedTime(began).TotalMilliseconds > 50);
         double least = Stopwatch.GetElapsedTime(began).TotalSeconds;
         double after = transport.Metrics["loop.busy_time", 0];
+        Assert.Equal(0, transport.Metrics["queue.length", "loop"]);
+        waiting.Transport.Input.CancelPendingRead();
+        Assert.Equal(1, transport.Metrics["queue.length", "loop"]);
         release.Set();
         await handler.OrTimeout();
 
+        Assert.True((await pending.OrTimeout()).IsCanceled);
+        Assert.Equal(0, transport.Metrics["queue.length", "loop"]);
         Assert.InRange(after - before, least, Timeouts.Limit.TotalSeconds);
+        other.Dispose();
+        await waiting.DisposeAsync().OrTimeout();
         client.Dispose();
         await server.DisposeAsync().OrTimeout();
 
@@ -181,6 +214,7 @@ public partial class MetricsTests
         }
 
         await Net.UntilAsync(() => transport.Metrics["accept.pauses", "queue_full"] > 0);
+        Assert.Equal(0, transport.Metrics["accept.pauses", "back_off"]);
         double queued = transport.Metrics["queue.length", "accepted"];
         // Less what other threads of the loop have a place for, and are about to queue.
         Assert.InRange(queued, AcceptPlaces.Limit - 3, AcceptPlaces.Limit);
@@ -189,7 +223,23 @@ public partial class MetricsTests
         await listener.DisposeAsync().OrTimeout();
         Assert.InRange(transport.Metrics["connections.refused", "unbound"], queued, AcceptPlaces.Limit);
         Assert.Equal(0, transport.Metrics["queue.length", "accepted"]);
+        Assert.Equal(1, transport.Metrics["accept.pauses", "queue_full"]);
         clients.ForEach(static client => client.Dispose());
+    }
+
+    [Theory, EpollTransports(Ours)]
+    public async Task Listener_ThatBacksOff_CountsAPause(TransportKind kind)
+    {
+        await using var transport = new Metered(kind);
+        var listener = (EpollListener)await transport.BindAsync(Net.AnyLoopbackPort);
+
+        listener.BackOff(new IOException("on purpose"));
+
+        Assert.Equal(1, transport.Metrics["accept.pauses", "back_off"]);
+        Assert.Equal(0, transport.Metrics["accept.pauses", "queue_full"]);
+        (await Net.ConnectAsync(listener.EndPoint)).Dispose();
+        await using ConnectionContext? afterwards = await listener.AcceptAsync().OrTimeout();
+        Assert.NotNull(afterwards);
     }
 
     [Theory, EpollTransports(Ours)]
@@ -221,6 +271,21 @@ public partial class MetricsTests
         Assert.Equal(0, transport.Metrics["connections.accepted", "tcp"]);
     }
 
+    [Theory]
+    [InlineData(true, "TooManyOpenSockets")]
+    [InlineData(false, "System.FormatException")]
+    public async Task AcceptErrors_HaveTheNameOfASocketErrorOrTheTypeOfAnotherException(bool isSocketError, string name)
+    {
+        await using var transport = new Metered(TransportKind.EpollAdaptive, options => options.Sockets.ConfigureAcceptedSocket =
+            _ => throw (isSocketError ? new SocketException((int)SocketError.TooManyOpenSockets) : new FormatException("on purpose")));
+        IConnectionListener listener = await transport.BindAsync(Net.AnyLoopbackPort);
+
+        await AssertResetAsync(listener.EndPoint);
+
+        await Net.UntilAsync(() => transport.Metrics["connections.refused", "application"] == 1);
+        await Net.UntilAsync(() => transport.Metrics["accept.errors", name] == 1);
+    }
+
     [Fact]
     public async Task Instruments_AreThoseOfThePage_WithTheirUnitsAndBoundedTags()
     {
@@ -244,6 +309,10 @@ public partial class MetricsTests
             metrics.Instruments.Select(static instrument => (instrument.Name, instrument.Unit!)).Order());
         Assert.All(metrics.Instruments, static instrument => Assert.Matches("^epoll_transport(\\.[a-z_]+)+$", instrument.Name));
         Assert.All(metrics.Instruments, static instrument => Assert.NotEmpty(instrument.Description!));
+        var queueing = (Histogram<double>)Assert.Single(metrics.Instruments, static instrument => instrument is Histogram<double>);
+        Assert.Equal(
+            [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+            queueing.Advice!.HistogramBucketBoundaries!);
         Assert.All(metrics.Tags, tag => Assert.Contains($"`{tag.Tag}`", page, StringComparison.Ordinal));
         Assert.All(metrics.Tags, tag => Assert.True(
             (tag.Tag == "epoll_transport.loop" && int.Parse(tag.Value) < 64) || page.Contains($"`{tag.Value}`", StringComparison.Ordinal), $"{tag}"));
@@ -265,60 +334,4 @@ public partial class MetricsTests
     // A row of a table: an instrument and its unit.
     [GeneratedRegex(@"^\| `(epoll_transport\.[a-z_.]+)` \| `([^`]+)` \|", RegexOptions.Multiline)]
     private static partial Regex RowPattern();
-
-    /// <summary>A transport with one loop, in a container of its own, and what its meter tells.</summary>
-    private sealed class Metered : IAsyncDisposable
-    {
-        private readonly ServiceProvider _services = new ServiceCollection().AddMetrics().BuildServiceProvider();
-        private readonly LogRecorder _logs = new();
-        private readonly EpollTransportFactory _factory;
-        private readonly List<IConnectionListener> _listeners = [];
-
-        public Metered(TransportKind kind, Action<EpollTransportOptions>? configure = null)
-        {
-            EpollTransportOptions options = new();
-            new TransportSettings { LoopCount = 1 }.ApplyTo(options, kind);
-            configure?.Invoke(options);
-            Metrics = new MetricsRecorder(_services);
-            Engine = new TransportEngine(options, _logs, meterFactory: _services.GetRequiredService<IMeterFactory>(), createPoller: kind.CreatePoller());
-            _factory = new EpollTransportFactory(Engine, ownsEngine: true);
-        }
-
-        public TransportEngine Engine { get; }
-
-        public MetricsRecorder Metrics { get; }
-
-        public async Task<IConnectionListener> BindAsync(EndPoint endPoint)
-        {
-            IConnectionListener listener = await _factory.BindAsync(endPoint).OrTimeout();
-            _listeners.Add(listener);
-            return listener;
-        }
-
-        public async Task<(Socket Client, ConnectionContext Server)> ConnectAsync(bool slowClient = false)
-        {
-            IConnectionListener listener = await BindAsync(Net.AnyLoopbackPort);
-            Socket client = Net.CreateClient(listener.EndPoint);
-            if (slowClient)
-            {
-                client.ReceiveBufferSize = 64 * 1024;
-            }
-
-            await client.ConnectAsync(listener.EndPoint).OrTimeout();
-            return (client, (await listener.AcceptAsync().OrTimeout())!);
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            foreach (IConnectionListener listener in _listeners)
-            {
-                await listener.DisposeAsync().OrTimeout();
-            }
-
-            _factory.Dispose();
-            Metrics.Dispose();
-            await _services.DisposeAsync();
-            _logs.Dispose();
-        }
-    }
 }

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Logging;
 namespace KestrelEpollTransport.Hosting;
 
 /// <summary>The connections of a server that have not ended. <see cref="Serve"/> is for any thread, the rest for when accepting has ended.</summary>
-internal sealed class ConnectionSet(ILogger logger)
+internal sealed class ConnectionSet(TimeProvider time, ILogger logger)
 {
     private readonly ConcurrentDictionary<ServedConnection, bool> _served = new();
 
@@ -15,7 +15,7 @@ internal sealed class ConnectionSet(ILogger logger)
     public void Serve(ConnectionContext connection, ConnectionDelegate handler)
     {
         // In the set before it can end, and be removed.
-        ServedConnection served = new(connection, logger);
+        ServedConnection served = new(connection, time, logger);
         _served[served] = true;
         served.Ended = Task.Run(async () =>
         {

@@ -25,12 +25,14 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
 
     private readonly long _startedMs = Environment.TickCount64;
     private readonly ConnectionContext _connection;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _closing = new();
 
-    public ServedConnection(ConnectionContext connection, ILogger logger)
+    public ServedConnection(ConnectionContext connection, TimeProvider time, ILogger logger)
     {
         _connection = connection;
+        _time = time;
         _logger = logger;
         ConnectionClosedRequested = _closing.Token;
     }
@@ -88,7 +90,7 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
     private async Task EndAsync()
     {
         Task ended = _connection.DisposeAsync().AsTask();
-        await ended.WaitAsync(SendTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ended.WaitAsync(SendTimeout, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!ended.IsCompleted)
         {
             _connection.Abort(new ConnectionAbortedException($"The client did not take what was left to be sent within {SendTimeout.TotalSeconds} s."));

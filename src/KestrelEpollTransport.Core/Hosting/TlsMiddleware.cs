@@ -56,24 +56,21 @@ internal sealed class TlsMiddleware(
 
     private async Task ServeAsync(ConnectionContext connection, IDuplexPipe transport, SslStream tls)
     {
-        StreamDuplexPipe plain = new(tls, connection.Features.Get<IMemoryPoolFeature>()?.MemoryPool ?? MemoryPool<byte>.Shared);
+        TlsDuplexPipe plain = new(tls, connection.Features.Get<IMemoryPoolFeature>()?.MemoryPool ?? MemoryPool<byte>.Shared);
         connection.Features.Set<SslStream>(tls);
         connection.Transport = plain;
         try
         {
-            bool isWhole = true;
             try
             {
                 await next(connection).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (IsAskedToEnd(connection))
             {
-                // Its wait was cancelled, which is how handlers end that were asked to. If it was a flush that was cancelled, what it had may be
-                // sent already.
-                isWhole = false;
+                // Its wait was cancelled, which is how handlers end that were asked to.
             }
 
-            await EndAsync(connection, plain, tls, isWhole).ConfigureAwait(false);
+            await EndAsync(connection, plain, tls).ConfigureAwait(false);
         }
         finally
         {
@@ -89,12 +86,12 @@ internal sealed class TlsMiddleware(
         connection.Features.Get<IConnectionLifetimeNotificationFeature>() is { ConnectionClosedRequested.IsCancellationRequested: true };
 
     /// <summary>Sends what is left and says that it was all (close_notify; RFC 8446, 6.1): a client can tell an answer from a part of one.</summary>
-    private static async Task EndAsync(ConnectionContext connection, StreamDuplexPipe plain, SslStream tls, bool isWhole)
+    private async Task EndAsync(ConnectionContext connection, TlsDuplexPipe plain, SslStream tls)
     {
         try
         {
-            Task sent = SendRestAsync(plain, tls, isWhole);
-            await sent.WaitAsync(ServedConnection.SendTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            Task sent = SendRestAsync(plain, tls);
+            await sent.WaitAsync(ServedConnection.SendTimeout, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!sent.IsCompleted)
             {
                 connection.Abort(new ConnectionAbortedException("The client did not take what was left to be sent in time."));
@@ -108,14 +105,9 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    private static async Task SendRestAsync(StreamDuplexPipe plain, SslStream tls, bool isWhole)
+    private static async Task SendRestAsync(TlsDuplexPipe plain, SslStream tls)
     {
-        if (isWhole)
-        {
-            // Not completed: the pipe would keep its blocks if the client has gone.
-            await plain.Output.FlushAsync().ConfigureAwait(false);
-        }
-
+        await plain.Output.CompleteAsync().ConfigureAwait(false);
         await tls.ShutdownAsync().ConfigureAwait(false);
     }
 }

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using System.Net.Sockets;
 using KestrelEpollTransport.Listening;
 using KestrelEpollTransport.Native;
@@ -26,6 +28,19 @@ public class FailedConnectionTests
 
     private static async Task AssertGoesOnAsync(TransportMode mode, Wire wire, Func<IoResult> fail)
     {
+        // Of whatever transport: this class runs alone.
+        ConcurrentDictionary<string, long> counted = new();
+        using MeterListener listening = new();
+        listening.InstrumentPublished = (instrument, self) =>
+        {
+            if (instrument.Meter.Name == "KestrelEpollTransport")
+            {
+                self.EnableMeasurementEvents(instrument);
+            }
+        };
+        listening.SetMeasurementEventCallback<long>((instrument, value, tags, _) => counted.AddOrUpdate(
+            instrument.Name == "epoll_transport.accept.errors" ? instrument.Name : $"{instrument.Name} {tags[0].Value}", value, (_, before) => before + value));
+        listening.Start();
         bool fails = true;
         using TestTransport transport = new(
             options => options.Scheduling = mode.Scheduling(),
@@ -39,6 +54,8 @@ public class FailedConnectionTests
         }
 
         await Timeouts.UntilAsync(() => transport.Load == 0);
+        await Timeouts.UntilAsync(() => counted.GetValueOrDefault("epoll_transport.accept.errors") == Failures);
+        Assert.Equal(Failures, counted["epoll_transport.connections.refused not_started"]);
         Volatile.Write(ref fails, false);
         using Socket next = wire.ConnectTo(listener.EndPoint);
 

@@ -50,12 +50,14 @@ public class ConnectionLimitsTests
     {
         var time = new ManualTime();
         await using KestrelHost host = await StartHttpAsync(kind, LimitAge, time);
+        using var metrics = new MetricsRecorder(host.App.Services);
         using Socket client = await host.ConnectAsync();
         Assert.DoesNotContain("close", await AskAsync(client), StringComparison.OrdinalIgnoreCase);
 
         time.Advance(s_age * 1.06);
 
         Assert.Empty(await client.ReceiveToEndAsync());
+        Assert.Equal((1, 0), (metrics["connections.ended", "age"], metrics["connections.ended", "idle"]));
     }
 
     [Theory]

@@ -7,6 +7,18 @@ internal sealed class ManualTime : TimeProvider
     private readonly List<ManualTimer> _timers = [];
     private TimeSpan _now;
 
+    /// <summary>How many timers run.</summary>
+    public int Running
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _timers.Count(static timer => timer.IsRunning);
+            }
+        }
+    }
+
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     public override long GetTimestamp()
@@ -18,21 +30,14 @@ internal sealed class ManualTime : TimeProvider
     }
 
     /// <summary>Each timer that runs now runs once.</summary>
-    public void Advance(TimeSpan by)
-    {
-        ManualTimer[] running;
-        lock (_lock)
-        {
-            _now += by;
-            running = [.. _timers.Where(static timer => timer.IsRunning)];
-        }
+    public void Advance(TimeSpan by) => Advance(by, static (_, _) => true);
 
-        Array.ForEach(running, static timer => timer.Run());
-    }
+    /// <summary>Each timer that is due by then runs once.</summary>
+    public void AdvanceDue(TimeSpan by) => Advance(by, static (timer, now) => timer.Due <= now);
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = new ManualTimer(() => callback(state));
+        var timer = new ManualTimer(this, () => callback(state));
         timer.Change(dueTime, period);
         lock (_lock)
         {
@@ -42,14 +47,29 @@ internal sealed class ManualTime : TimeProvider
         return timer;
     }
 
-    private sealed class ManualTimer(Action run) : ITimer
+    private void Advance(TimeSpan by, Func<ManualTimer, TimeSpan, bool> runs)
+    {
+        ManualTimer[] running;
+        lock (_lock)
+        {
+            _now += by;
+            running = [.. _timers.Where(timer => timer.IsRunning && runs(timer, _now))];
+        }
+
+        Array.ForEach(running, static timer => timer.Run());
+    }
+
+    private sealed class ManualTimer(ManualTime time, Action run) : ITimer
     {
         public bool IsRunning { get; private set; }
+
+        public TimeSpan Due { get; private set; }
 
         public void Run() => run();
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
+            Due = TimeSpan.FromTicks(time.GetTimestamp()) + dueTime;
             IsRunning = dueTime != Timeout.InfiniteTimeSpan;
             return true;
         }

@@ -164,6 +164,7 @@ public class EpollServerTests
             kind,
             static connections => connections.UseConnectionLimits(static limits => limits.IdleTimeout = s_idle).Run(ServerHost.EchoAsync),
             services => services.AddSingleton<TimeProvider>(time));
+        using var metrics = new MetricsRecorder(host.Services);
         using Socket client = await host.ConnectAsync();
         await ServerHost.AssertEchoesAsync(client, "x");
 
@@ -176,6 +177,7 @@ public class EpollServerTests
         time.Advance(s_idle);
 
         Assert.Empty(await client.ReceiveToEndAsync());
+        Assert.Equal((1, 0), (metrics["connections.ended", "idle"], metrics["connections.ended", "age"]));
         await host.UntilAllAreDisposedAsync();
         host.AssertCalm();
     }

@@ -93,6 +93,15 @@ internal sealed class ServerHost : IAsyncDisposable
 
     public Task<Socket> ConnectAsync() => Net.ConnectAsync(EndPoint);
 
+    /// <summary>A client for which the kernel takes less than <see cref="Net.MoreThanTheKernelHolds"/>.</summary>
+    public async Task<Socket> ConnectSlowAsync()
+    {
+        Socket client = Net.CreateClient(EndPoint);
+        client.ReceiveBufferSize = 64 * 1024;
+        await client.ConnectAsync(EndPoint).OrTimeout();
+        return client;
+    }
+
     public static async Task AssertEchoesAsync(Socket client, string text)
     {
         await client.SendAsync(text);

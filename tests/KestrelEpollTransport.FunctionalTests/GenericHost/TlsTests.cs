@@ -200,7 +200,7 @@ public class TlsTests
         // Its timer exists when the handshake begins.
         await Net.UntilAsync(() =>
         {
-            time.Advance(TimeSpan.FromSeconds(11));
+            time.AdvanceDue(TimeSpan.FromSeconds(11));
             return timedOut.IsCompleted;
         });
 
@@ -220,12 +220,12 @@ public class TlsTests
         Assert.Throws<ArgumentOutOfRangeException>(() => builder.UseTls(ServerOptions(), TimeSpan.FromHours(2)));
     }
 
-    private static SslServerAuthenticationOptions ServerOptions() => new() { ServerCertificate = KestrelHost.Certificate, ApplicationProtocols = [s_protocol] };
+    internal static SslServerAuthenticationOptions ServerOptions() => new() { ServerCertificate = KestrelHost.Certificate, ApplicationProtocols = [s_protocol] };
 
     private static Task<ServerHost> StartAsync(TransportKind kind, ConnectionDelegate handler, Action<IServiceCollection>? configure = null) =>
         ServerHost.StartAsync(kind, connections => connections.UseTls(ServerOptions()).Run(handler.Invoke), configure);
 
-    private static async Task<SslStream> ConnectAsync(Stream stream, SslProtocols protocols = SslProtocols.None)
+    internal static async Task<SslStream> ConnectAsync(Stream stream, SslProtocols protocols = SslProtocols.None)
     {
         var client = new SslStream(stream);
         await client.AuthenticateAsClientAsync(new SslClientAuthenticationOptions

@@ -41,6 +41,10 @@ public class TcpMetricsTests
         Assert.Equal(
             s_instruments.Select(each => (each.Name, (string?)each.Unit, each.Type)),
             server.Instruments.Where(each => each.Name.StartsWith("grpc.", StringComparison.Ordinal)).Select(each => (each.Name, each.Unit, each.GetType())));
+        IReadOnlyList<double> seconds = server.Instruments.OfType<Histogram<double>>().First(each => each.Name == "grpc.tcp.min_rtt").Advice!.HistogramBucketBoundaries!;
+        IReadOnlyList<long> rates = server.Instruments.OfType<Histogram<long>>().First(each => each.Name == "grpc.tcp.delivery_rate").Advice!.HistogramBucketBoundaries!;
+        Assert.Equal((34, 0, 1e-6, 100), (seconds.Count, seconds[0], seconds[1], seconds[^1]));
+        Assert.Equal((34, 0, 1024, 1L << 42), (rates.Count, rates[0], rates[1], rates[^1]));
         await accepted.DisposeAsync().OrTimeout();
     }
 
