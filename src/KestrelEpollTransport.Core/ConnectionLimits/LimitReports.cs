@@ -74,6 +74,6 @@ internal sealed partial class LimitReports
     [LoggerMessage(51, LogLevel.Debug, @"Connection id ""{ConnectionId}"" is asked to end: {Reason}.", EventName = "ConnectionAskedToEnd")]
     private static partial void LogEnded(ILogger logger, string connectionId, string reason);
 
-    [LoggerMessage(52, LogLevel.Error, @"Connection id ""{ConnectionId}"": what the application registered for its end threw.", EventName = "EndCallbackFailed")]
+    [LoggerMessage(52, LogLevel.Error, @"Connection id ""{ConnectionId}"": what the application registered for its end threw.", EventName = "LimitCallbackFailed")]
     private static partial void LogFailed(ILogger logger, string connectionId, Exception exception);
 }

@@ -13,7 +13,7 @@ internal static partial class ServerLog
     [LoggerMessage(61, LogLevel.Warning, "The server has no endpoint: nothing called Listen().", EventName = "NoEndPoint")]
     public static partial void NoEndPoint(ILogger logger);
 
-    [LoggerMessage(62, LogLevel.Error, "{EndPoint}: accepting failed. It is tried again, every second or sooner, until it succeeds.", EventName = "AcceptFailed")]
+    [LoggerMessage(62, LogLevel.Error, "{EndPoint}: accepting failed. It is tried again, every second or sooner, until it succeeds.", EventName = "ServerAcceptFailed")]
     public static partial void AcceptFailed(ILogger logger, EndPoint endPoint, Exception exception);
 
     [LoggerMessage(63, LogLevel.Error, @"Connection id ""{ConnectionId}"": its handler threw, and it was closed.", EventName = "HandlerFailed")]
@@ -22,8 +22,8 @@ internal static partial class ServerLog
     [LoggerMessage(64, LogLevel.Debug, @"Connection id ""{ConnectionId}"" ended: {Reason}", EventName = "ConnectionEnded", SkipEnabledCheck = true)]
     private static partial void ConnectionEnded(ILogger logger, string connectionId, string reason);
 
-    [LoggerMessage(65, LogLevel.Error, @"Connection id ""{ConnectionId}"": what the application registered for its end threw.", EventName = "EndCallbackFailed")]
-    public static partial void EndCallbackFailed(ILogger logger, string connectionId, Exception exception);
+    [LoggerMessage(65, LogLevel.Error, @"Connection id ""{ConnectionId}"": what the application registered for its end threw.", EventName = "StopCallbackFailed")]
+    public static partial void StopCallbackFailed(ILogger logger, string connectionId, Exception exception);
 
     [LoggerMessage(66, LogLevel.Warning, "Connections that did not end before the host's shutdown time-out are aborted: {Count}.", EventName = "ConnectionsAborted")]
     public static partial void ConnectionsAborted(ILogger logger, int count);

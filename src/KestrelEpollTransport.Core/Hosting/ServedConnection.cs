@@ -59,7 +59,7 @@ internal sealed class ServedConnection : IConnectionLifetimeNotificationFeature
         }
         catch (AggregateException exception)
         {
-            ServerLog.EndCallbackFailed(_logger, _connection.ConnectionId, exception);
+            ServerLog.StopCallbackFailed(_logger, _connection.ConnectionId, exception);
         }
     }
 

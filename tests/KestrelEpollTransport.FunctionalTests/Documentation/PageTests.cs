@@ -34,6 +34,14 @@ public partial class PageTests
         }
     }
 
+    [Fact]
+    public void Page_OfDocs_IsLinkedFromTheReadme()
+    {
+        string[] linked = [.. Pages.TextOf("README.md").SelectMany(line => Link().Matches(line)).Select(match => match.Groups[1].Value.Split('#')[0])];
+
+        Assert.Empty(Pages.All.Where(static page => page.StartsWith("docs", StringComparison.Ordinal)).Except(linked));
+    }
+
     [Theory]
     [MemberData(nameof(AllPages))]
     public void Sentence_OfAnyPage_IsNotEndless(string page)

@@ -2,14 +2,15 @@ using System.Runtime.CompilerServices;
 
 namespace KestrelEpollTransport.FunctionalTests.Documentation;
 
-/// <summary>The repository's pages for users: README.md, and everything in docs/.</summary>
+/// <summary>The repository's pages for users: README.md, everything in docs/, what the packages show, and .github/.</summary>
 internal static class Pages
 {
     public static readonly string Repository = FindRepository();
 
     /// <summary>Their paths, relative to the repository.</summary>
     public static IEnumerable<string> All =>
-        Directory.EnumerateFiles(Path.Combine(Repository, "docs"), "*.md")
+        new[] { "docs", ".github" }.SelectMany(static folder => Directory.EnumerateFiles(Path.Combine(Repository, folder), "*.md"))
+            .Concat(Directory.EnumerateFiles(Path.Combine(Repository, "src"), "PACKAGE.md", SearchOption.AllDirectories))
             .Append(Path.Combine(Repository, "README.md"))
             .Select(file => Path.GetRelativePath(Repository, file))
             .Order(StringComparer.Ordinal);

@@ -9,38 +9,49 @@ namespace KestrelEpollTransport.FunctionalTests.Documentation;
 /// <summary>What users copy out of the pages compiles as it stands there.</summary>
 public class SnippetTests
 {
-    /// <summary>What a snippet may leave out: the usings of a web application, and what <see cref="Given"/> names.</summary>
+    /// <summary>What the snippets of a page may leave out that has no block of usings.</summary>
     private const string Usings =
         """
-        global using System;
-        global using System.Buffers;
-        global using System.Collections.Generic;
-        global using System.Diagnostics;
-        global using System.IO;
-        global using System.IO.Pipelines;
-        global using System.Linq;
-        global using System.Net;
-        global using System.Net.Security;
-        global using System.Net.Sockets;
-        global using System.Security.Cryptography.X509Certificates;
-        global using System.Text;
-        global using System.Threading;
-        global using System.Threading.Tasks;
-        global using KestrelEpollTransport;
-        global using Microsoft.AspNetCore.Builder;
-        global using Microsoft.AspNetCore.Connections;
-        global using Microsoft.AspNetCore.Connections.Features;
-        global using Microsoft.AspNetCore.Hosting;
-        global using Microsoft.AspNetCore.Http;
-        global using Microsoft.AspNetCore.Http.Features;
-        global using Microsoft.Extensions.Configuration;
-        global using Microsoft.Extensions.DependencyInjection;
-        global using Microsoft.Extensions.Hosting;
-        global using Microsoft.Extensions.Logging;
-        global using Microsoft.Extensions.Logging.Abstractions;
-        global using Microsoft.Extensions.Options;
-        global using OpenTelemetry.Metrics;
-        global using static Given;
+        using System;
+        using System.Buffers;
+        using System.Collections.Generic;
+        using System.Diagnostics;
+        using System.IO;
+        using System.IO.Pipelines;
+        using System.Linq;
+        using System.Net;
+        using System.Net.Security;
+        using System.Net.Sockets;
+        using System.Security.Cryptography.X509Certificates;
+        using System.Text;
+        using System.Threading;
+        using System.Threading.Tasks;
+        using KestrelEpollTransport;
+        using Microsoft.AspNetCore.Builder;
+        using Microsoft.AspNetCore.Connections;
+        using Microsoft.AspNetCore.Connections.Features;
+        using Microsoft.AspNetCore.Hosting;
+        using Microsoft.AspNetCore.Http;
+        using Microsoft.AspNetCore.Http.Features;
+        using Microsoft.Extensions.Configuration;
+        using Microsoft.Extensions.DependencyInjection;
+        using Microsoft.Extensions.Hosting;
+        using Microsoft.Extensions.Logging;
+        using Microsoft.Extensions.Logging.Abstractions;
+        using Microsoft.Extensions.Options;
+        using OpenTelemetry.Metrics;
+        """;
+
+    /// <summary>What the SDK adds to a console application, for pages that have the rest in a block of their own.</summary>
+    private const string ImplicitUsings =
+        """
+        using System;
+        using System.Collections.Generic;
+        using System.IO;
+        using System.Linq;
+        using System.Net.Http;
+        using System.Threading;
+        using System.Threading.Tasks;
         """;
 
     /// <summary>Names that snippets use without saying where they come from. A snippet that declares one of them itself
@@ -83,9 +94,11 @@ public class SnippetTests
     public void Snippet_CopiedFromThePage_Compiles(string page)
     {
         var failures = new StringBuilder();
+        string usings = Pages.BlocksOf(page, "csharp").Select(static block => block.Text).Where(IsOfUsings).Select(static text => ImplicitUsings + text)
+            .SingleOrDefault(Usings);
         foreach ((int line, string code) in Pages.BlocksOf(page, "csharp"))
         {
-            foreach (Diagnostic error in Compile(code).Where(diagnostic => diagnostic.Severity == DiagnosticSeverity.Error))
+            foreach (Diagnostic error in Compile(code, usings).Where(diagnostic => diagnostic.Severity == DiagnosticSeverity.Error))
             {
                 int at = error.Location.GetLineSpan().StartLinePosition.Line;
                 failures.AppendLine($"{page}:{line + at}: {error.GetMessage()}");
@@ -98,11 +111,15 @@ public class SnippetTests
     [Fact]
     public void Snippet_WithAMemberThatIsNotThere_IsFound()
     {
-        Assert.Contains(Compile("builder.WebHost.UseEpollTransport(options => options.NoSuchOption = 1);"),
+        Assert.Contains(Compile("builder.WebHost.UseEpollTransport(options => options.NoSuchOption = 1);", Usings),
             diagnostic => diagnostic.Id == "CS1061");
     }
 
-    private static ImmutableArray<Diagnostic> Compile(string code)
+    private static bool IsOfUsings(string code) => code.Split('\n').All(static line => line.StartsWith("using ", StringComparison.Ordinal));
+
+    /// <param name="code">The snippet.</param>
+    /// <param name="usings">What it leaves out; everything else here has its own.</param>
+    private static ImmutableArray<Diagnostic> Compile(string code, string usings)
     {
         var parse = CSharpParseOptions.Default.WithLanguageVersion(LanguageVersion.Latest);
         SyntaxTree snippet = CSharpSyntaxTree.ParseText(code, parse);
@@ -110,12 +127,14 @@ public class SnippetTests
         string handler = code.Contains("class EchoHandler", StringComparison.Ordinal) ? "" : Handler;
         CSharpCompilation compilation = CSharpCompilation.Create(
             "Snippet",
-            [snippet, .. new[] { Usings, Given, handler }.Select(text => CSharpSyntaxTree.ParseText(text, parse))],
+            [snippet, .. new[] { Globally(usings), Usings + Given, Usings + handler }.Select(text => CSharpSyntaxTree.ParseText(text, parse))],
             References(),
             new CSharpCompilationOptions(
                 isProgram ? OutputKind.ConsoleApplication : OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
         return compilation.GetDiagnostics();
     }
+
+    private static string Globally(string usings) => usings.Replace("using ", "global using ", StringComparison.Ordinal) + "global using static Given;";
 
     /// <summary>Everything that this process could load: the framework's assemblies, ASP.NET Core's, and ours.</summary>
     private static MetadataReference[] References()

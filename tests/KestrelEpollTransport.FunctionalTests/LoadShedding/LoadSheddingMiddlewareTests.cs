@@ -88,12 +88,12 @@ public sealed class LoadSheddingMiddlewareTests : IDisposable
         int began = 0;
         await _logs.WaitForAsync(entry =>
         {
-            ended += entry.Id == 51 ? 1 : 0;
-            began += entry.Id == 50 ? 1 : 0;
+            ended += entry.Id == 81 ? 1 : 0;
+            began += entry.Id == 80 ? 1 : 0;
             return began == 2 && ended == 3;
         }).OrTimeout();
-        Assert.All(_logs.All(), static entry => Assert.Equal(entry.Id == 50 ? LogLevel.Warning : LogLevel.Debug, entry.Level));
-        Assert.Contains("Overloaded (thread pool): for 100 ms the queue has not been shorter than 5.0 ms", _logs.All().First(static entry => entry.Id == 50).Message, StringComparison.Ordinal);
+        Assert.All(_logs.All(), static entry => Assert.Equal(entry.Id == 80 ? LogLevel.Warning : LogLevel.Debug, entry.Level));
+        Assert.Contains("Overloaded (thread pool): for 100 ms the queue has not been shorter than 5.0 ms", _logs.All().First(static entry => entry.Id == 80).Message, StringComparison.Ordinal);
         Assert.Equal(5, _logs.All().Count);
     }
 

@@ -42,7 +42,7 @@ public class LoadSheddingTests
         Assert.True(served.Sum() > Clients, $"{served.Sum()} requests were served.");
         await AssertServesAsync(host);
         LogEntry warning = Assert.Single(host.Logs.All(), static entry => entry.Category == LoadSheddingLog.Category && entry.Level > LogLevel.Debug);
-        Assert.Equal((50, LogLevel.Warning), (warning.Id, warning.Level));
+        Assert.Equal((80, LogLevel.Warning), (warning.Id, warning.Level));
     }
 
     [Theory, InlineData(TransportKind.Sockets)]
