@@ -5,7 +5,7 @@ ask() {
 }
 
 check_hello() {
-  local command server socket=/tmp/hello-kestrel.sock
+  local command server line socket=/tmp/hello-kestrel.sock
   export TMPDIR=/tmp
   command=$(readme_command "dotnet run")
   same "the README gives the command that serves" "dotnet run -c Release --project samples/HelloKestrel" "$command"
@@ -30,8 +30,9 @@ check_hello() {
   same "curl: a bad query is a 400" "400" "$(timeout 20 curl --silent -o "$work/bad" -w '%{http_code}' 'http://localhost:5080/bytes?n=x')"
   same "garbage is answered with 400" "HTTP/1.1 400 Bad Request" "$(garbage)"
   same "curl: IPv6, after the garbage" "Hello, World!" "$(ask 'http://[::1]:5080/')"
-  check_curl_lines
-  check_usage HelloKestrel "address already in use" dotnet "$hello" --transport "$TRANSPORT"
+  while IFS= read -r line; do
+    copied README "Hello, World!|^$" "$line"
+  done < <(grep '^curl ' README.md)
   check_websocket
   check_h2load "h2load: HTTP/1.1" --h1 http://127.0.0.1:5080/json
   check_h2load "h2load: HTTP/2 without TLS" http://127.0.0.1:5081/json
@@ -48,43 +49,76 @@ check_hello() {
   same "HelloKestrel logged nothing" "" "$(grep -E '^(warn|fail|crit)' -A3 "$work/hello.log")"
 }
 
-# Each line that the sample prints, or the README shows, to be copied works as it stands, in zsh too, which takes an unquoted ? for a pattern.
-check_curl_lines() {
-  local line count=0 shell=sh
-  command -v zsh >/dev/null && shell=zsh
-  while IFS= read -r line; do
-    count=$((count + 1))
-    check "as printed, in $shell: $line" 20 "$shell" -c "$line"
-    if [[ ${line//\'*\'/} == *\?* ]]; then fail "its ? is quoted"; fi
-  done < <(sed -nE 's/^  .{22}((curl|head) .*)$/\1/p' "$work/hello.log")
-  same "there are lines to copy" 6 "$count"
-  while read -r line; do
-    check "README: $line" 20 bash -c "cd '$work' && $line --silent --show-error --fail"
-  done < <(grep '^curl ' README.md)
-}
-
-# check_usage NAME MESSAGE COMMAND...: what a new user does first: asks for help, mistypes, and starts it twice: COMMAND binds what is in use.
-check_usage() {
-  local name=$1 message=$2 output
-  shift 2
-  for option in --help -h; do
-    output=$(timeout 20 "$@" $option 2>"$work/usage.err")
-    same "$name $option ends with 0" 0 "$?"
-    [[ $output == *"--"*[A-Z]* && ! -s $work/usage.err ]] || fail "$name $option prints the options" "$output"
+# copied NAME EXPECTED LINE: works as it stands in bash, and in zsh, which takes an unquoted ? for a pattern. EXPECTED is in the output.
+copied() {
+  local shell output code
+  for shell in bash "zsh -f"; do
+    # shellcheck disable=SC2086 # A shell and its option.
+    output=$(cd "$work" && timeout 20 $shell -c "curl() { command curl --fail --silent --show-error \"\$@\"; }; $3" 2>&1 </dev/null | tr -d '\0')
+    code=$?
+    # 23: who reads it has enough.
+    if [[ $code == 0 && $output =~ $2 ]] && ! grep -v '(23)' <<<"$output" | grep -q '^curl: '; then
+      pass "$1, in ${shell% *}: $3"
+    else
+      fail "$1, in ${shell% *}: $3" "exit code $code: $output"
+    fi
   done
-  output=$(timeout 20 "$@" --prot 1 2>&1)
-  same "$name with an unknown option ends with 2" 2 "$?"
-  same "$name says which" "There is no option '--prot'. --help shows what there is." "$output"
-  output=$(timeout 20 "$@" 2>&1)
-  same "$name where another serves ends with 1" 1 "$?"
-  same "$name says so in one line" "1 1" "$(grep -ci "$message" <<<"$output") $(wc -l <<<"$output")"
 }
 
-check_restart_usage() {
-  [[ $TRANSPORT == epoll ]] || return
-  start restart-usage "Ctrl+C ends it" dotnet "$restart_sample" --port 5190 || return
-  check_usage Restart "address already in use" dotnet "$restart_sample" --port 5190
-  stop "$pid"
+# What a new user does first with each sample: asks for help, mistypes, copies what it prints, and starts it twice.
+# shellcheck disable=SC2086 # A command and arguments are several words.
+check_usage() {
+  local folder name arguments wrong answer lines sample option line output
+  for folder in samples/*/*.csproj; do
+    folder=${folder%/*}
+    name=${folder#*/}
+    answer='Hello, World!|took a while|event: sample'
+    wrong="--port 65536"
+    case $name in
+      HelloKestrel) arguments="--transport $TRANSPORT" wrong="--scheduling Fast" lines=6 answer+='|[0-9a-f]{64}' ;;
+      EchoServer) arguments="--port 7007" lines=0 ;;
+      LoopDashboard) arguments="--load" lines=3 ;;
+      Metrics) arguments="--port 5160" wrong="--otlp nowhere" lines=2 ;;
+      RealStacks) arguments="--port 5600" wrong="--proxy Fast" lines=6 answer='Hello, you!' ;;
+      Restart) arguments="--port 5190" lines=1 answer='^process [0-9]+$' ;;
+      *) fail "$name is among the samples that are tried"; continue ;;
+    esac
+    [[ $TRANSPORT == epoll || $name == HelloKestrel ]] || continue
+    check "$name is built" 300 dotnet build --configuration Release --verbosity quiet "$folder"
+    sample="dotnet $folder/bin/Release/net10.0/$name.dll"
+
+    for option in --help -h; do
+      output=$(timeout 20 $sample $option 2>"$work/usage.err")
+      same "$name $option prints the options, and no error" "0 1 0" "$? $(grep -c -- '^Options:' <<<"$output") $(wc -l <"$work/usage.err")"
+    done
+    refused "$name with an unknown option" 2 "'--prot'" $sample --prot 1
+    refused "$name with a wrong value" 2 "${wrong% *} must be .*, not '${wrong#* }'" $sample $wrong
+
+    start "usage-$name" "Ctrl+C stops it" $sample $arguments || continue
+    refused "$name where another serves" 1 "address already in use" $sample $arguments
+    while IFS= read -r line; do
+      lines=$((lines - 1))
+      copied "$name" "$answer" "$line"
+    done < <(grep -oE '(curl|head|printf) .*' "$work/usage-$name.log")
+    same "$name printed all lines to copy" 0 "$lines"
+    stop "$pid"
+    same "$name ends when asked" 0 "$?"
+  done
+}
+
+# refused NAME CODE TEXT COMMAND...: an error is one line with TEXT, and the exit code CODE.
+refused() {
+  local name=$1 code=$2 text=$3 output
+  shift 3
+  output=$(timeout 20 "$@" 2>&1 >/dev/null </dev/null)
+  same "$name: exit code, lines, text" "$code 1 1" "$? $(wc -l <<<"$output") $(grep -ciE -- "$text" <<<"$output")"
+}
+
+# Each command of the README is one that is run here or in another part, and none has a comment, which zsh takes for arguments.
+check_readme() {
+  same "the README's commands" "$(printf '%s\n' 'dotnet add package KestrelEpollTransport --prerelease' \
+    'dotnet run -c Release --project samples/HelloKestrel' 'dotnet test -c Release' 'dotnet run -c Release --project samples/LoopDashboard -- --load')" \
+    "$(sed -n '/^```sh/,/^```/p' README.md | grep -vE '^(```|curl )')"
 }
 
 garbage() {
@@ -131,7 +165,6 @@ check_echo() {
   start echo "Ctrl+C stops it" dotnet "$echo_server" --port 7007 || return
   same "EchoServer: its client" "echo: one echo: two" \
     "$(printf 'one\ntwo\n' | timeout 20 dotnet "$echo_server" client --port 7007 2>&1 | grep '^echo' | paste -sd' ')"
-  check_usage EchoServer "address already in use" dotnet "$echo_server" --port 7007
   exec 3<>/dev/tcp/127.0.0.1/7007
   printf 'held\n' >&3
   same "EchoServer: a plain socket" "held" "$(timeout 10 head -n 1 <&3)"
@@ -149,4 +182,5 @@ check_echo() {
 
 # shellcheck source=/dev/null
 source eng/ci/wrk.sh
-build && check_hello && check_echo && check_restart_usage
+check_readme
+build && check_hello && check_echo && check_usage

@@ -38,26 +38,6 @@ hub_answers=$(for transport in WebSockets ServerSentEvents LongPolling; do
   echo "$transport: Hello, you! heard you, counted 0,1,2, summed 3, An unexpected error occurred invoking 'Greet' on the server. HubException: A name is needed."
 done)
 
-# refused NAME EXPECTED ARGUMENTS...: one line and exit code 1.
-refused() {
-  local name=$1 expected=$2 output
-  shift 2
-  output=$(timeout 20 dotnet "$real_stacks" "$@" 2>&1 </dev/null)
-  same "$name" "$expected 1" "$output $?"
-}
-
-check_refusals() {
-  local server
-  refused "RealStacks: a mode that there is not" \
-    "--proxy must be one of Adaptive, ScheduleContinuations, ThreadPool, UnsafeInline, Sockets, not 'Fast'." --proxy Fast
-  refused "RealStacks: a port that there is not" "--port must be a port from 1 to 65532, not '65533'." --port 65533
-  refused "RealStacks: an option that there is not" "Unrecognized command or argument '--prot'." --prot
-  start stacks-first "Ctrl+C stops it" dotnet "$real_stacks" --port 5600 || return
-  server=$pid
-  refused "RealStacks: a port in use" "Failed to bind to address http://127.0.0.1:5602: address already in use." --port 5602
-  stop "$server"
-}
-
 check_modes() {
   local mode
   check_stacks Sockets Sockets
@@ -69,4 +49,4 @@ check_modes() {
   done
 }
 
-build_stacks && check_modes && check_refusals
+build_stacks && check_modes

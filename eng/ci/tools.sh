@@ -2,7 +2,7 @@
 
 install_missing() {
   local -A package=([curl]=curl [wrk]=wrk [h2load]=nghttp2-client [strace]=strace [prlimit]=util-linux [haproxy]=haproxy [nginx]=nginx
-    [systemd-socket-activate]=systemd [qemu-aarch64-static]=qemu-user-static [gcc]=gcc [node]=nodejs [npm]=npm)
+    [systemd-socket-activate]=systemd [qemu-aarch64-static]=qemu-user-static [gcc]=gcc [node]=nodejs [npm]=npm [zsh]=zsh)
   local -a missing=()
   local tool
   for tool in "${!package[@]}"; do
@@ -18,7 +18,7 @@ install_missing() {
 }
 
 if install_missing >"$work/apt.log" 2>&1; then
-  pass "curl, wrk, h2load, strace, HAProxy, nginx, systemd's tools, node, gcc and QEMU are there"
+  pass "curl, wrk, h2load, strace, HAProxy, nginx, systemd's tools, node, gcc, zsh and QEMU are there"
 else
-  fail "curl, wrk, h2load, strace, HAProxy, nginx, systemd's tools, node, gcc and QEMU are there" "$(cat "$work/apt.log")"
+  fail "curl, wrk, h2load, strace, HAProxy, nginx, systemd's tools, node, gcc, zsh and QEMU are there" "$(cat "$work/apt.log")"
 fi

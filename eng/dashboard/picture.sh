@@ -10,7 +10,7 @@ dotnet samples/LoopDashboard/bin/Release/net10.0/LoopDashboard.dll --port 0 --lo
 server=$!
 trap 'kill "$server" 2>/dev/null; rm -f "$log"' EXIT
 for _ in {1..100}; do
-  grep -q "Ctrl+C ends it" "$log" && break
+  grep -q "Ctrl+C stops it" "$log" && break
   sleep 0.1
 done
 

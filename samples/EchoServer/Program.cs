@@ -1,32 +1,27 @@
 // A protocol of one's own over the epoll transport in a generic host, without ASP.NET Core: what a client sends
 // comes back. Server and client are both here; each is a PipeReader and a PipeWriter over a connection.
+using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using EchoServer;
 using KestrelEpollTransport;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Samples;
 
-bool isClient = args is ["client", ..];
-return await CommandLine.RunAsync(isClient ? args[1..] : args, """
-    EchoServer sends back what it receives.
+Option<int> port = CommandLine.Number("--port", 7000, 0, 65_535, "A TCP port of this machine; 0: any that is free");
+Option<string> unix = new("--unix") { HelpName = "PATH", Description = "A unix socket instead" };
+Command client = new("client", "Sends the lines you type and prints what comes back") { port, unix };
+RootCommand command = new("Sends back what it receives.") { port, unix, client };
+client.SetAction(RunAsync);
+command.SetAction(RunAsync);
+return await command.RunAsync(args);
 
-      dotnet run --project samples/EchoServer                  the server
-      dotnet run --project samples/EchoServer -- client        sends the lines you type and prints what comes back
-
-    Options of both:
-
-      --port N       a TCP port of this machine; 7000 is the default
-      --unix PATH    a unix socket instead
-    """, RunAsync);
-
-async Task<int> RunAsync()
+async Task<int> RunAsync(ParseResult parsed)
 {
-    HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
+    HostApplicationBuilder builder = Host.CreateApplicationBuilder();
 
     // What fails at the start ends as one line.
     builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
@@ -34,11 +29,11 @@ async Task<int> RunAsync()
     // Registers IConnectionListenerFactory for servers and IConnectionFactory for clients.
     builder.Services.AddEpollTransport();
 
-    EndPoint endpoint = builder.Configuration["unix"] is { Length: > 0 } path
+    EndPoint endpoint = parsed.GetValue(unix) is { } path
         ? new UnixDomainSocketEndPoint(path)
-        : new IPEndPoint(IPAddress.Loopback, builder.Configuration.GetValue("port", 7000));
+        : new IPEndPoint(IPAddress.Loopback, parsed.GetValue(port));
 
-    if (isClient)
+    if (parsed.CommandResult.Command == client)
     {
         using IHost host = builder.Build();
         return await EchoClient.RunAsync(host.Services.GetRequiredService<IConnectionFactory>(), endpoint);

@@ -1,5 +1,6 @@
 // A server that is replaced while it serves, without a request that fails: kill -HUP starts its successor with the listening sockets
 // inherited; when that one serves, this one drains and ends. Also for systemd's socket activation. See docs/restart.md.
+using System.CommandLine;
 using System.Net;
 using System.Runtime.InteropServices;
 using KestrelEpollTransport;
@@ -7,30 +8,33 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Restart;
 using Samples;
 
-return await CommandLine.RunAsync(args, """
-    Restart is a server that "kill -HUP" replaces by the next process without a lost request. Options, all optional:
+Option<int> firstPort = CommandLine.Number("--port", 5090, 1, 65_534, "HTTP/1.1 and WebSockets there, HTTP/2 without TLS on the next one");
+Option<string> unix = new("--unix") { HelpName = "PATH", Description = "HTTP/1.1 there, too" };
+Option<int> drain = CommandLine.Number("--drain", 5, 0, 3_600, "How many seconds connections in use have for another request");
+Option<bool> reusePort = new("--reuse-port")
+{
+    Description = """
+        Every process has listening sockets of its own on the same port (SO_REUSEPORT): start the next one yourself, then end this one.
+        Without it nobody who connects is lost
+        """,
+};
+RootCommand command = new("A server that \"kill -HUP\" replaces by the next process without a lost request.") { firstPort, unix, drain, reusePort };
+command.SetAction(RunAsync);
+return await command.RunAsync(args);
 
-      --port N             HTTP/1.1 and WebSockets there, HTTP/2 without TLS on the next one; 5090 is the default
-      --unix PATH          HTTP/1.1 there, too
-      --drain SECONDS      how long connections in use have for another request; 5 is the default
-      --reuse-port true    every process has listening sockets of its own on the same port (SO_REUSEPORT): start the next one
-                           yourself, then end this one. Without it nobody who connects is lost
-    """, RunAsync);
-
-async Task<int> RunAsync()
+async Task<int> RunAsync(ParseResult parsed)
 {
     var builder = WebApplication.CreateSlimBuilder(args);
     builder.Logging.SetMinimumLevel(LogLevel.Warning);
 
     // What fails at the start ends as one line.
     builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-    int port = builder.Configuration.GetValue("port", 5090);
-    string? unixPath = builder.Configuration["unix"];
-    bool reusesPort = builder.Configuration.GetValue("reuse-port", false);
+    int port = parsed.GetValue(firstPort);
+    string? unixPath = parsed.GetValue(unix);
 
     builder.WebHost.UseEpollTransport(options =>
     {
-        if (reusesPort)
+        if (parsed.GetValue(reusePort))
         {
             options.CreateBoundListenSocket = SharedPort.CreateBoundListenSocket;
         }
@@ -47,7 +51,7 @@ async Task<int> RunAsync()
 
     // These two lines are what a restart needs.
     builder.Services.AddListenerHandover();
-    builder.Services.AddConnectionDraining(options => options.Timeout = TimeSpan.FromSeconds(builder.Configuration.GetValue("drain", 5.0)));
+    builder.Services.AddConnectionDraining(options => options.Timeout = TimeSpan.FromSeconds(parsed.GetValue(drain)));
 
     var app = builder.Build();
     app.UseWebSockets();
@@ -60,7 +64,7 @@ async Task<int> RunAsync()
     app.MapGet("/echo", EchoSocket.ServeAsync);
 
     await app.StartAsync();
-    Console.WriteLine($"process {Environment.ProcessId} serves on port {port} (curl http://127.0.0.1:{port}/slow). kill -HUP {Environment.ProcessId} replaces it, Ctrl+C ends it.");
+    Console.WriteLine($"process {Environment.ProcessId} serves; kill -HUP {Environment.ProcessId} replaces it, Ctrl+C stops it: curl http://127.0.0.1:{port}/slow");
 
     var successors = new Successors(app.Services.GetRequiredService<ListenerHandover>(), app.Lifetime, args);
     using (PosixSignalRegistration.Create(PosixSignal.SIGHUP, successors.OnSignal))

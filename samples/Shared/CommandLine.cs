@@ -1,67 +1,79 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Options;
 
 namespace Samples;
 
-/// <summary>The command line of a sample: its help is also the list of its options, and what a user can put right is one line.</summary>
+/// <summary>What the samples add to System.CommandLine: an error that a user can put right is one line, with the same exit code in all.</summary>
 internal static class CommandLine
 {
     private const int Failed = 1;
     private const int WrongUsage = 2;
 
-    /// <summary>Prints the help, or an error, or runs the sample.</summary>
-    /// <param name="args">Options as <c>--name value</c> or <c>--name=value</c>. One with a colon is a key of the configuration, whatever it is.</param>
-    /// <param name="help">Has a line <c>--name VALUE ...</c> for each option.</param>
-    /// <param name="run">The sample; returns its exit code.</param>
-    /// <returns>The exit code: the sample's; 1 where it could not do what it was asked for; 2 where nobody could.</returns>
-    public static async Task<int> RunAsync(string[] args, string help, Func<Task<int>> run)
-    {
-        if (args.Any(static arg => arg is "--help" or "-h"))
-        {
-            Console.WriteLine(help);
-            return 0;
-        }
+    // The host ends on signals, in its own time, and errors are said here.
+    private static readonly InvocationConfiguration s_invocation = new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
 
-        if (FindError(args, help) is { } error)
+    /// <summary>Prints the help, or an error, or runs the sample.</summary>
+    /// <returns>The exit code: the sample's; 1 if something failed, such as a port in use; 2 for a wrong option or value.</returns>
+    public static async Task<int> RunAsync(this RootCommand command, string[] args)
+    {
+        ParseResult parsed = command.Parse(args);
+        if (parsed.Errors is [var error, ..])
         {
-            Console.Error.WriteLine($"{error} --help shows what there is.");
-            return WrongUsage;
+            return Say($"{error.Message} --help shows what there is.", WrongUsage);
         }
 
         try
         {
-            return await run();
+            return await parsed.InvokeAsync(s_invocation);
         }
-        catch (Exception e) when (e is IOException or OptionsValidationException or System.Net.Sockets.SocketException or Microsoft.AspNetCore.Connections.AddressInUseException)
+        catch (Exception e) when (e is IOException or SocketException or AddressInUseException)
         {
-            Console.Error.WriteLine(e.Message);
-            return Failed;
+            return Say(e.Message, Failed);
         }
-        catch (Exception e) when (e is ArgumentException or InvalidOperationException { InnerException: FormatException or ArgumentException })
+        catch (Exception e) when (e is OptionsValidationException or ArgumentException or FormatException or InvalidOperationException { InnerException: FormatException or ArgumentException })
         {
-            // A value that is no number, or no name of an enum, or a port beyond 65,535.
-            Console.Error.WriteLine(e.Message);
-            return WrongUsage;
+            // A value of the configuration that is none, or a URL.
+            return Say(e.Message, WrongUsage);
         }
     }
 
-    private static string? FindError(string[] args, string help)
+    /// <summary>An option for a whole number. Without a default nothing stands for it in the help, and it may be null.</summary>
+    public static Option<T> Number<T>(string name, T defaultValue, int least, int most, string description) =>
+        Create(name, defaultValue, $"{least}..{most}", description).Take(
+            $"a number from {least} to {most}",
+            text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= least && number <= most);
+
+    /// <summary>An option for one of some words, in any case.</summary>
+    public static Option<T> Choice<T>(string name, T defaultValue, string[] words, string description) =>
+        Create(name, defaultValue, string.Join('|', words), description).Take(
+            $"one of {string.Join(", ", words)}", text => words.Contains(text, StringComparer.OrdinalIgnoreCase));
+
+    /// <summary>Has an option take what <paramref name="isValid"/> says; <paramref name="expected"/> says it to the user.</summary>
+    public static Option<T> Take<T>(this Option<T> option, string expected, Predicate<string> isValid)
     {
-        for (int i = 0; i < args.Length; i++)
+        option.Validators.Add(result =>
         {
-            string name = args[i].Split('=')[0];
-            bool isKnown = name.StartsWith("--", StringComparison.Ordinal)
-                && (name.Contains(':') || help.Split('\n').Any(line => line.TrimStart().StartsWith(name + ' ', StringComparison.OrdinalIgnoreCase)));
-            if (!isKnown)
+            if (result.Tokens is [var token] && !isValid(token.Value))
             {
-                return $"There is no option '{args[i]}'.";
+                result.AddError($"{option.Name} must be {expected}, not '{token.Value}'.");
             }
+        });
+        return option;
+    }
 
-            if (name.Length == args[i].Length && ++i == args.Length)
-            {
-                return $"{name} needs a value.";
-            }
-        }
+    private static Option<T> Create<T>(string name, T defaultValue, string helpName, string description) => new(name)
+    {
+        HelpName = helpName,
+        Description = description,
+        DefaultValueFactory = defaultValue is null ? null : _ => defaultValue,
+    };
 
-        return null;
+    private static int Say(string error, int exitCode)
+    {
+        Console.Error.WriteLine(error);
+        return exitCode;
     }
 }
