@@ -65,7 +65,7 @@ internal sealed partial class EventLoop
                     Poll();
                     hasPolled = true;
                 }
-                else if (_pass.IsOver && _posted.IsEmpty && TryLeave(seat, declines: false))
+                else if (TryLeave(seat, declines: false))
                 {
                     return true;
                 }
@@ -75,8 +75,10 @@ internal sealed partial class EventLoop
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            LoopLog.Died(_logger, Index, exception);
+            // Before the right to poll is free: nobody is to wait in a poller that is broken.
             Stop();
+            _crew.EndPoll();
+            LoopLog.Died(_logger, Index, exception);
             EndHandlers(exception);
             baseline.Restore();
         }
@@ -153,31 +155,20 @@ internal sealed partial class EventLoop
     // Holding the right to poll, which another thread may have used since this one looked.
     private void Poll()
     {
-        try
+        if (_pass.IsOver)
         {
-            if (_pass.IsOver)
-            {
-                long slept = WaitForEvents();
-                long told = _time.GetTimestamp();
-                _totals.OnTold(_eventCount, told);
+            long slept = WaitForEvents();
+            long told = _time.GetTimestamp();
+            _totals.OnTold(_eventCount, told);
 
-                // It slept if it took longer than that: to tell each event takes a microsecond, too. Where there are more than it can tell it did not.
-                bool hasSlept = slept != 0 && _eventCount < SharedPass.MaxEvents && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
-                Volatile.Write(ref _readySince, hasSlept ? told : _passBegan);
-                Volatile.Write(ref _passBegan, told);
-                _pass.Publish(_eventCount);
-            }
+            // It slept if it took longer than that: to tell each event takes a microsecond, too. Where there are more than it can tell it did not.
+            bool hasSlept = slept != 0 && _eventCount < SharedPass.MaxEvents && told - slept > BriefPoll.Brief * (32 + _eventCount) / 32;
+            Volatile.Write(ref _readySince, hasSlept ? told : _passBegan);
+            Volatile.Write(ref _passBegan, told);
+            _pass.Publish(_eventCount);
         }
-        catch
-        {
-            // Before the right is free: nobody is to wait in a poller that is broken.
-            _crew.Stop();
-            throw;
-        }
-        finally
-        {
-            _crew.EndPoll();
-        }
+
+        _crew.EndPoll();
     }
 
     // Since when it may have slept, if nothing was ready; 0: it did not.

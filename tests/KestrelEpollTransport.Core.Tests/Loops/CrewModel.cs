@@ -36,6 +36,7 @@ internal enum CrewFault
     PollsAfterTheStop,
     LeavesBesideNobody,
     KeepsTheRightOfABrokenPoller,
+    FreesTheRightOfABrokenPoller,
     ForgetsThatItWasTheLast,
     LooksOnceBeforeItSleeps,
     FreesTheRightBeforeItPublishes,
@@ -53,6 +54,7 @@ internal sealed class CrewModel
     private int _posted;
     private int _given = -1;
     private bool _isCrowded;
+    private bool _isBroken;
     private int _ran;
     private int _ranPosts;
     private int _inPoller;
@@ -142,15 +144,11 @@ internal sealed class CrewModel
                 continue;
             }
 
-            yield return "is the pass over, and nothing posted?";
-            if (_pass.IsOver && _posted == 0)
+            yield return "TryLeave";
+            bool leaves = _setup.Fault == CrewFault.LeavesBesideNobody ? !_crew.Leave(seat) : _crew.TryLeave(seat);
+            if (leaves)
             {
-                yield return "TryLeave";
-                bool leaves = _setup.Fault == CrewFault.LeavesBesideNobody ? !_crew.Leave(seat) : _crew.TryLeave(seat);
-                if (leaves)
-                {
-                    yield break;
-                }
+                yield break;
             }
         }
 
@@ -262,13 +260,23 @@ internal sealed class CrewModel
 
             Assert.Equal(1, ++_inPoller);
             Assert.Equal(0, _ends);
+            Assert.False(_isBroken, "Somebody waits in a poller that is broken.");
             yield return new Step("the wait returns", () => !sleeps || _ready > 0 || _wakePending, MayStay: true);
             _inPoller--;
             _wakePending = false;
             if (_setup.FailsPoll && _ready > 0)
             {
-                yield return "Stop";
-                _crew.Stop();
+                _isBroken = true;
+                if (_setup.Fault == CrewFault.FreesTheRightOfABrokenPoller)
+                {
+                    _crew.EndPoll();
+                }
+
+                foreach (Step step in Stop())
+                {
+                    yield return step;
+                }
+
                 if (_setup.Fault != CrewFault.KeepsTheRightOfABrokenPoller)
                 {
                     yield return "EndPoll, broken";

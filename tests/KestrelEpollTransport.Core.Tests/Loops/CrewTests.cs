@@ -68,6 +68,7 @@ public class CrewTests
     [InlineData(CrewFault.PollsAfterTheStop)]
     [InlineData(CrewFault.LeavesBesideNobody)]
     [InlineData(CrewFault.KeepsTheRightOfABrokenPoller)]
+    [InlineData(CrewFault.FreesTheRightOfABrokenPoller)]
     [InlineData(CrewFault.ForgetsThatItWasTheLast)]
     [InlineData(CrewFault.LooksOnceBeforeItSleeps)]
     [InlineData(CrewFault.FreesTheRightBeforeItPublishes)]
