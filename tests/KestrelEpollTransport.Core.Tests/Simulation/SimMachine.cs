@@ -12,7 +12,7 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     private const long SliceNs = 3_000_000;
 
     /// <summary>So many points without time that passes are no progress.</summary>
-    private const int MostPoints = 10_000;
+    private const int MostPoints = 100_000;
 
     private readonly Random _random;
     private readonly PriorityQueue<Timed, (long Due, long Order)> _timed = new();
@@ -48,6 +48,9 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     public double Preemption { get; init; }
 
     public double Interleaving { get; init; }
+
+    /// <summary>The latter at a <see cref="Step"/>.</summary>
+    public double Steps { get; init; }
 
     /// <summary>How long a thread that is woken takes to come.</summary>
     public long WakeLatencyNs { get; init; }
@@ -135,11 +138,23 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     /// <summary>A place in the code where the calling thread may lose its processor, or others go on first.</summary>
     public void Point()
     {
-        if (SimThread.Current is not { } me)
+        if (SimThread.Current is { } me)
         {
-            return;
+            Point(me, Preemption, Interleaving);
         }
+    }
 
+    /// <summary>The same before an operation on a word that threads share, of which there are many.</summary>
+    public void Step()
+    {
+        if (SimThread.Current is { } me)
+        {
+            Point(me, Preemption * Steps, Steps);
+        }
+    }
+
+    private void Point(SimThread me, double preemption, double interleaving)
+    {
         _points = Now == _pointsAt ? _points + 1 : 0;
         _pointsAt = Now;
         if (_points > MostPoints)
@@ -147,11 +162,11 @@ internal sealed class SimMachine : TimeProvider, IDisposable
             throw new SimulationException("threads run in a circle", null);
         }
 
-        if (Chance(Preemption))
+        if (Chance(preemption))
         {
             Block(me, _random.Next(1, 2_000_000), isPreempted: true);
         }
-        else if (Chance(Interleaving))
+        else if (Chance(interleaving))
         {
             _continuing.Add(me);
             HandOver(me);

@@ -10,6 +10,10 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
     private readonly Queue<Token> _ready = new();
     private SimThread? _waits;
     private bool _isDisposed;
+    private bool _isBroken;
+
+    /// <summary>What the next wait throws.</summary>
+    public Exception? Failure { get; set; }
 
     public override bool SharesListeners => true;
 
@@ -35,9 +39,9 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
     public override int Wait(Span<PollEvent> events, int timeoutMs)
     {
         machine.Point();
-        if (_isDisposed || _waits is not null)
+        if (_isDisposed || _isBroken || _waits is not null)
         {
-            machine.Fail(_isDisposed ? "waits in a poller that is closed" : "two threads wait in one poller");
+            machine.Fail(_isDisposed ? "waits in a poller that is closed" : _isBroken ? "waits in a poller that is broken" : "two threads wait in one poller");
         }
 
         if (_ready.Count == 0 && timeoutMs != 0)
@@ -45,6 +49,12 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
             _waits = SimThread.Current;
             machine.Wait(timeoutMs < 0 ? Timeout.Infinite : timeoutMs * 1_000_000L);
             _waits = null;
+        }
+
+        if (Failure is { } failure)
+        {
+            _isBroken = true;
+            throw failure;
         }
 
         int count = 0;

@@ -23,19 +23,20 @@ internal sealed class SimThread : KernelThread
     [ThreadStatic]
     private static SimThread? s_current;
 
-    private readonly SimMachine _machine;
     private readonly Action _run;
     private Carrier? _carrier;
 
     public SimThread(SimMachine machine, Action run)
         : base(statPath: null)
     {
-        _machine = machine;
+        Machine = machine;
         _run = run;
     }
 
     /// <summary>The calling thread; null: a real one.</summary>
     public static new SimThread? Current => s_current;
+
+    public SimMachine Machine { get; }
 
     public SimState State { get; set; }
 
@@ -85,7 +86,7 @@ internal sealed class SimThread : KernelThread
 
         s_current = null;
         s_carriers.Add(_carrier!);
-        _machine.End(this, failure);
+        Machine.End(this, failure);
     }
 
     /// <summary>A thread of the runtime's, which carries one simulated thread after the other: to start one takes 100 µs.</summary>
