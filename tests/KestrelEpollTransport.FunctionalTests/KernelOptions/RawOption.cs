@@ -29,13 +29,13 @@ internal static class RawOption
         return Encoding.ASCII.GetString(value[..length]).TrimEnd('\0');
     }
 
-    /// <summary>Whether this process may do what needs CAP_NET_ADMIN: IP_TRANSPARENT does.</summary>
-    public static bool IsNetworkAdministrator()
+    /// <summary>Whether the kernel lets this process set an option that may need CAP_NET_ADMIN: of SO_BUSY_POLL, not every version asks it.</summary>
+    public static bool MaySet(int level, int number, int value)
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         try
         {
-            socket.SetRawSocketOption(Ip, 19, BitConverter.GetBytes(1));
+            socket.SetRawSocketOption(level, number, BitConverter.GetBytes(value));
             return true;
         }
         catch (SocketException)
