@@ -136,9 +136,9 @@ public sealed class EpollSocketOptions
 
     /// <summary>
     /// How long a receive that finds nothing polls the network device's queue: SO_BUSY_POLL, socket(7), since 3.11. Only where the device's
-    /// driver takes part, and a receive of the transport never waits: it polls once. More than the present value needs CAP_NET_ADMIN. Kernel
-    /// default: 0 (<c>net.core.busy_read</c>). Inherited; with <see cref="Multipath"/> one call a connection. Limits: 0 to 1 second, whole
-    /// microseconds.
+    /// driver takes part, and a receive of the transport never waits: it polls once. More than the present value needs CAP_NET_ADMIN,
+    /// but not on every kernel: 6.18 grants it. Kernel default: 0 (<c>net.core.busy_read</c>). Inherited; with <see cref="Multipath"/> one call a
+    /// connection. Limits: 0 to 1 second, whole microseconds.
     /// </summary>
     public TimeSpan? BusyPoll { get; set; }
 
