@@ -26,7 +26,7 @@ async Task<int> RunAsync(ParseResult parsed)
     // What fails at the start ends as one line.
     builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
 
-    // Registers IConnectionListenerFactory for servers and IConnectionFactory for clients.
+    // For the client: registers IConnectionFactory. AddEpollServer, below, would add it by itself.
     builder.Services.AddEpollTransport();
 
     EndPoint endpoint = parsed.GetValue(unix) is { } path
@@ -49,7 +49,7 @@ async Task<int> RunAsync(ParseResult parsed)
     (string option, string address) = bound is IPEndPoint ip ? ($"--port {ip.Port}", $"{ip.Address} {ip.Port}") : ($"--unix {bound}", $"-U {bound}");
     Console.WriteLine($"""
         Ctrl+C stops it. To try it:
-          dotnet run --project samples/EchoServer -- client {option}
+          dotnet run -c Release --project samples/EchoServer -- client {option}
           nc {address}
         """);
     await server.WaitForShutdownAsync();

@@ -36,8 +36,8 @@ internal static class DefaultEndpoints
     }
 
     /// <summary>
-    /// A server that was killed leaves its socket file behind, and binding to an existing file fails. The file
-    /// goes only if nobody answers behind it.
+    /// A server that was killed leaves its socket file behind, and binding to an existing file fails. The file goes only if nobody answers
+    /// behind it. By hand, because Sockets has nothing for it; over the epoll transport alone, <c>Sockets.RemoveStaleUnixSocket</c> is safer.
     /// </summary>
     private static void DeleteStaleSocket()
     {

@@ -12,13 +12,14 @@ Option<ApplicationScheduling?> scheduling = CommandLine.Choice<ApplicationSchedu
     "--scheduling", null, Enum.GetNames<ApplicationScheduling>(), "Where requests run, as docs/scheduling.md has it");
 Option<int?> loops = CommandLine.Number<int?>("--loops", null, 1, EpollTransportOptions.MaxLoopCount, "Event loops; with sockets, its I/O queues");
 Option<ProxyProtocolMode?> proxyProtocol = CommandLine.Choice<ProxyProtocolMode?>(
-    "--proxy-protocol", null, Enum.GetNames<ProxyProtocolMode>(), "Takes PROXY protocol headers of proxies on this machine");
+    "--proxy-protocol", null, Enum.GetNames<ProxyProtocolMode>(), "Takes PROXY protocol headers from 127.0.0.1, as curl sends them: curl --haproxy-protocol http://127.0.0.1:5080/connection");
 Argument<string[]> settings = new("settings")
 {
     Description = """
         Any keys of the configuration, such as these:
         --EpollTransport:Backlog 100 for an option of the transport
         --EpollTransport:Enabled false leaves the endpoints to Sockets
+        --Logging:LogLevel:KestrelEpollTransport Information says which transport serves
         --Logging:LogLevel:Default Debug says more; Warning is the default
         """,
 };
@@ -79,7 +80,7 @@ async Task<int> RunAsync(ParseResult parsed)
 
     if (parsed.GetValue(proxyProtocol) is { } mode)
     {
-        // For every endpoint, and in front of its TLS. In earnest, name the proxies' own network here.
+        // For every endpoint, and in front of its TLS. In production, name the addresses of your proxies here.
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(listen => listen.UseProxyProtocol(options =>
         {
             options.Mode = mode;
@@ -102,7 +103,7 @@ async Task<int> RunAsync(ParseResult parsed)
     Endpoints.Map(app);
 
     await app.StartAsync();
-    Console.WriteLine($"HelloKestrel over {parsed.GetValue(transport)}, process {Environment.ProcessId}. Ctrl+C stops it.");
+    Console.WriteLine($"HelloKestrel, process {Environment.ProcessId}. Ctrl+C stops it.");
     if (usesDefaults)
     {
         DefaultEndpoints.PrintCurlLines();

@@ -1,4 +1,4 @@
-// A page that draws the event loops it is served by, live: busy time, queueing delay, connections, dispatches, hand-overs and workers. The
+// A page that draws the event loops it is served by, live: busy time, queueing delay, connections, dispatches, hand-offs and workers. The
 // figures are those of the meter KestrelEpollTransport, sent to the page by server-sent events.
 using System.CommandLine;
 using System.Globalization;

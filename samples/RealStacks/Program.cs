@@ -40,7 +40,8 @@ async Task<int> RunAsync(ParseResult parsed)
 static WebApplicationBuilder CreateBuilder(ServedBy servedBy, int port)
 {
     WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
-    // The second filter: what fails at the start ends as one line.
+
+    // Without the host's own lines: what fails at the start ends as one line.
     builder.Logging.SetMinimumLevel(LogLevel.Warning).AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
     builder.WebHost.Use(servedBy);
     builder.WebHost.ConfigureKestrel(kestrel =>
@@ -56,6 +57,6 @@ static void Print(string what, ServedBy servedBy, int port) => Console.WriteLine
         HTTP/1.1     curl 'http://127.0.0.1:{port}/greet?name=you'
         HTTP/2       curl --http2-prior-knowledge 'http://127.0.0.1:{port + 1}/greet?name=you'
         gRPC         printf '\0\0\0\0\5\12\3you' | curl --silent --http2-prior-knowledge --header 'Content-Type: application/grpc' --header 'TE: trailers' --data-binary @- --output - 'http://127.0.0.1:{port + 1}/stacks.Greeter/Greet' | tr -c '[:print:]' ' '
-        SignalR      node samples/RealStacks/javascript/client.js 'http://127.0.0.1:{port}/hub'
+        SignalR      npm ci --prefix samples/RealStacks/javascript && node samples/RealStacks/javascript/client.js 'http://127.0.0.1:{port}/hub'
 
     """);

@@ -64,7 +64,11 @@ async Task<int> RunAsync(ParseResult parsed)
     app.MapGet("/echo", EchoSocket.ServeAsync);
 
     await app.StartAsync();
-    Console.WriteLine($"process {Environment.ProcessId} serves; kill -HUP {Environment.ProcessId} replaces it, Ctrl+C stops it: curl http://127.0.0.1:{port}/slow");
+    // A successor is not in the terminal's foreground any more, so Ctrl+C does not reach it.
+    Console.WriteLine($"""
+        process {Environment.ProcessId} serves. kill -HUP {Environment.ProcessId} replaces it, kill {Environment.ProcessId} stops it. Ctrl+C stops it only if it is the first.
+          curl http://127.0.0.1:{port}/slow
+        """);
 
     var successors = new Successors(app.Services.GetRequiredService<ListenerHandover>(), app.Lifetime, args);
     using (PosixSignalRegistration.Create(PosixSignal.SIGHUP, successors.OnSignal))

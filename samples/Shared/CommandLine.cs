@@ -29,13 +29,13 @@ internal static class CommandLine
         {
             return await parsed.InvokeAsync(s_invocation);
         }
-        catch (Exception e) when (e is IOException or SocketException or AddressInUseException)
+        catch (Exception e) when (e is IOException or SocketException or AddressInUseException or UnauthorizedAccessException or PlatformNotSupportedException)
         {
             return Say(e.Message, Failed);
         }
-        catch (Exception e) when (e is OptionsValidationException or ArgumentException or FormatException or InvalidOperationException { InnerException: FormatException or ArgumentException })
+        catch (Exception e) when (e is OptionsValidationException or ArgumentException or FormatException or InvalidOperationException { InnerException: null or FormatException or ArgumentException })
         {
-            // A value of the configuration that is none, or a URL.
+            // A wrong value in the configuration, a wrong URL or path, or no transport that can bind the endpoint.
             return Say(e.Message, WrongUsage);
         }
     }
@@ -73,7 +73,8 @@ internal static class CommandLine
 
     private static int Say(string error, int exitCode)
     {
-        Console.Error.WriteLine(error);
+        // Some messages of the framework have a second line, such as "Actual value was ...".
+        Console.Error.WriteLine(error.ReplaceLineEndings(" "));
         return exitCode;
     }
 }
