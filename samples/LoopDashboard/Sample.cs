@@ -9,7 +9,7 @@ namespace LoopDashboard;
 /// <param name="OnLoops">Dispatches a second on threads of loops.</param>
 /// <param name="OffLoops">On workers, and on the thread pool.</param>
 /// <param name="EventsPerWait">How much a wait told.</param>
-/// <param name="HandOffs">Loops that were handed over, a second.</param>
+/// <param name="HandOffs">Loops that were handed off, a second.</param>
 /// <param name="Demotions">Connections that left their loop because they block, a second.</param>
 /// <param name="Workers">Threads.</param>
 /// <param name="BusyWorkers">Those that run what blocks.</param>

@@ -92,7 +92,7 @@ public sealed class EpollTransportOptions
     /// <summary>
     /// With <see cref="ApplicationScheduling.Adaptive"/>, and <c>UseEpollTransport()</c>: whether the application's code comes back to the
     /// transport's threads after each <c>await</c>, and HTTP/2 requests begin there, instead of the .NET thread pool: so that code that blocks behind an <c>await</c>
-    /// gets a thread of its own, too. Costs a hand-over to the loop for each <c>await</c> that had to wait. Code behind
+    /// gets a thread of its own, too. Costs a hand-off to the loop for each <c>await</c> that had to wait. Code behind
     /// <c>ConfigureAwait(false)</c> and in <c>Task.Run</c> stays with the pool. Default: <see langword="false"/>. Without effect in the other
     /// modes, for HTTP/3, and on endpoints that another transport serves.
     /// </summary>

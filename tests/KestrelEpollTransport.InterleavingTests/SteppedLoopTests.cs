@@ -4,16 +4,16 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KestrelEpollTransport.Tests.Simulation;
 
-/// <summary>One loop, and all that happens to it within a few microseconds: events, posts, calls, hand-overs, a stop, a broken poller.</summary>
+/// <summary>One loop, and all that happens to it within a few microseconds: events, posts, calls, hand-offs, a stop, a broken poller.</summary>
 public class SteppedLoopTests
 {
     private const long Ms = 1_000_000;
 
     [Theory]
     [InlineData(LoopTrouble.None)]
-    [InlineData(LoopTrouble.HandOvers)]
+    [InlineData(LoopTrouble.HandOffs)]
     [InlineData(LoopTrouble.Stop)]
-    [InlineData(LoopTrouble.Stop | LoopTrouble.HandOvers)]
+    [InlineData(LoopTrouble.Stop | LoopTrouble.HandOffs)]
     [InlineData(LoopTrouble.BrokenPoller)]
     internal void Loop_WhateverHappensAtOnce_DoesEverythingOnceAndEndsOnce(LoopTrouble trouble) =>
         Schedules.Run(seed => new Schedule(seed, trouble).Run());
@@ -22,7 +22,7 @@ public class SteppedLoopTests
     internal enum LoopTrouble
     {
         None = 0,
-        HandOvers = 1,
+        HandOffs = 1,
         Stop = 2,
         BrokenPoller = 4,
     }
@@ -74,7 +74,7 @@ public class SteppedLoopTests
             }
 
             machine.At(Moment(), () => machine.Start(() => _loop.TryCall(isNeeded: machine.Chance(0.5))));
-            if (_trouble.HasFlag(LoopTrouble.HandOvers))
+            if (_trouble.HasFlag(LoopTrouble.HandOffs))
             {
                 machine.At(Moment(), () => machine.Start(HandOver));
             }
@@ -190,7 +190,7 @@ public class SteppedLoopTests
             public void OnLoop()
             {
                 Last = this;
-                if (!schedule._trouble.HasFlag(LoopTrouble.HandOvers) && !schedule._loop.IsDriver)
+                if (!schedule._trouble.HasFlag(LoopTrouble.HandOffs) && !schedule._loop.IsDriver)
                 {
                     schedule._machine.Fail("the thread of a seat is not known");
                 }

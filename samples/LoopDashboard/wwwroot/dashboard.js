@@ -56,7 +56,7 @@ const CHARTS = [
   {
     title: "Hand-offs", what: "Loops that another thread took over; connections that left theirs.", unit: "per second", show: count,
     series: () => [
-      // Seen beside the other one, which often is the same: who is handed over leaves its loop.
+      // Seen beside the other one, which often is the same: who is handed off leaves its loop.
       { name: "hand-offs", get: sample => sample.handOffs, width: 4.5 },
       { name: "demotions", get: sample => sample.demotions },
     ],

@@ -14,7 +14,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// <param name="isKnown">What to begin with: as soon as others outweigh one that did, this is over.</param>
 internal struct Habit(short weight, bool isKnown = false)
 {
-    /// <summary>A hand-over cost everyone on the loop some milliseconds: one in 129 is one too many.</summary>
+    /// <summary>A hand-off cost everyone on the loop some milliseconds: one in 129 is one too many.</summary>
     private const int HandOffWeight = 128;
 
     /// <summary>What was done ever so often is forgotten after so many that did not.</summary>

@@ -18,7 +18,7 @@ internal sealed class LoopWatch(LoopGroup group, Workers workers, SchedulingCoun
 
     /// <summary>
     /// What a look counts that proves nothing by itself. Not zero: where all of them are late, or the garbage collector always
-    /// runs, a stuck loop would never be handed over.
+    /// runs, a stuck loop would never be handed off.
     /// </summary>
     private static readonly TimeSpan s_lateLook = WatchThread.Interval / 4;
 

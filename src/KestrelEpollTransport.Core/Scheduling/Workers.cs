@@ -13,7 +13,7 @@ namespace KestrelEpollTransport.Scheduling;
 /// </summary>
 /// <remarks>
 /// <i>Busy</i> is a worker that runs work off the loops, or is stuck in a dispatch that cost it its seat. Such work gets workers while fewer
-/// than the bound are busy; beyond, see <see cref="WorkQueue"/>. A hand-over may go on for one worker more per loop, and dispatches
+/// than the bound are busy; beyond, see <see cref="WorkQueue"/>. A hand-off may go on for one worker more per loop, and dispatches
 /// are inline only while all of that reserve is there (<see cref="HasReserve"/>): when one stuck dispatch eats into it, every other loop,
 /// which may be in a dispatch at that moment, still has its worker. A logger or a memory pool that waits for other requests may block them
 /// all: dispatches enter those at any time, and each of the loops may lose a worker to one more than once.
@@ -47,7 +47,7 @@ internal sealed class Workers : IDisposable
     private int _count;
 
     /// <param name="maxBusy">See the remarks.</param>
-    /// <param name="loopCount">How many loops may have to be handed over.</param>
+    /// <param name="loopCount">How many loops may have to be handed off.</param>
     /// <param name="maxLong">How many may run long work; null: a processor is left for what is short.</param>
     public Workers(int maxBusy, int loopCount, int? maxLong = null)
     {
@@ -80,7 +80,7 @@ internal sealed class Workers : IDisposable
     /// <summary>For what is known to block, or to compute for long.</summary>
     public WorkQueue OffLoop { get; }
 
-    /// <summary>Whether every loop could be handed over at this moment.</summary>
+    /// <summary>Whether every loop could be handed off at this moment.</summary>
     public bool HasReserve => _busy <= _bound;
 
     /// <summary>Whether work off the loops finds no worker any more.</summary>

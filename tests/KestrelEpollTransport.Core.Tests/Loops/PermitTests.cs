@@ -49,7 +49,7 @@ public class PermitTests
     {
         Seen seen = Explore(events: 2, looks: 2, workers: 1, stops: true, blocked: Blocked.ForEver);
 
-        Assert.True(seen.TakenAfterStop > 0 && seen.Taken > seen.TakenAfterStop, "Handed over always before the stop, or always after it.");
+        Assert.True(seen.TakenAfterStop > 0 && seen.Taken > seen.TakenAfterStop, "Handed off always before the stop, or always after it.");
     }
 
     [Fact]

@@ -188,7 +188,7 @@ public class DispatchProfileTests
 
         Assert.Equal(96, OthersUntilInline(ref slept));
 
-        // A hand-over weighs as four.
+        // A hand-off weighs as four.
         DispatchProfile handedOff = new(new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters));
         handedOff.Begin();
         handedOff.HandedOff(isBlocked: true);

@@ -33,7 +33,7 @@ public sealed class LoopWatchTests : IDisposable
     }
 
     [Fact]
-    public async Task Look_ThatIsAlwaysLate_HandsOverWhatIsStuckNevertheless()
+    public async Task Look_ThatIsAlwaysLate_HandsOffWhatIsStuckNevertheless()
     {
         await BlockAsync();
 
@@ -50,7 +50,7 @@ public sealed class LoopWatchTests : IDisposable
     }
 
     [Fact]
-    public async Task Look_ThatIsLateOnce_HandsNothingOver()
+    public async Task Look_ThatIsLateOnce_HandsNothingOff()
     {
         await BlockAsync();
 
@@ -74,7 +74,7 @@ public sealed class LoopWatchTests : IDisposable
         TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
         _loop.Post(new TestWork(ran.SetResult));
 
-        // Too short for a hand-over.
+        // Too short for a hand-off.
         ((IWatched)_watch).Look(TimeSpan.FromMicroseconds(1));
         ((IWatched)_watch).Look(TimeSpan.FromMicroseconds(1));
 

@@ -2,7 +2,7 @@ namespace KestrelEpollTransport.Tests.Scheduling;
 
 /// <summary>
 /// Every interleaving of expensive work that comes with workers that leave: no work may wait while a worker rests. Beside them a loop may be
-/// handed over, and the system may refuse threads; or the work only computes, and is held back while others do. Nothing goes to the
+/// handed off, and the system may refuse threads; or the work only computes, and is held back while others do. Nothing goes to the
 /// thread pool here: that could only hide what is stranded.
 /// </summary>
 public class OffLoopCallTests
@@ -43,7 +43,7 @@ public class OffLoopCallTests
         int taken = 0;
         int returned = 0;
         int left = 0;
-        Explore(workers: 1, works: 1, Fault.None, handsOver: true, look: state =>
+        Explore(workers: 1, works: 1, Fault.None, handsOff: true, look: state =>
         {
             taken += state.IsTaken ? 1 : 0;
             returned += state.IsTaken ? 0 : 1;
@@ -90,22 +90,22 @@ public class OffLoopCallTests
     [InlineData(Fault.ForgetsMissedCalls, 2, false, false)]
     [InlineData(Fault.ForgetsThoseThatRest, 1, false, true)]
     [InlineData(Fault.MayNotCome, 1, true, false)]
-    public void Enqueue_WithAFault_IsFoundStranded(Fault fault, int works, bool handsOver, bool refusesThreads)
+    public void Enqueue_WithAFault_IsFoundStranded(Fault fault, int works, bool handsOff, bool refusesThreads)
     {
         InterleavingException found = Assert.Throws<InterleavingException>(
-            () => Explore(workers: 1, works, fault, _ => { }, handsOver, refusesThreads));
+            () => Explore(workers: 1, works, fault, _ => { }, handsOff, refusesThreads));
 
         Assert.Contains("TryCall", found.Message, StringComparison.Ordinal);
     }
 
     private static void Explore(
-        int workers, int works, Fault fault, Action<State> look, bool handsOver = false, bool refusesThreads = false,
+        int workers, int works, Fault fault, Action<State> look, bool handsOff = false, bool refusesThreads = false,
         int slots = int.MaxValue) => Interleavings.ExploreStates(
         // All have been called already, for nothing: they may leave at any moment. Who is refused threads is below its bound.
         () => new State
         {
             Fault = fault,
-            HandsOver = handsOver,
+            HandsOff = handsOff,
             RefusesThreads = refusesThreads,
             Computes = slots < int.MaxValue,
             FreeSlots = slots,
@@ -126,7 +126,7 @@ public class OffLoopCallTests
         [
             .. Enumerable.Range(1, workers).Select(i => new Actor<State>($"worker {i}", Work)),
             .. Enumerable.Range(1, works).Select(i => new Actor<State>($"work {i}", Enqueue)),
-            .. handsOver ? (Actor<State>[])[new("watch", HandOver), new("driver", Drive)] : [],
+            .. handsOff ? (Actor<State>[])[new("watch", HandOver), new("driver", Drive)] : [],
         ]);
 
     // As WorkQueue.Enqueue.
@@ -254,7 +254,7 @@ public class OffLoopCallTests
                 }
             }
 
-            if (!state.HandsOver)
+            if (!state.HandsOff)
             {
                 continue;
             }
@@ -368,7 +368,7 @@ public class OffLoopCallTests
     private sealed class State
     {
         public Fault Fault;
-        public bool HandsOver;
+        public bool HandsOff;
         public bool RefusesThreads;
         public int Bound;
         public int FreeSlots;

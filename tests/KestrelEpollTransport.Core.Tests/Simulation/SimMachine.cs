@@ -5,7 +5,7 @@ namespace KestrelEpollTransport.Tests.Simulation;
 /// computes, sleeps, waits, or comes to a <see cref="Point"/>; who goes on then is drawn by lot. The same seed draws the same lots.
 /// </summary>
 /// <remarks>
-/// Code between two hand-overs takes no time and is not divided: the interleavings of single words are enumerated elsewhere.
+/// Code between two hand-offs takes no time and is not divided: the interleavings of single words are enumerated elsewhere.
 /// </remarks>
 internal sealed class SimMachine : TimeProvider, IDisposable
 {

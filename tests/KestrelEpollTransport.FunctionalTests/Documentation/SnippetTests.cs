@@ -9,7 +9,7 @@ namespace KestrelEpollTransport.FunctionalTests.Documentation;
 /// <summary>What users copy out of the pages compiles as it stands there.</summary>
 public class SnippetTests
 {
-    /// <summary>What the snippets of a page may leave out that has no block of usings.</summary>
+    /// <summary>What <see cref="Given"/> and <see cref="Handler"/> need.</summary>
     private const string Usings =
         """
         using System;
@@ -52,6 +52,21 @@ public class SnippetTests
         using System.Net.Http;
         using System.Threading;
         using System.Threading.Tasks;
+
+        """;
+
+    /// <summary>What the SDK adds to a web application, for all other pages.</summary>
+    private const string WebUsings = ImplicitUsings +
+        """
+        using System.Net.Http.Json;
+        using Microsoft.AspNetCore.Builder;
+        using Microsoft.AspNetCore.Hosting;
+        using Microsoft.AspNetCore.Http;
+        using Microsoft.AspNetCore.Routing;
+        using Microsoft.Extensions.Configuration;
+        using Microsoft.Extensions.DependencyInjection;
+        using Microsoft.Extensions.Hosting;
+        using Microsoft.Extensions.Logging;
         """;
 
     /// <summary>Names that snippets use without saying where they come from. A snippet that declares one of them itself
@@ -95,7 +110,7 @@ public class SnippetTests
     {
         var failures = new StringBuilder();
         string usings = Pages.BlocksOf(page, "csharp").Select(static block => block.Text).Where(IsOfUsings).Select(static text => ImplicitUsings + text)
-            .SingleOrDefault(Usings);
+            .SingleOrDefault(WebUsings);
         foreach ((int line, string code) in Pages.BlocksOf(page, "csharp"))
         {
             foreach (Diagnostic error in Compile(code, usings).Where(diagnostic => diagnostic.Severity == DiagnosticSeverity.Error))

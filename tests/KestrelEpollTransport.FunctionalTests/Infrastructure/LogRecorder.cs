@@ -38,7 +38,7 @@ internal sealed class LogRecorder : ILoggerFactory, ILoggerProvider
     public IReadOnlyList<LogEntry> Of(TransportKind kind) =>
         [.. All().Where(e => e.Category == kind.LogCategory() && e.Id is not (Serving or ResolvedOptions))];
 
-    /// <summary>What happened to connections. Not that a loop was handed over, which where processors are busy may come at any time.</summary>
+    /// <summary>What happened to connections. Not that a loop was handed off, which where processors are busy may come at any time.</summary>
     public int[] Ids(TransportKind kind) => [.. Of(kind).Select(e => e.Id).Where(static id => id != LoopHandedOff)];
 
     public Task<LogEntry> WaitForAsync(TransportKind kind, int id) =>
