@@ -1,5 +1,4 @@
 using System.Net;
-using System.Runtime.ExceptionServices;
 using KestrelEpollTransport.Diagnostics;
 using KestrelEpollTransport.Hosting;
 using Microsoft.AspNetCore.Connections;
@@ -91,23 +90,12 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
     /// <returns>The stop.</returns>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        ExceptionDispatchInfo? failure = null;
-        try
-        {
-            await BeginStopAsync(cancellationToken).ConfigureAwait(false);
-            await _connections.WhenEndedAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            // The host has no more time.
-        }
-#pragma warning disable CA1031 // A listener's, whatever it is: the others and the connections are to end all the same. It is thrown behind that.
-        catch (Exception exception)
-#pragma warning restore CA1031
-        {
-            failure = ExceptionDispatchInfo.Capture(exception);
-        }
+        // A listener may fail: the others and the connections are to end all the same. It is thrown behind that.
+        Task begun = BeginStopAsync(cancellationToken);
+        await begun.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
+        // Or the host has no more time.
+        await _connections.WhenEndedAsync().WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         Task disposed = Task.WhenAll(_endPoints.Select(static endPoint => endPoint.DisposeAsync()));
         await WaitAsync(disposed).ConfigureAwait(false);
         if (_connections.Count > 0)
@@ -115,7 +103,10 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
             await AbortAsync().ConfigureAwait(false);
         }
 
-        failure?.Throw();
+        if (begun.IsFaulted)
+        {
+            await begun.ConfigureAwait(false);
+        }
     }
 
     /// <summary>For a host that is disposed of without a stop, as when another service failed to start: as a stop without any time left.</summary>
@@ -128,8 +119,14 @@ public sealed class EpollServer : IHostedService, IAsyncDisposable, IDisposable
     /// <summary>Unbinds the endpoints, and asks the connections to end. May be called again. Any thread may call it.</summary>
     internal async Task BeginStopAsync(CancellationToken cancellationToken)
     {
-        await Task.WhenAll(_endPoints.Select(endPoint => endPoint.UnbindAsync(cancellationToken))).WaitAsync(cancellationToken).ConfigureAwait(false);
-        _connections.AskToEnd();
+        try
+        {
+            await Task.WhenAll(_endPoints.Select(endPoint => endPoint.UnbindAsync(cancellationToken))).WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _connections.AskToEnd();
+        }
     }
 
     // Not for ever, and whatever comes of it: the host is ending.

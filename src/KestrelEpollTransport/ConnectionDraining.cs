@@ -44,7 +44,10 @@ public sealed class ConnectionDraining
     /// answer. Connections of an <see cref="EpollServer"/> are asked to end, as when it stops. Ends when no connection is left, or after
     /// <see cref="ConnectionDrainingOptions.Timeout"/>. May be called again.
     /// </summary>
-    /// <remarks>Endpoints of other transports (Sockets, QUIC) accept until the server stops; their answers close, too.</remarks>
+    /// <remarks>
+    /// For a server that has started. Kestrel's endpoints over other transports (Sockets, QUIC) accept until it stops; their answers close, too.
+    /// What a listener threw when it was unbound is thrown at the end of the wait.
+    /// </remarks>
     /// <param name="cancellationToken">Ends the wait; draining goes on.</param>
     /// <returns>Whether no connection of the transport is left, those that it made itself included.</returns>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
@@ -52,21 +55,31 @@ public sealed class ConnectionDraining
     {
         long deadlineMs = Environment.TickCount64 + (long)_timeout.TotalMilliseconds;
         _isDraining = true;
-        await _unbound.Value.WaitAsync(cancellationToken);
-        while (!IsEmpty && Environment.TickCount64 < deadlineMs)
+        Task unbound = _unbound.Value;
+        while (!(unbound.IsCompleted && IsEmpty) && Environment.TickCount64 < deadlineMs)
         {
             await Task.Delay(s_lookEvery, cancellationToken);
         }
 
-        return IsEmpty;
+        if (unbound.IsFaulted)
+        {
+            await unbound;
+        }
+
+        return unbound.IsCompleted && IsEmpty;
     }
 
     private async Task UnbindAsync()
     {
         _isServing = _engine is { Listeners.IsEmpty: false };
-        await (_engine?.UnbindAllAsync(s_handshakes) ?? Task.CompletedTask);
-
-        // That server is stopped only behind this. Its connections count, and nobody else tells them.
-        await (_server?.BeginStopAsync(CancellationToken.None) ?? Task.CompletedTask);
+        try
+        {
+            await (_engine?.UnbindAllAsync(s_handshakes) ?? Task.CompletedTask);
+        }
+        finally
+        {
+            // That server is stopped only behind this. Its connections count, and nobody else tells them.
+            await (_server?.BeginStopAsync(CancellationToken.None) ?? Task.CompletedTask);
+        }
     }
 }

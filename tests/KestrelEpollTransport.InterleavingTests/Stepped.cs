@@ -150,6 +150,24 @@ internal sealed class ConcurrentQueue<T>
     public bool TryDequeue([MaybeNullWhen(false)] out T item) => Step.After(Stepped.TryDequeue(out item));
 }
 
+/// <summary>The runtime's, but that a simulated thread has an id of its own: the real one's depends on what else runs.</summary>
+internal static class Environment
+{
+    public static int CurrentManagedThreadId => SimThread.Current?.Id ?? System.Environment.CurrentManagedThreadId;
+
+    public static bool Is64BitProcess => System.Environment.Is64BitProcess;
+
+    public static int ProcessId => System.Environment.ProcessId;
+
+    public static int ProcessorCount => System.Environment.ProcessorCount;
+
+    public static long TickCount64 => System.Environment.TickCount64;
+
+    public static string? GetEnvironmentVariable(string variable) => System.Environment.GetEnvironmentVariable(variable);
+
+    public static void SetEnvironmentVariable(string variable, string? value) => System.Environment.SetEnvironmentVariable(variable, value);
+}
+
 /// <summary>Of a simulated thread: another one.</summary>
 internal static class ThreadPool
 {

@@ -15,6 +15,8 @@ public class SteppedLoopTests
     [InlineData(LoopTrouble.Stop)]
     [InlineData(LoopTrouble.Stop | LoopTrouble.HandOffs)]
     [InlineData(LoopTrouble.BrokenPoller)]
+    [InlineData(LoopTrouble.BrokenDriver)]
+    [InlineData(LoopTrouble.BrokenDriver | LoopTrouble.HandOffs)]
     internal void Loop_WhateverHappensAtOnce_DoesEverythingOnceAndEndsOnce(LoopTrouble trouble) =>
         Schedules.Run(seed => new Schedule(seed, trouble).Run());
 
@@ -22,9 +24,18 @@ public class SteppedLoopTests
     internal enum LoopTrouble
     {
         None = 0,
+
+        /// <summary>Seats are taken from threads that are in dispatches.</summary>
         HandOffs = 1,
+
+        /// <summary>The loop is stopped.</summary>
         Stop = 2,
+
+        /// <summary>The poller throws.</summary>
         BrokenPoller = 4,
+
+        /// <summary>A driver throws while another one is in the poller.</summary>
+        BrokenDriver = 8,
     }
 
     private sealed class Schedule
@@ -36,6 +47,7 @@ public class SteppedLoopTests
         private readonly List<Item> _taken = [];
         private readonly List<Item> _lost = [];
         private bool _refuses;
+        private bool _hasThrown;
 
         public Schedule(int seed, LoopTrouble trouble)
         {
@@ -48,11 +60,12 @@ public class SteppedLoopTests
                 CallAfter = TimeSpan.Zero,
                 Spin = TimeSpan.Zero,
                 Machine = new SimLoad(_machine),
+                OnAwake = trouble.HasFlag(LoopTrouble.BrokenDriver) ? ThrowOnce : null,
                 Time = _machine,
             });
         }
 
-        private bool EndsEarly => (_trouble & (LoopTrouble.Stop | LoopTrouble.BrokenPoller)) != 0;
+        private bool EndsEarly => (_trouble & (LoopTrouble.Stop | LoopTrouble.BrokenPoller | LoopTrouble.BrokenDriver)) != 0 && (_hasThrown || !_trouble.HasFlag(LoopTrouble.BrokenDriver));
 
         public void Run()
         {
@@ -150,6 +163,15 @@ public class SteppedLoopTests
                     _lost.Add(Item.Last!);
                 }
             });
+        }
+
+        private void ThrowOnce()
+        {
+            if (!_hasThrown && _poller.IsInside)
+            {
+                _hasThrown = true;
+                throw new InvalidOperationException("On purpose.");
+            }
         }
 
         // As the watch, but that it takes from whoever it sees.

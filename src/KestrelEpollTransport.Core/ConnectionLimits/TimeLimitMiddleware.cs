@@ -9,9 +9,9 @@ internal sealed class TimeLimitMiddleware(ConnectionDelegate next, TimeLimits li
 {
     public async Task OnConnectionAsync(ConnectionContext connection)
     {
-        TimedConnection timed = limits.Add(connection);
         IDuplexPipe transport = connection.Transport;
         IConnectionTransportFeature? feature = connection.Features.Get<IConnectionTransportFeature>();
+        TimedConnection timed = limits.Add(connection);
         WatchedConnection watched = new(connection, timed);
         connection.Features.Set<IConnectionTransportFeature>(watched);
         try

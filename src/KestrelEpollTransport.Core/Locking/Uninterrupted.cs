@@ -95,6 +95,24 @@ internal static class Uninterrupted
     public static void QueueToPool(IThreadPoolWorkItem work) =>
         Call(work, static work => ThreadPool.UnsafeQueueUserWorkItem(work, preferLocal: false));
 
+    /// <summary>
+    /// Starts a thread, without the caller's AsyncLocals. With Native AOT the caller waits until it has begun; an interrupt ends that wait, and
+    /// the thread runs all the same.
+    /// </summary>
+    /// <exception cref="OutOfMemoryException">The system has no thread.</exception>
+    /// <exception cref="ThreadStartException">The same.</exception>
+    public static void Start(Thread thread)
+    {
+        try
+        {
+            thread.UnsafeStart();
+        }
+        catch (ThreadInterruptedException)
+        {
+            RaiseAgain();
+        }
+    }
+
     /// <summary>For who caught a <see cref="ThreadInterruptedException"/> that was not meant for it.</summary>
     public static void RaiseAgain(bool interrupted = true)
     {

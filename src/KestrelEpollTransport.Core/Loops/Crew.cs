@@ -12,7 +12,8 @@ namespace KestrelEpollTransport.Loops;
 /// seats, polls           seats, polls, sleeps    BeginSleep: the same, about to wait; then it looks at the queue once more
 /// seats, polls, sleeps   seats, polls            TryTakeWake: a poster after it enqueued; it, and no other, then wakes the poller
 /// seats, polls [sleeps]  seats                   EndPoll: who polls, after it has published the pass and before its first dispatch
-/// seats [polls]          seats + s, calls [polls] TryCall: on behalf of a thread that is called
+/// any, stops             the same, without both  EndPoll: a driver that an exception ended, whoever polls; Stop has woken it
+/// seats [polls [sleeps]] seats + s, calls [...]  TryCall: on behalf of a thread that is called
 /// calls                  the same, without       Come: the thread that was called
 /// seats, polls [sleeps]  seats - s, polls [sleeps] TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
 /// seats + s [...]        seats [...]             TryDecline: a driver that came to share a pass, and is not the last, while nobody is called

@@ -75,11 +75,12 @@ internal sealed partial class EventLoop
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            // Before the right to poll is free: nobody is to wait in a poller that is broken.
+            // First, as nobody is to wait in a poller that is broken; and what is posted goes to the pool before a logger may wait for it.
             Stop();
             _crew.EndPoll();
-            LoopLog.Died(_logger, Index, exception);
+            GiveUp();
             EndHandlers(exception);
+            LoopLog.Died(_logger, Index, exception);
             baseline.Restore();
         }
 

@@ -1,3 +1,5 @@
+using KestrelEpollTransport.Locking;
+
 namespace KestrelEpollTransport.Loops;
 
 /// <summary>Drives each loop on a thread of its own, from its start to its end.</summary>
@@ -9,7 +11,7 @@ internal static class LoopThread
         // and may be as deep as on the thread pool.
         Thread thread = new(() => seat.Loop.OnDrive(seat, ThreadBaseline.Capture())) { IsBackground = true, Name = seat.Loop.Name };
 
-        // UnsafeStart: a loop outlives the request that happened to start it and must not carry its AsyncLocals.
-        thread.UnsafeStart();
+        // Without AsyncLocals: a loop outlives the request that happened to start it.
+        Uninterrupted.Start(thread);
     }
 }

@@ -84,7 +84,7 @@ internal sealed class WatchThread(ILogger logger) : IDisposable
         try
         {
             _isStarted = true;
-            new Thread(Run) { IsBackground = true, Name = "epoll watch" }.UnsafeStart();
+            Uninterrupted.Start(new Thread(Run) { IsBackground = true, Name = "epoll watch" });
         }
         catch (Exception exception) when (exception is OutOfMemoryException or ThreadStartException)
         {

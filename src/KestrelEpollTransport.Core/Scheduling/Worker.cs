@@ -35,7 +35,7 @@ internal sealed class Worker(Workers owner)
     {
         // As in LoopThread.
         _thread = new Thread(Run) { IsBackground = true, Name = Workers.ThreadName };
-        _thread.UnsafeStart();
+        Uninterrupted.Start(_thread);
     }
 
     /// <summary>Gives the worker, which is the caller's, a seat to drive a loop from.</summary>

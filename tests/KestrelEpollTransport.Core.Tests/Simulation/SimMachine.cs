@@ -5,7 +5,7 @@ namespace KestrelEpollTransport.Tests.Simulation;
 /// computes, sleeps, waits, or comes to a <see cref="Point"/>; who goes on then is drawn by lot. The same seed draws the same lots.
 /// </summary>
 /// <remarks>
-/// Code between two hand-offs takes no time and is not divided: the interleavings of single words are enumerated elsewhere.
+/// Code between two of these takes no time and is not divided, but at each <see cref="Step"/>, which only sources have that were compiled for it.
 /// </remarks>
 internal sealed class SimMachine : TimeProvider, IDisposable
 {
@@ -19,6 +19,7 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     private readonly List<SimThread> _continuing = [];
     private readonly Queue<SimThread> _ready = new();
     private readonly SemaphoreSlim _main = new(0);
+    private int _lastThread = 1_000_000;
     private long _order;
     private long _returnAt;
     private long _pointsAt;
@@ -49,7 +50,7 @@ internal sealed class SimMachine : TimeProvider, IDisposable
 
     public double Interleaving { get; init; }
 
-    /// <summary>The latter at a <see cref="Step"/>.</summary>
+    /// <summary>How likely it is that a thread lets others go on at a <see cref="Step"/>.</summary>
     public double Steps { get; init; }
 
     /// <summary>How long a thread that is woken takes to come.</summary>
@@ -76,6 +77,8 @@ internal sealed class SimMachine : TimeProvider, IDisposable
     /// <summary>Exponentially distributed.</summary>
     public long NextExponential(double mean) => (long)(-Math.Log(1 - _random.NextDouble()) * mean);
 
+    public int NextThread() => ++_lastThread;
+
     /// <summary>Starts a thread.</summary>
     public void Start(Action run)
     {
@@ -94,7 +97,10 @@ internal sealed class SimMachine : TimeProvider, IDisposable
         if (PickNext() is { } next)
         {
             next.Go();
-            _main.Wait();
+            if (!_main.Wait(TimeSpan.FromMinutes(1)))
+            {
+                throw new SimulationException("a thread waits for something that is not of this machine", null);
+            }
         }
 
         if (_failure is not null)

@@ -10,7 +10,11 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
     private readonly Queue<Token> _ready = new();
     private SimThread? _waits;
     private bool _isDisposed;
+    private bool _isInside;
     private bool _isBroken;
+
+    /// <summary>Whether a thread is in <see cref="Wait"/>.</summary>
+    public bool IsInside => _isInside;
 
     /// <summary>What the next wait throws.</summary>
     public Exception? Failure { get; set; }
@@ -38,12 +42,41 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
 
     public override int Wait(Span<PollEvent> events, int timeoutMs)
     {
-        machine.Point();
-        if (_isDisposed || _isBroken || _waits is not null)
+        if (_isDisposed || _isBroken || _isInside)
         {
             machine.Fail(_isDisposed ? "waits in a poller that is closed" : _isBroken ? "waits in a poller that is broken" : "two threads wait in one poller");
         }
 
+        _isInside = true;
+        try
+        {
+            return WaitInside(events, timeoutMs);
+        }
+        finally
+        {
+            _isInside = false;
+        }
+    }
+
+    public override void Wake()
+    {
+        BecomeReady(Token.Wake);
+        machine.Point();
+    }
+
+    public override void Dispose()
+    {
+        if (_isDisposed || _isInside)
+        {
+            machine.Fail(_isDisposed ? "closes a poller twice" : "closes a poller that a thread is in");
+        }
+
+        _isDisposed = true;
+    }
+
+    private int WaitInside(Span<PollEvent> events, int timeoutMs)
+    {
+        machine.Point();
         if (_ready.Count == 0 && timeoutMs != 0)
         {
             _waits = SimThread.Current;
@@ -71,14 +104,6 @@ internal sealed class SimPoller(SimMachine machine, long waitNs, long eventNs) :
         machine.Point();
         return count;
     }
-
-    public override void Wake()
-    {
-        BecomeReady(Token.Wake);
-        machine.Point();
-    }
-
-    public override void Dispose() => _isDisposed = true;
 }
 
 /// <summary>What a simulated worker waits for.</summary>

@@ -30,6 +30,7 @@ internal sealed class SimThread : KernelThread
         : base(statPath: null)
     {
         Machine = machine;
+        Id = machine.NextThread();
         _run = run;
     }
 
@@ -37,6 +38,9 @@ internal sealed class SimThread : KernelThread
     public static new SimThread? Current => s_current;
 
     public SimMachine Machine { get; }
+
+    /// <summary>The same with each run of a seed, as that of the real thread is not. That of no real one.</summary>
+    public int Id { get; }
 
     public SimState State { get; set; }
 

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace KestrelEpollTransport.FunctionalTests.GenericHost;
@@ -39,6 +40,25 @@ public class EpollServerStopTests
         Assert.Equal("answer", await asking.ReceiveTextToEndAsync());
         await stopped.OrTimeout();
         host.AssertCalm();
+    }
+
+    [Fact]
+    public async Task Stop_WithAListenerThatFails_EndsTheConnectionsAsAnyStop()
+    {
+        Task unbinding = Task.FromException(new IOException("Unbinding."));
+        await using ServerHost host = await ServerHost.StartAsync(
+            TransportKind.Sockets,
+            static connections => connections.Run(ServerHost.EchoAsync),
+            services => services.AddSingleton<IConnectionListenerFactory>(provider =>
+                new UnbindingListenerFactory(provider, () => Interlocked.Exchange(ref unbinding, Task.CompletedTask))));
+        using Socket client = await host.ConnectAsync();
+        await ServerHost.AssertEchoesAsync(client, "x");
+
+        await Assert.ThrowsAsync<IOException>(() => host.StopAsync().OrTimeout());
+
+        // Not a reset.
+        Assert.Empty(await client.ReceiveToEndAsync());
+        Assert.Empty(host.Logged(ServerHost.Category, 66));
     }
 
     [Theory, AllTransports]

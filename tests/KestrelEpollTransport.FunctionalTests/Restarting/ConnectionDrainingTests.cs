@@ -87,6 +87,36 @@ public class ConnectionDrainingTests
         Assert.Empty(await client.ReceiveToEndAsync());
     }
 
+    [Theory, InlineData(false), InlineData(true)]
+    public async Task Drain_WithAListenerThatDoesNotUnbind_EndsAfterItsTimeout(bool throws)
+    {
+        var mayEnd = new TaskCompletionSource();
+        Task unbinding = throws ? Task.FromException(new IOException("Unbinding.")) : mayEnd.Task;
+        ServerHost host = await ServerHost.StartAsync(
+            TransportKind.Sockets,
+            static connections => connections.Run(ServerHost.EchoAsync),
+            services => services
+                .AddSingleton<IConnectionListenerFactory>(provider =>
+                    new UnbindingListenerFactory(provider, () => Interlocked.Exchange(ref unbinding, Task.CompletedTask)))
+                .AddConnectionDraining(static options => options.Timeout = TimeSpan.FromMilliseconds(300)));
+
+        Task<bool> drained = host.Services.GetRequiredService<ConnectionDraining>().DrainAsync().OrTimeout();
+
+        if (throws)
+        {
+            await Assert.ThrowsAsync<IOException>(() => drained);
+
+            // As does the host's stop, which begins with the same.
+            await Assert.ThrowsAsync<IOException>(() => host.DisposeAsync().AsTask());
+        }
+        else
+        {
+            Assert.False(await drained);
+            mayEnd.SetResult();
+            await host.DisposeAsync();
+        }
+    }
+
     [Theory, AllTransports]
     public async Task Drain_WithAConnectionThatStaysIdle_EndsAfterItsTimeout(TransportKind kind)
     {
