@@ -24,8 +24,8 @@ public static class ConnectionBuilderTlsExtensions
     /// A handshake that fails, or takes too long, ends its connection and is one line at Debug (category <c>KestrelEpollTransport.Tls</c>).
     /// Behind it, reads and writes throw <see cref="ConnectionResetException"/> when the client breaks TLS: a record that is cut short, or wrong.
     /// When a handler returns, or its wait was cancelled because the connection was asked to end, the client is told that nothing more comes
-    /// (close_notify); when it throws, it is not. The clock is the
-    /// container's <see cref="TimeProvider"/>, if it has one. Works over any transport of connections that are streams.
+    /// (close_notify); when it throws, or completes its output with an exception, it is not. The clock is the container's
+    /// <see cref="TimeProvider"/>, if it has one. Works over any transport of connections that are streams.
     /// </remarks>
     /// <param name="builder">The end point.</param>
     /// <param name="options">

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Hosting;
@@ -11,6 +12,10 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
     private readonly PipeWriter _output = transport.Output;
     private readonly Stream _reads = transport.Input.AsStream();
     private volatile bool _isDisposed;
+
+    // The reader's, and the writer's.
+    private Exception? _readError;
+    private Exception? _writeError;
 
     public override bool CanRead => !_isDisposed;
 
@@ -35,7 +40,23 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
         }
     }
 
-    public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => Reads.ReadAsync(buffer, cancellationToken);
+    /// <summary>Whether it comes, by itself or within others, from the last asynchronous read or write that failed.</summary>
+    public bool HasThrown(Exception? exception) =>
+        exception is not null && (exception == _readError || exception == _writeError || HasThrown(exception.InnerException));
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await Reads.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            _readError = exception;
+            throw;
+        }
+    }
 
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         Reads.ReadAsync(buffer, offset, count, cancellationToken);
@@ -55,13 +76,21 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
     public override Task CopyToAsync(Stream destination, int bufferSize, CancellationToken cancellationToken) =>
         Reads.CopyToAsync(destination, bufferSize, cancellationToken);
 
-    public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        ThrowIfDisposed();
+        try
+        {
+            ThrowIfDisposed();
 
-        // In two steps: what is written is kept whether or not the flush is cancelled, as TLS has numbered it by then.
-        _output.Write(buffer.Span);
-        return FinishAsync(_output.FlushAsync(cancellationToken));
+            // In two steps: what is written is kept whether or not the flush is cancelled.
+            _output.Write(buffer.Span);
+            Check(await _output.FlushAsync(cancellationToken).ConfigureAwait(false));
+        }
+        catch (Exception exception)
+        {
+            _writeError = exception;
+            throw;
+        }
     }
 
     public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
@@ -90,10 +119,10 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
 
     public override void EndWrite(IAsyncResult asyncResult) => TaskToAsyncResult.End(asyncResult);
 
-    public override Task FlushAsync(CancellationToken cancellationToken)
+    public override async Task FlushAsync(CancellationToken cancellationToken)
     {
         ThrowIfDisposed();
-        return FinishAsync(_output.FlushAsync(cancellationToken)).AsTask();
+        Check(await _output.FlushAsync(cancellationToken).ConfigureAwait(false));
     }
 
     public override void Flush() => FlushAsync(CancellationToken.None).GetAwaiter().GetResult();
@@ -126,19 +155,6 @@ internal sealed class DuplexPipeStream(IDuplexPipe transport) : Stream
         }
 
         await base.DisposeAsync().ConfigureAwait(false);
-    }
-
-    private static ValueTask FinishAsync(ValueTask<FlushResult> flush)
-    {
-        if (!flush.IsCompletedSuccessfully)
-        {
-            return AwaitAsync(flush);
-        }
-
-        Check(flush.Result);
-        return ValueTask.CompletedTask;
-
-        static async ValueTask AwaitAsync(ValueTask<FlushResult> flush) => Check(await flush.ConfigureAwait(false));
     }
 
     private static void Check(FlushResult result)

@@ -10,5 +10,7 @@ internal sealed class TlsDuplexPipe(SslStream tls, MemoryPool<byte> pool) : IDup
     /// <remarks>A read of no bytes comes first, so that a connection that is idle holds no buffer.</remarks>
     public PipeReader Input { get; } = PipeReader.Create(tls, new StreamPipeReaderOptions(pool, leaveOpen: true, useZeroByteReads: true));
 
-    public PipeWriter Output { get; } = new TlsWriter(tls, pool);
+    public TlsWriter Output { get; } = new(tls, pool);
+
+    PipeWriter IDuplexPipe.Output => Output;
 }

@@ -1,8 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
-using System.Security.Authentication;
-using System.Security.Cryptography;
 using KestrelEpollTransport.Diagnostics;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -29,7 +27,7 @@ internal sealed class TlsMiddleware(
         }
     }
 
-    private async Task<bool> TryAuthenticateAsync(ConnectionContext connection, SslStream tls)
+    private async Task<bool> TryAuthenticateAsync(ConnectionContext connection, TlsStream tls)
     {
         using CancellationTokenSource timeout = new(handshakeTimeout, time);
 
@@ -45,7 +43,7 @@ internal sealed class TlsMiddleware(
         {
             ServerLog.HandshakeTimedOut(logger, connection.ConnectionId, handshakeTimeout.TotalSeconds);
         }
-        catch (Exception exception) when (exception is IOException or AuthenticationException or OperationCanceledException)
+        catch (Exception exception) when (exception is OperationCanceledException || tls.IsOfClient(exception))
         {
             // What clients do: they go away, don't trust the certificate, or speak something else.
             ServerLog.HandshakeFailed(logger, connection.ConnectionId, exception);
@@ -54,7 +52,7 @@ internal sealed class TlsMiddleware(
         return false;
     }
 
-    private async Task ServeAsync(ConnectionContext connection, IDuplexPipe transport, SslStream tls)
+    private async Task ServeAsync(ConnectionContext connection, IDuplexPipe transport, TlsStream tls)
     {
         TlsDuplexPipe plain = new(tls, connection.Features.Get<IMemoryPoolFeature>()?.MemoryPool ?? MemoryPool<byte>.Shared);
         connection.Features.Set<SslStream>(tls);
@@ -76,9 +74,9 @@ internal sealed class TlsMiddleware(
         {
             connection.Transport = transport;
 
-            // Blocks go back to the pool. What a handler that failed had not flushed is not sent.
+            // Blocks go back to the pool; those that are being sent, when they are. What a handler that failed had not flushed is not sent.
             await plain.Input.CompleteAsync().ConfigureAwait(false);
-            await plain.Output.CompleteAsync(new ConnectionAbortedException()).ConfigureAwait(false);
+            plain.Output.Complete(new ConnectionAbortedException("The handler has ended."));
         }
     }
 
@@ -86,11 +84,11 @@ internal sealed class TlsMiddleware(
         connection.Features.Get<IConnectionLifetimeNotificationFeature>() is { ConnectionClosedRequested.IsCancellationRequested: true };
 
     /// <summary>Sends what is left and says that it was all (close_notify; RFC 8446, 6.1): a client can tell an answer from a part of one.</summary>
-    private async Task EndAsync(ConnectionContext connection, TlsDuplexPipe plain, SslStream tls)
+    private async Task EndAsync(ConnectionContext connection, TlsDuplexPipe plain, TlsStream tls)
     {
         try
         {
-            Task sent = SendRestAsync(plain, tls);
+            Task sent = SendRestAsync(connection, plain, tls);
             await sent.WaitAsync(ServedConnection.SendTimeout, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!sent.IsCompleted)
             {
@@ -99,14 +97,21 @@ internal sealed class TlsMiddleware(
 
             await sent.ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is IOException or CryptographicException)
+        catch (Exception exception) when (tls.IsOfClient(exception))
         {
             // The client has gone, without waiting for it; or it has broken TLS, which then does not say goodbye.
         }
     }
 
-    private static async Task SendRestAsync(TlsDuplexPipe plain, SslStream tls)
+    private static async Task SendRestAsync(ConnectionContext connection, TlsDuplexPipe plain, TlsStream tls)
     {
+        if (plain.Output.Failure is { } failure)
+        {
+            // Not all was sent: the client is not told that it was.
+            connection.Abort(new ConnectionAbortedException(failure.Message, failure));
+            return;
+        }
+
         await plain.Output.CompleteAsync().ConfigureAwait(false);
         await tls.ShutdownAsync().ConfigureAwait(false);
     }

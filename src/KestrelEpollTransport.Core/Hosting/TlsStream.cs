@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Runtime.CompilerServices;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.Hosting;
@@ -9,8 +10,13 @@ namespace KestrelEpollTransport.Hosting;
 /// TLS whose failures say whose they are: what a client does wrong, a record that is cut short or that can't be decrypted, ends the connection as its
 /// reset does. One read and one write may be in progress at a time.
 /// </summary>
-internal sealed class TlsStream(Stream inner) : SslStream(inner, leaveInnerStreamOpen: true)
+internal sealed class TlsStream(DuplexPipeStream inner) : SslStream(inner, leaveInnerStreamOpen: true)
 {
+    /// <summary>Whether the client is why it was thrown. What the stream below threw may be the server's own mistake, unless it is a reset.</summary>
+    public bool IsOfClient(Exception exception) =>
+        exception is ConnectionResetException
+        || (exception is IOException or AuthenticationException or CryptographicException && !((DuplexPipeStream)InnerStream).HasThrown(exception));
+
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         ValueTask<int> read = base.ReadAsync(buffer, cancellationToken);
@@ -24,33 +30,28 @@ internal sealed class TlsStream(Stream inner) : SslStream(inner, leaveInnerStrea
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private static async ValueTask<int> AwaitAsync(ValueTask<int> read)
+    private async ValueTask<int> AwaitAsync(ValueTask<int> read)
     {
         try
         {
             return await read.ConfigureAwait(false);
         }
-        catch (IOException exception) when (IsOfTls(exception))
+        catch (IOException exception) when (exception is not ConnectionResetException && IsOfClient(exception))
         {
             throw new ConnectionResetException(exception.Message, exception);
         }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private static async ValueTask AwaitAsync(ValueTask written)
+    private async ValueTask AwaitAsync(ValueTask written)
     {
         try
         {
             await written.ConfigureAwait(false);
         }
-        catch (IOException exception) when (IsOfTls(exception))
+        catch (IOException exception) when (exception is not ConnectionResetException && IsOfClient(exception))
         {
             throw new ConnectionResetException(exception.Message, exception);
         }
     }
-
-    /// <summary>What the stream below threw, which may be the handler's own mistake, is the inner exception.</summary>
-    private static bool IsOfTls(IOException exception) =>
-        exception is not ConnectionResetException
-        && (exception.InnerException is null or AuthenticationException || exception.InnerException.GetType().Assembly == typeof(SslStream).Assembly);
 }

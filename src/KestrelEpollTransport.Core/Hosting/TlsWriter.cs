@@ -1,17 +1,29 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
+using System.Runtime.ExceptionServices;
 
 namespace KestrelEpollTransport.Hosting;
 
 /// <summary>
-/// The writing end of a TLS connection. The framework's adapter offers the stream once more what it offered when a flush was cancelled; but TLS
-/// has numbered that, and it is on its way: the client would get it twice.
+/// The writing end of a TLS connection. A cancelled flush ends its wait and nothing else: TLS has numbered what it was given, and the
+/// framework's adapter would offer it once more.
 /// </summary>
-/// <remarks>For one writer; <see cref="CancelPendingFlush"/> is for any thread.</remarks>
-/// <param name="tls">Over a <see cref="DuplexPipeStream"/>, which keeps what is written, whether or not its flush is cancelled.</param>
+/// <remarks>
+/// <para>For one writer; completing is for any thread while a flush is in progress, and <see cref="CancelPendingFlush"/> always. Who has the
+/// turn has <c>tls</c> and the reading end of the buffer, to its end too: blocks that are being encrypted do not go back to the pool.</para>
+/// <code>
+/// state                      the turn        the writer                     completing            completing with an exception
+/// idle                       free            fills; a flush sends           sends the rest        fails
+/// sending                    the flush's     waits                          sends after it        fails; the record is the last
+/// sending, wait cancelled    that flush's    fills; a flush sends after it  sends after it        fails; the record is the last
+/// completed, all is sent     free            a flush does nothing           nothing               fails
+/// failed, by TLS too         free            a flush throws the failure     throws it             nothing
+/// </code>
+/// </remarks>
+/// <param name="tls">What sends. It is never given a token.</param>
 /// <param name="pool">Where blocks come from.</param>
-#pragma warning disable CA1001 // A token source without a timer needs no disposal.
+#pragma warning disable CA1001 // A token source without a timer needs no disposal, nor a semaphore without a handle.
 internal sealed class TlsWriter(SslStream tls, MemoryPool<byte> pool) : PipeWriter
 #pragma warning restore CA1001
 {
@@ -20,109 +32,150 @@ internal sealed class TlsWriter(SslStream tls, MemoryPool<byte> pool) : PipeWrit
 
     // Only a buffer: it never waits.
     private readonly Pipe _buffer = new(new PipeOptions(pool, pauseWriterThreshold: 0, useSynchronizationContext: false));
+    private readonly SemaphoreSlim _turn = new(1);
 
     private volatile CancellationTokenSource _pending = new();
-    private long _unflushed;
-    private bool _isCompleted;
+    private volatile Exception? _failure;
+
+    // Who has the turn.
+    private bool _isEnded;
+
+    /// <summary>Why not all was sent. Any thread.</summary>
+    public Exception? Failure => _failure;
 
     public override bool CanGetUnflushedBytes => true;
 
-    public override long UnflushedBytes => _unflushed;
+    public override long UnflushedBytes => _buffer.Writer.UnflushedBytes;
 
     public override Memory<byte> GetMemory(int sizeHint = 0) => _buffer.Writer.GetMemory(sizeHint);
 
     public override Span<byte> GetSpan(int sizeHint = 0) => _buffer.Writer.GetSpan(sizeHint);
 
-    public override void Advance(int bytes)
-    {
-        _buffer.Writer.Advance(bytes);
-        _unflushed += bytes;
-    }
+    public override void Advance(int bytes) => _buffer.Writer.Advance(bytes);
 
-    /// <summary>In records as large as they may be.</summary>
-    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+    /// <summary>In records as large as they may be, each sent before the next is copied; when it is cancelled, the next flush sends the rest.</summary>
+    public override async ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
-        for (int length; !source.IsEmpty; source = source[length..])
+        try
         {
-            length = Math.Min(source.Length, MaxRecord);
-            source.Span[..length].CopyTo(GetSpan(length));
-            Advance(length);
+            FlushResult result;
+            do
+            {
+                CopyRecord(ref source);
+                result = await FlushAsync(cancellationToken).ConfigureAwait(false);
+            }
+            while (!source.IsEmpty && !result.IsCanceled);
+            return result;
         }
-
-        return FlushAsync(cancellationToken);
+        finally
+        {
+            while (!source.IsEmpty && _failure is null)
+            {
+                CopyRecord(ref source);
+            }
+        }
     }
 
     public override async ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
+        await _buffer.Writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
         CancellationTokenSource pending = _pending;
-        using CancellationTokenSource? either = cancellationToken.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, pending.Token) : null;
-        CancellationToken token = (either ?? pending).Token;
-        try
+        Task sent = SendAsync();
+        if (!sent.IsCompleted)
         {
-            await SendAsync(token).ConfigureAwait(false);
-            return default;
+            using CancellationTokenSource? either = cancellationToken.CanBeCanceled ? CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, pending.Token) : null;
+            await sent.WaitAsync((either ?? pending).Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
-        catch (OperationCanceledException) when (token.IsCancellationRequested)
+
+        if (!sent.IsCompleted)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            _pending = new CancellationTokenSource();
-            return new FlushResult(isCanceled: true, isCompleted: false);
         }
+
+        ThrowIfFailed();
+        if (!pending.IsCancellationRequested)
+        {
+            return default;
+        }
+
+        _pending = new CancellationTokenSource();
+        return new FlushResult(isCanceled: true, isCompleted: false);
     }
 
-    public override void CancelPendingFlush() => _pending.Cancel();
+    /// <summary>The flush goes on elsewhere.</summary>
+    public override void CancelPendingFlush() => _ = _pending.CancelAsync();
 
-    /// <summary>Blocks until all is sent.</summary>
-    public override void Complete(Exception? exception = null) => CompleteAsync(exception).AsTask().GetAwaiter().GetResult();
+    /// <summary>Does not wait until all is sent; <see cref="CompleteAsync"/> does.</summary>
+    public override void Complete(Exception? exception = null) => _ = EndAsync(exception);
 
     public override async ValueTask CompleteAsync(Exception? exception = null)
     {
-        if (_isCompleted)
+        Task sent = EndAsync(exception);
+        if (exception is null)
         {
-            return;
+            await sent.ConfigureAwait(false);
+            ThrowIfFailed();
         }
+    }
 
+    private void CopyRecord(ref ReadOnlyMemory<byte> source)
+    {
+        int length = Math.Min(source.Length, MaxRecord);
+        source.Span[..length].CopyTo(GetSpan(length));
+        Advance(length);
+        source = source[length..];
+    }
+
+    private void ThrowIfFailed()
+    {
+        if (_failure is { } failure)
+        {
+            ExceptionDispatchInfo.Throw(failure);
+        }
+    }
+
+    private Task EndAsync(Exception? exception)
+    {
+        _failure ??= exception;
+        _buffer.Writer.Complete();
+        return SendAsync();
+    }
+
+    /// <summary>Sends all that there is, in its turn. Does not throw: nobody may be waiting any more.</summary>
+    private async Task SendAsync()
+    {
+        await _turn.WaitAsync().ConfigureAwait(false);
         try
         {
-            if (exception is null)
+            while (!_isEnded && _buffer.Reader.TryRead(out ReadResult read))
             {
-                await SendAsync(CancellationToken.None).ConfigureAwait(false);
+                ReadOnlyMemory<byte> record = FirstRecord(read.Buffer);
+                _isEnded = _failure is not null || (record.IsEmpty && read.IsCompleted);
+                if (!_isEnded)
+                {
+                    await tls.WriteAsync(record).ConfigureAwait(false);
+                    _buffer.Reader.AdvanceTo(read.Buffer.GetPosition(record.Length));
+                }
             }
         }
-        finally
+#pragma warning disable CA1031 // Whatever it is, it is kept for who flushes or completes.
+        catch (Exception exception)
+#pragma warning restore CA1031
         {
-            _isCompleted = true;
-            await _buffer.Writer.CompleteAsync().ConfigureAwait(false);
+            _failure ??= exception;
+            _isEnded = true;
+        }
+
+        if (_isEnded)
+        {
             await _buffer.Reader.CompleteAsync().ConfigureAwait(false);
         }
+
+        _turn.Release();
     }
 
-    private async ValueTask SendAsync(CancellationToken cancellationToken)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (_isCompleted)
-        {
-            return;
-        }
-
-        await _buffer.Writer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-        while (_buffer.Reader.TryRead(out ReadResult read))
-        {
-            ReadOnlyMemory<byte> record = FirstRecord(read.Buffer);
-            try
-            {
-                await tls.WriteAsync(record, cancellationToken).ConfigureAwait(false);
-            }
-            finally
-            {
-                // One that is cancelled is made all the same: what is cancelled is its wait for room.
-                _buffer.Reader.AdvanceTo(read.Buffer.GetPosition(record.Length));
-                _unflushed -= record.Length;
-            }
-        }
-    }
-
-    // Not empty, as nobody reads a buffer that is; though its first segment may be.
+    // A buffer that is not empty may begin with a segment that is.
     private static ReadOnlyMemory<byte> FirstRecord(in ReadOnlySequence<byte> buffer)
     {
         SequencePosition next = buffer.Start;

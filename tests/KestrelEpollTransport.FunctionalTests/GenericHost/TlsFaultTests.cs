@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -28,6 +29,15 @@ public class TlsFaultTests
         Throws,
         Returns,
         Writes,
+    }
+
+    /// <summary>What a middleware below TLS fails in.</summary>
+    public enum Below
+    {
+        Handshake,
+        Read,
+        Flush,
+        LastFlush,
     }
 
     [Theory]
@@ -98,6 +108,44 @@ public class TlsFaultTests
         using SslStream client = await ConnectAsync(socket, SslProtocols.Tls13);
 
         await host.Logs.WaitForAsync(static e => e.Category == ServerHost.Category && e.Id == 63).OrTimeout();
+    }
+
+    [Theory]
+    [AllTransports(Below.Handshake), AllTransports(Below.Read), AllTransports(Below.Flush), AllTransports(Below.LastFlush)]
+    public async Task Fault_OfAMiddlewareBelow_IsAnError(TransportKind kind, Below at)
+    {
+        HookedPipe? below = null;
+        await using ServerHost host = await ServerHost.StartAsync(kind, connections => HookedPipe
+            .AddTo(connections, pipe =>
+            {
+                below = pipe;
+                pipe.OnRead = at == Below.Handshake ? Fail : null;
+            })
+            .UseTls(ServerOptions())
+            .Run(async connection =>
+            {
+                below!.OnRead = below.OnFlush = Fail;
+                connection.Transport.Output.Write(new byte[1]);
+                if (at == Below.Read)
+                {
+                    await connection.Transport.Input.ReadAsync();
+                }
+                else if (at == Below.Flush)
+                {
+                    await connection.Transport.Output.FlushAsync();
+                }
+            }));
+        using Socket socket = await host.ConnectAsync();
+        if (at != Below.Handshake)
+        {
+            await using SslStream client = await ConnectAsync(socket, SslProtocols.Tls13);
+        }
+
+        LogEntry error = await host.Logs.WaitForAsync(static e => e.Category == ServerHost.Category && e.Id == 63).OrTimeout();
+
+        Assert.IsType<IOException>(error.Exception);
+
+        static void Fail() => throw new IOException("No space left on device");
     }
 
     private static async Task HandleAsync(ConnectionContext connection, Handler handler)

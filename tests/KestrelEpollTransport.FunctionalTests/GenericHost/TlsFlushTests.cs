@@ -2,11 +2,12 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using Microsoft.AspNetCore.Connections;
 
 namespace KestrelEpollTransport.FunctionalTests.GenericHost;
 
-/// <summary>A flush over TLS that is cancelled while its client takes nothing: a part of it is encrypted, and on its way.</summary>
+/// <summary>A flush over TLS that is cancelled or left behind while its client takes nothing: a part of it is encrypted, and on its way.</summary>
 public class TlsFlushTests
 {
     /// <summary>How a flush is cancelled.</summary>
@@ -83,6 +84,74 @@ public class TlsFlushTests
         Net.AssertSame(data, received);
         Assert.Equal(0, await client.ReadAsync(received).OrTimeout());
         await stopped.OrTimeout();
+        host.AssertCalm();
+    }
+
+    [Theory, AllTransports]
+    public async Task FlushThatIsCancelledAsItIsEncrypted_IsSent(TransportKind kind)
+    {
+        using var cancel = new CancellationTokenSource();
+        HookedPipe? below = null;
+        await using ServerHost host = await ServerHost.StartAsync(
+            kind,
+            connections => HookedPipe.AddTo(connections, pipe => below = pipe).UseTls(TlsTests.ServerOptions()).Run(async connection =>
+            {
+                below!.OnAdvance = cancel.Cancel;
+                await WriteAsync(connection.Transport.Output, "x"u8.ToArray(), Cancel.Flush, cancel.Token);
+                await connection.Transport.Output.FlushAsync();
+                await connection.Transport.Input.ReadAsync();
+            }));
+        await using SslStream client = await TlsTests.ConnectAsync(new NetworkStream(await host.ConnectAsync(), ownsSocket: true));
+
+        await client.ReadExactlyAsync(new byte[1]).OrTimeout();
+
+        Assert.True(cancel.IsCancellationRequested);
+    }
+
+    [Theory, AllTransports]
+    public async Task FlushThatItsHandlerLeavesBehind_IsSentToTheEnd(TransportKind kind)
+    {
+        byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
+        var isLeft = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ServerHost host = await StartAsync(kind, async connection =>
+        {
+            Task<bool> written = WriteAsync(connection.Transport.Output, data, Cancel.Flush, CancellationToken.None);
+            await Task.WhenAny(written, connection.Transport.Input.ReadAsync().AsTask());
+            isLeft.SetResult(!written.IsCompleted);
+        });
+        using Socket socket = await host.ConnectSlowAsync();
+        using var wire = new TlsTests.RecordingStream(socket);
+        await using SslStream client = await TlsTests.ConnectAsync(wire, SslProtocols.Tls12);
+
+        await client.WriteAsync("x"u8.ToArray()).OrTimeout();
+
+        Assert.True(await isLeft.Task.OrTimeout());
+        byte[] received = new byte[data.Length];
+        await client.ReadExactlyAsync(received).OrTimeout();
+        Net.AssertSame(data, received);
+        Assert.Equal(0, await client.ReadAsync(received).OrTimeout());
+        Assert.Equal(TlsTests.Alert, TlsTests.LastRecordType(wire.Received.ToArray()));
+        await host.UntilAllAreDisposedAsync();
+        host.AssertCalm();
+    }
+
+    [Theory, AllTransports]
+    public async Task OutputThatIsCompletedWithAnException_ResetsTheClient(TransportKind kind)
+    {
+        await using ServerHost host = await StartAsync(kind, async connection =>
+        {
+            await connection.Transport.Output.WriteTextAsync("half");
+            await connection.Transport.Input.ReadAsync();
+            await connection.Transport.Output.CompleteAsync(new FormatException("The other half can't be read."));
+        });
+        using Socket socket = await host.ConnectAsync();
+        await using SslStream client = await TlsTests.ConnectAsync(new NetworkStream(socket));
+        await client.ReadExactlyAsync(new byte[4]).OrTimeout();
+
+        await client.WriteAsync("x"u8.ToArray()).OrTimeout();
+
+        await socket.AssertResetAsync();
+        await host.UntilAllAreDisposedAsync();
         host.AssertCalm();
     }
 

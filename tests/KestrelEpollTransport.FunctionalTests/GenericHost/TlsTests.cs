@@ -17,7 +17,7 @@ namespace KestrelEpollTransport.FunctionalTests.GenericHost;
 public class TlsTests
 {
     // RFC 5246, 6.2.1.
-    private const int Alert = 21;
+    internal const int Alert = 21;
     private const int ApplicationData = 23;
     private const int HeaderBytes = 5;
 
@@ -246,7 +246,7 @@ public class TlsTests
     }
 
     // Each record has a byte for its type, two for the version and two for its length.
-    private static int LastRecordType(ReadOnlySpan<byte> wire)
+    internal static int LastRecordType(ReadOnlySpan<byte> wire)
     {
         int type = 0;
         while (!wire.IsEmpty)
@@ -259,7 +259,7 @@ public class TlsTests
     }
 
     /// <summary>Keeps what was received, as it was on the wire.</summary>
-    private sealed class RecordingStream(Socket socket) : NetworkStream(socket)
+    internal sealed class RecordingStream(Socket socket) : NetworkStream(socket)
     {
         public MemoryStream Received { get; } = new();
 
