@@ -34,7 +34,7 @@ public class SocketFeatureTests
 
         await AssertClientSeesTheEndAsync(pair, unix);
         await pair.Closed.OrTimeout();
-        await AssertOperationAbortedAsync(() => read);
+        await AssertOperationAbortedAsync(kind, () => read);
         await AssertWritesEndAsync(pair.Output);
         await pair.Server.DisposeAsync().OrTimeout();
         Assert.DoesNotContain(pair.Logs.Of(kind), entry => entry.Level > LogLevel.Debug);
@@ -52,7 +52,7 @@ public class SocketFeatureTests
 
         await AssertClientSeesTheEndAsync(pair, unix);
         await pair.Closed.OrTimeout();
-        await AssertOperationAbortedAsync(async () => await pair.Input.ReadAsync());
+        await AssertOperationAbortedAsync(kind, async () => await pair.Input.ReadAsync());
     }
 
     [Theory, AllTransports(false), AllTransports(true)]
@@ -211,11 +211,14 @@ public class SocketFeatureTests
         }
     }
 
-    /// <summary>Sockets' own receive fails like this, and an application gets it as it is.</summary>
-    private static async Task AssertOperationAbortedAsync(Func<Task<ReadResult>> read)
+    /// <summary>Sockets' own receive fails like this, and an application gets it as it is; the other one if it was closed between two receives.</summary>
+    private static async Task AssertOperationAbortedAsync(TransportKind kind, Func<Task<ReadResult>> read)
     {
-        SocketException error = await Assert.ThrowsAsync<SocketException>(() => read().OrTimeout());
-        Assert.Equal(SocketError.OperationAborted, error.SocketErrorCode);
+        Exception? error = await Record.ExceptionAsync(() => read().OrTimeout());
+        if (kind != TransportKind.Sockets || error is not ObjectDisposedException)
+        {
+            Assert.Equal(SocketError.OperationAborted, Assert.IsType<SocketException>(error).SocketErrorCode);
+        }
     }
 
     private static async Task AssertWritesEndAsync(PipeWriter output)
