@@ -14,6 +14,9 @@ public class FairnessTests
     /// <summary>One for each 2.5 MB, far fewer than there is time for: whoever moves all he can in one turn lets 2 to 35 happen.</summary>
     private const int RoundTrips = 50;
 
+    /// <summary>Together less than Linux lets a connection on loopback have in its send buffer, and several turns.</summary>
+    private const int Pieces = 24, Piece = 64 * 1024;
+
     /// <summary>The other connection's client may have had no processor meanwhile: 37 to 42 were seen in one run of a hundred.</summary>
     private const int Attempts = 3;
 
@@ -26,6 +29,43 @@ public class FairnessTests
     [Theory, EpollTransports(WhyNotSockets)]
     public async Task ReadAtLeast_OfMuchFromAFastSender_OthersAreServedMeanwhile(TransportKind kind) =>
         await AssertServedAsync(() => CountWhileReadingAsync(kind));
+
+    /// <remarks>All of it fits into the kernel's buffers: no flush has to wait for the peer.</remarks>
+    [Theory, EpollTransports(WhyNotSockets)]
+    public async Task Flushes_OfMuchInSmallPieces_OthersAreServedInBetween(TransportKind kind)
+    {
+        await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
+        await using ConnectionPair other = await big.CreateAnotherAsync();
+        Task<bool> isServed = ServeOnceAsync(other);
+        Task<bool> flushes = FlushPiecesWhenAskedAsync(big, () => other.Client.Send("go"u8), isServed);
+
+        await big.Client.SendAsync("go");
+
+        Assert.True(await flushes.OrTimeout());
+        Assert.True(await isServed.OrTimeout());
+    }
+
+    private static async Task<bool> ServeOnceAsync(ConnectionPair pair)
+    {
+        ReadResult result = await pair.Input.ReadAsync().ConfigureAwait(false);
+        pair.Input.AdvanceTo(result.Buffer.End);
+        return true;
+    }
+
+    // Whether the other one was served before the last piece.
+    private static async Task<bool> FlushPiecesWhenAskedAsync(ConnectionPair pair, Action asksOther, Task other)
+    {
+        ReadResult result = await pair.Input.ReadAsync().ConfigureAwait(false);
+        pair.Input.AdvanceTo(result.Buffer.End);
+        asksOther();
+        for (int i = 0; i < Pieces && !other.IsCompleted; i++)
+        {
+            pair.Output.Write(new byte[Piece]);
+            await pair.Output.FlushAsync().ConfigureAwait(false);
+        }
+
+        return other.IsCompleted;
+    }
 
     private static async Task AssertServedAsync(Func<Task<int>> count)
     {

@@ -213,6 +213,7 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     void IConnectionEnd.Resume(long began)
     {
         _budget = BytesPerTurn;
+        _connection.Writer.BeginTurn();
         Continuation continuation = CompletePendingRead(isTold: false);
         if (!continuation.IsNone)
         {

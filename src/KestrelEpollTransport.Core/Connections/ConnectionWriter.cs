@@ -44,6 +44,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
 
     // Any thread.
     private int _watched;
+    private long _turnEnds = BytesPerTurn;
 
     // The caller of a flush, or the resume that its wait led to.
     private PendingOperation<FlushResult> _operation;
@@ -142,7 +143,8 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
             }
 
             isPending = _wait != FlushWait.None;
-            result = _isCanceled || _isClosed || _queue.Unsent < _connection.Shared.MaxWriteBufferSize ? Result(_isCanceled) : null;
+            bool waits = _queue.Unsent >= _connection.Shared.MaxWriteBufferSize || _queue.Sent >= Volatile.Read(ref _turnEnds);
+            result = _isCanceled || _isClosed || !waits ? Result(_isCanceled) : null;
             _isCanceled &= isPending;
         }
 
@@ -179,6 +181,9 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
             _connection.OnWriterFailed(exception);
         }
     }
+
+    /// <summary>Everyone else on the loop has had a turn. A hint, from any thread.</summary>
+    public void BeginTurn() => Volatile.Write(ref _turnEnds, _queue.Sent + BytesPerTurn);
 
     /// <summary>Sends what is marked. Any thread.</summary>
     public void SendMarked()
@@ -272,16 +277,20 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         ValueTask<FlushResult> pending = new(this, _operation.Version);
         _operation.Register(static writer => ((ConnectionWriter)writer!).Update(tokenFired: true), this, cancellationToken);
         _wait = FlushWait.Waiting;
-        Update();
+        Update(endsTurn: true);
+        if (IsWaiting)
+        {
+            // The peer may wait for the same before it reads: what it has sent is received ahead.
+            _connection.Reader.ReceiveAhead();
+        }
 
-        // The peer may wait for the same before it reads: what it has sent is received ahead.
-        _connection.Reader.ReceiveAhead();
         return pending;
     }
 
     private Continuation CompletePendingFlush()
     {
         _operation.Unregister();
+        BeginTurn();
         using (_lock.Hold())
         {
             Exception? error = _isRefused ? Misuse.BlocksItsLoop()
@@ -295,9 +304,9 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     }
 
     // Something happened that may end a wait, or let something be sent.
-    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false)
+    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false, bool endsTurn = false)
     {
-        AfterSend after = default;
+        AfterSend after = new() { EndsTurn = endsTurn };
         using (_lock.Hold())
         {
             _isCanceled |= isCanceled;
