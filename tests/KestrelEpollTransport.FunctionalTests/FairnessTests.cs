@@ -30,19 +30,34 @@ public class FairnessTests
     public async Task ReadAtLeast_OfMuchFromAFastSender_OthersAreServedMeanwhile(TransportKind kind) =>
         await AssertServedAsync(() => CountWhileReadingAsync(kind));
 
-    /// <remarks>All of it fits into the kernel's buffers: no flush has to wait for the peer.</remarks>
+    /// <remarks>
+    /// All of it fits into the kernel's buffers, so that no flush has to wait for the peer. Where a loop has several threads, the one that
+    /// serves the other connection may lose its processor meanwhile: then once more.
+    /// </remarks>
     [Theory, EpollTransports(WhyNotSockets)]
     public async Task Flushes_OfMuchInSmallPieces_OthersAreServedInBetween(TransportKind kind)
     {
+        bool isServed = false;
+        for (int i = 0; i < Attempts && !isServed; i++)
+        {
+            isServed = await IsServedBetweenFlushesAsync(kind);
+        }
+
+        Assert.True(isServed);
+    }
+
+    private static async Task<bool> IsServedBetweenFlushesAsync(TransportKind kind)
+    {
         await using ConnectionPair big = await ConnectionPair.CreateAsync(kind, s => s.LoopCount = 1);
         await using ConnectionPair other = await big.CreateAnotherAsync();
-        Task<bool> isServed = ServeOnceAsync(other);
-        Task<bool> flushes = FlushPiecesWhenAskedAsync(big, () => other.Client.Send("go"u8), isServed);
+        Task<bool> served = ServeOnceAsync(other);
+        Task<bool> flushes = FlushPiecesWhenAskedAsync(big, () => other.Client.Send("go"u8), served);
 
         await big.Client.SendAsync("go");
 
-        Assert.True(await flushes.OrTimeout());
-        Assert.True(await isServed.OrTimeout());
+        bool isServed = await flushes.OrTimeout();
+        Assert.True(await served.OrTimeout());
+        return isServed;
     }
 
     private static async Task<bool> ServeOnceAsync(ConnectionPair pair)

@@ -191,8 +191,8 @@ public class ConnectionLimitsTests
 
         TimeSpan took = await asked.Task.OrTimeout();
 
-        // More, where the machine had no processor for the timer.
-        Assert.InRange(took / s_time, 0.95, 1.5);
+        // More, where the machine had no processor for the timer; but not a whole time late.
+        Assert.InRange(took / s_time, 0.95, 1.9);
         Assert.Empty(await client.ReceiveToEndAsync());
     }
 
