@@ -121,7 +121,9 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// How many bytes that are flushed and not yet taken by the kernel make a flush wait; it goes on when fewer than
-    /// half of them are left. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited. Limit: not negative.
+    /// half of them are left. Where a flush may wait, one does as well, until others had a turn, after each 256 KiB that its connection sent in
+    /// a row; but not with <see cref="ApplicationScheduling.UnsafeInline"/>. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited, and no
+    /// flush waits. Limit: not negative.
     /// </summary>
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;
 

@@ -157,6 +157,19 @@ public class BackpressureTests
         Net.AssertSame(data, await pair.Client.ReceiveExactlyAsync(data.Length));
     }
 
+    /// <remarks>More than a turn, and more than half of the bound stays unsent.</remarks>
+    [Theory, AllTransports]
+    public async Task WriteBound_NotReached_FlushCompletesThoughClientDoesNotRead(TransportKind kind)
+    {
+        byte[] data = Net.Pattern(3 * Net.MoreThanTheKernelHolds);
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, s => s.MaxWriteBufferSize = data.Length + 1, slowClient: true);
+
+        FlushResult result = await pair.Output.WriteAsync(data).OrTimeout();
+
+        Assert.False(result.IsCompleted);
+        Net.AssertSame(data, await pair.Client.ReceiveExactlyAsync(data.Length));
+    }
+
     [Theory, AllTransports]
     public async Task BothDirections_FloodedAtOnce_LoseNothing(TransportKind kind)
     {

@@ -152,6 +152,23 @@ public class UnawaitedCallsTests
         Assert.Equal("cdef", await pair.Input.ReadTextAsync(4));
     }
 
+    [Theory, AllTransports]
+    public async Task Flush_DroppedAndCancelled_NextFlushIsCancelledOnce(TransportKind kind)
+    {
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
+        byte[] data = new byte[Net.MoreThanTheKernelHolds];
+        _ = pair.Output.WriteAsync(data);
+
+        pair.Output.CancelPendingFlush();
+
+        // On Sockets the data itself makes the next one wait as well.
+        Task<FlushResult> second = pair.Output.FlushAsync().AsTask();
+        Assert.True((await second.OrTimeout()).IsCanceled);
+        Task<FlushResult> third = pair.Output.FlushAsync().AsTask();
+        await pair.Client.ReceiveExactlyAsync(data.Length);
+        Assert.False((await third.OrTimeout()).IsCanceled);
+    }
+
     [Theory, AllTransports(false), AllTransports(true)]
     public async Task Flush_WhileOneIsPendingAndNotAwaited_BothComplete(TransportKind kind, bool unix)
     {

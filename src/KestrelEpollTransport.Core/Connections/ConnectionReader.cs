@@ -213,7 +213,6 @@ internal sealed partial class ConnectionReader : PipeReader, IValueTaskSource<Re
     void IConnectionEnd.Resume(long began)
     {
         _budget = BytesPerTurn;
-        _connection.Writer.BeginTurn();
         Continuation continuation = CompletePendingRead(isTold: false);
         if (!continuation.IsNone)
         {

@@ -12,15 +12,8 @@ namespace KestrelEpollTransport.Connections;
 /// </remarks>
 internal sealed partial class ConnectionWriter
 {
-    /// <summary>
-    /// The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send. The flush that
-    /// is over it has room, but waits for its resume, which is queued behind what is ready.
-    /// </summary>
-    /// <remarks>
-    /// Twice as much would do for fairness. But BBR paces a connection that sends again at once, by a timer for each segment: 16 downloads of
-    /// 1 MiB on loopback cost 325 µs each with 256 KiB, 590 with no turns, either with 512 KiB; with cubic 300 with all three.
-    /// </remarks>
-    private const long BytesPerTurn = 256 * 1024;
+    /// <summary>The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
+    internal const long BytesPerTurn = 256 * 1024;
 
     // Until all is sent, the kernel is full, the turn is over or the connection closed.
     private void Send(ref AfterSend after, bool hasRoom = false)
@@ -134,7 +127,7 @@ internal sealed partial class ConnectionWriter
 
     private void EndWait(ref AfterSend after)
     {
-        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom))
+        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || after.GivesWay || HasRoom))
         {
             _wait = FlushWait.Ending;
             after.ResumesFlush = true;
@@ -145,7 +138,7 @@ internal sealed partial class ConnectionWriter
     private void Finish(in AfterSend after)
     {
         SendQueue.Release(after.Spent, after.SpentEnd);
-        if (after.ResumesFlush && (after.EndsTurn || _operation.IsAwaited))
+        if (after.ResumesFlush && (after.GivesWay || _operation.IsAwaited))
         {
             _connection.Resume(this);
         }
@@ -188,6 +181,6 @@ internal sealed partial class ConnectionWriter
         public BufferSegment? Spent, SpentEnd;
         public Exception? Fault;
         public LifetimeState? SendFailed;
-        public bool Watches, PostsDrain, TellsAllSent, ResumesFlush, EndsTurn;
+        public bool Watches, PostsDrain, TellsAllSent, ResumesFlush, GivesWay;
     }
 }

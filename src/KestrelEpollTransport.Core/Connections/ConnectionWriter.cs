@@ -44,7 +44,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
 
     // Any thread.
     private int _watched;
-    private long _turnEnds = BytesPerTurn;
+    private long _turnBegan;
 
     // The caller of a flush, or the resume that its wait led to.
     private PendingOperation<FlushResult> _operation;
@@ -53,7 +53,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     private enum FlushWait
     {
         None,
-        Waiting,  // A flush waits for room.
+        Waiting,  // A flush waits for room, or is about to give way.
         Ending,   // The wait is over, and the flush about to be completed.
     }
 
@@ -66,6 +66,9 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
 
     /// <summary>Whether a flush waits for room. A hint.</summary>
     public bool IsWaiting => _wait == FlushWait.Waiting;
+
+    // Who runs off the loop keeps nobody on it waiting; and its resume would wait behind all that block there.
+    private bool IsTurnOver => _queue.Sent - Volatile.Read(ref _turnBegan) >= _connection.Shared.FlushedPerTurn && _connection.Dispatch.Profile.RunsInline;
 
     private bool HasRoom => _queue.Unsent < _connection.Shared.ResumeFlushBelow;
 
@@ -121,7 +124,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         bool gathers = !isElsewhere || (_drain ??= new PostedDrain(this)).FollowsClosely();
         AfterSend after = default;
         FlushResult? result;
-        bool isPending;
+        bool isPending, givesWay;
         using (_lock.Hold())
         {
             if (_isCompleted)
@@ -143,15 +146,22 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
             }
 
             isPending = _wait != FlushWait.None;
-            bool waits = _queue.Unsent >= _connection.Shared.MaxWriteBufferSize || _queue.Sent >= Volatile.Read(ref _turnEnds);
-            result = _isCanceled || _isClosed || !waits ? Result(_isCanceled) : null;
+            bool isFull = _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
+            givesWay = !isFull && IsTurnOver;
+            if (!isPending && _operation.IsOpen && _operation.TryForget(out FlushResult untaken))
+            {
+                // Its cancellation was for a flush that nobody awaited: as on a Pipe, the next one has it.
+                _isCanceled |= untaken.IsCanceled;
+            }
+
+            result = _isCanceled || _isClosed || !(isFull || givesWay) ? Result(_isCanceled) : null;
             _isCanceled &= isPending;
         }
 
         Finish(after);
         return isPending ? new ValueTask<FlushResult>(this, _operation.Version)
             : result is { } known ? new ValueTask<FlushResult>(known)
-            : Wait(cancellationToken);
+            : Wait(givesWay, cancellationToken);
     }
 
     public override void CancelPendingFlush() => Update(isCanceled: true);
@@ -183,7 +193,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     }
 
     /// <summary>Everyone else on the loop has had a turn. A hint, from any thread.</summary>
-    public void BeginTurn() => Volatile.Write(ref _turnEnds, _queue.Sent + BytesPerTurn);
+    public void BeginTurn() => Volatile.Write(ref _turnBegan, _queue.Sent);
 
     /// <summary>Sends what is marked. Any thread.</summary>
     public void SendMarked()
@@ -270,15 +280,15 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         }
     }
 
-    private ValueTask<FlushResult> Wait(CancellationToken cancellationToken)
+    private ValueTask<FlushResult> Wait(bool givesWay, CancellationToken cancellationToken)
     {
         // Everything of this flush before its wait is published: from then on another thread may complete it.
         _operation.Begin();
         ValueTask<FlushResult> pending = new(this, _operation.Version);
         _operation.Register(static writer => ((ConnectionWriter)writer!).Update(tokenFired: true), this, cancellationToken);
         _wait = FlushWait.Waiting;
-        Update(endsTurn: true);
-        if (IsWaiting)
+        Update(givesWay: givesWay);
+        if (!givesWay)
         {
             // The peer may wait for the same before it reads: what it has sent is received ahead.
             _connection.Reader.ReceiveAhead();
@@ -304,15 +314,15 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     }
 
     // Something happened that may end a wait, or let something be sent.
-    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false, bool endsTurn = false)
+    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false, bool givesWay = false)
     {
-        AfterSend after = new() { EndsTurn = endsTurn };
+        AfterSend after = new() { GivesWay = givesWay };
         using (_lock.Hold())
         {
             _isCanceled |= isCanceled;
             _tokenFired |= tokenFired;
             _isClosed |= isClosed;
-            if (isCanceled || tokenFired)
+            if (isCanceled || tokenFired || givesWay)
             {
                 // No more than that: what a send has to tell may take a while, and who disposes of the token's registration waits for this.
                 EndWait(ref after);

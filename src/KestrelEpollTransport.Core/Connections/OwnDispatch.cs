@@ -70,6 +70,7 @@ internal struct OwnDispatch(DispatchHistory? history)
         _teachesNothing = false;
         NoteDelay(connection, began != 0 ? began : Stopwatch.GetTimestamp());
         Volatile.Write(ref _thread, me);
+        connection.Writer.BeginTurn();
         continuation.Run();
 
         int served = connection.Reader.Served;

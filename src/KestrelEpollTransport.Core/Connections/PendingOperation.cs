@@ -87,7 +87,7 @@ internal struct PendingOperation<TResult>
     /// <summary>Completes the operation. What it returns is the caller's to run.</summary>
     /// <param name="result">If there is no error.</param>
     /// <param name="error">What taking the result throws.</param>
-    /// <param name="isTold">The first who asks is told: the caller knows that it is completed.</param>
+    /// <param name="isTold">The first who asks is told that it is completed.</param>
     public Continuation Complete(TResult? result, ExceptionDispatchInfo? error, bool isTold)
     {
         _result = result;
