@@ -170,6 +170,37 @@ public class BackpressureTests
         Net.AssertSame(data, await pair.Client.ReceiveExactlyAsync(data.Length));
     }
 
+    /// <remarks>Some of them wait for the client, some only until others had a turn.</remarks>
+    [Theory, AllTransports]
+    public async Task Flushes_CancelledAgainAndAgain_LoseNothing(TransportKind kind)
+    {
+        const int Piece = 32 * 1024;
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+        byte[] data = Net.Pattern(1000 * Piece);
+        Task<byte[]> received = Task.Run(() => pair.Client.ReceiveExactlyAsync(data.Length));
+        using var stop = new CancellationTokenSource();
+        Task cancels = Task.Run(() =>
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                pair.Output.CancelPendingFlush();
+                Thread.Yield();
+            }
+        });
+
+        int cancelled = 0;
+        for (int i = 0; i < data.Length; i += Piece)
+        {
+            FlushResult result = await pair.Output.WriteAsync(data.AsMemory(i, Piece)).OrTimeout();
+            cancelled += result.IsCanceled ? 1 : 0;
+        }
+
+        Net.AssertSame(data, await received.OrTimeout());
+        await stop.CancelAsync();
+        await cancels.OrTimeout();
+        Assert.True(cancelled > 0);
+    }
+
     [Theory, AllTransports]
     public async Task BothDirections_FloodedAtOnce_LoseNothing(TransportKind kind)
     {

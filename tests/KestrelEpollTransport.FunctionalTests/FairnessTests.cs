@@ -50,7 +50,7 @@ public class FairnessTests
         Assert.True(isServed);
     }
 
-    /// <remarks>The pieces of a large response are short, and would have outweighed that the handler blocks: each request began on a loop.</remarks>
+    /// <remarks>The parts of a large response are short, and would outweigh that the handler blocks: each request would begin on a loop.</remarks>
     [Fact]
     public async Task Responses_LargeOnesOfAHandlerThatBlocks_StayOffTheLoop()
     {
@@ -73,7 +73,8 @@ public class FairnessTests
             await client.GetByteArrayAsync(new Uri("/", UriKind.Relative)).OrTimeout();
         }
 
-        Assert.All(threads.Skip(2), static thread => Assert.Equal("epoll worker", thread));
+        // On a worker; or on the pool, where the response before had to wait for the client, and Kestrel goes on there.
+        Assert.All(threads.Skip(2), static thread => Assert.DoesNotContain("loop", thread, StringComparison.Ordinal));
     }
 
     private static async Task<bool> IsServedBetweenFlushesAsync(TransportKind kind)

@@ -257,7 +257,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         if (!continuation.IsNone)
         {
             continuation.Run();
-            _connection.Dispatch.Profile.End(began, 1);
+            _connection.Dispatch.Profile.EndPart(began);
         }
     }
 

@@ -38,7 +38,7 @@ internal sealed class LateContinuation(EpollConnection connection, Continuation 
         {
             // Beside the reader's dispatch, perhaps.
             continuation.Run();
-            connection.Dispatch.Profile.End(began, 1);
+            connection.Dispatch.Profile.EndPart(began);
         }
     }
 }

@@ -12,18 +12,18 @@ namespace KestrelEpollTransport.Loops;
 /// from this seat.
 /// <code>
 /// from             to               who                     what it may touch then
-/// Running(n)       Dispatching(n+1) the owner (Begin)       application code; nothing of the loop
+/// Running(n)       Dispatching(n+1) the owner (Begin)       application code; nothing of the driver's
 /// Dispatching(n)   Running(n)       the owner (TryEnd)      what is the driver's
 /// Dispatching(n)   Running(n)       the watch (TryTake)     what is the driver's, to pass it to a new thread
 /// Running(n)       (refused)        the watch (TryTake)     nothing
 /// </code>
 /// <para><b>The owner returns while the watch takes.</b> Both are a compare-exchange from exactly Dispatching(n): one fails. An
-/// owner that fails touches nothing of the loop any more. A watch that fails has taken nothing.</para>
+/// owner that fails touches nothing of the seat's any more. A watch that fails has taken nothing.</para>
 /// <para><b>Two looks, two dispatches.</b> The watch takes from the number it saw, so a dispatch that returned and another
 /// one that began between its look and its compare-exchange are left alone: numbers don't come again, as each Begin counts one
 /// further. A take need not count: of Running nobody keeps the number, and who lost the seat does not begin.</para>
 /// <para><b>What the owner wrote</b> before Begin (a release) is seen by who takes (an acquire), and by the thread that it
-/// gives the loop to.</para>
+/// gives the seat to.</para>
 /// </remarks>
 // Two cache lines: written twice a dispatch, and each seat's by another thread.
 [StructLayout(LayoutKind.Explicit, Size = 128)]
@@ -49,17 +49,17 @@ internal struct Permit
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long Begin()
     {
-        // Nobody else writes the word of a loop that is Running.
+        // Nobody else writes the word of a seat that is Running.
         long dispatch = _word + OneDispatch + Dispatching;
         Volatile.Write(ref _word, dispatch);
         return dispatch;
     }
 
-    /// <summary>The dispatch returned. False: the loop is another thread's by now.</summary>
+    /// <summary>The dispatch returned. False: the seat is another thread's by now.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryEnd(long dispatch) =>
         Interlocked.CompareExchange(ref _word, dispatch - Dispatching, dispatch) == dispatch;
 
-    /// <summary>Takes the loop from the thread that is in <paramref name="dispatch"/>. False: it has returned.</summary>
+    /// <summary>Takes the seat from the thread that is in <paramref name="dispatch"/>. False: it has returned.</summary>
     public bool TryTake(long dispatch) => TryEnd(dispatch);
 }

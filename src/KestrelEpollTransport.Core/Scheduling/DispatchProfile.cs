@@ -72,6 +72,24 @@ internal struct DispatchProfile(DispatchHistory? history)
         }
     }
 
+    /// <summary>
+    /// What followed a flush that waited is over. It is a part of what a request does: that it blocked, or was long, says something of the
+    /// requests, and that it was short nothing. A large response, in hundreds of parts, would have outweighed the one that blocked.
+    /// </summary>
+    public void EndPart(long began)
+    {
+        if (history is null)
+        {
+            return;
+        }
+
+        DispatchTime time = DispatchCost.End(began, history.LimitTicks);
+        if (time.Slept != false || time.ComputedTicks > history.LongTicks)
+        {
+            Note(time);
+        }
+    }
+
     /// <summary>As <see cref="Loops.IDispatched.OnHandedOff"/>.</summary>
     public void HandedOff(bool isBlocked)
     {

@@ -334,13 +334,43 @@ public class DispatchProfileTests
     }
 
     [Fact]
+    public void Parts_ThatAreShort_DoNotOutweighADispatchThatBlocked()
+    {
+        DispatchProfile profile = Begun();
+        profile.HandedOff(isBlocked: true);
+
+        for (int i = 0; i < 1000; i++)
+        {
+            profile.EndPart(profile.Begin());
+        }
+
+        Assert.False(profile.RunsInline);
+        Assert.Equal(WorkLane.Slow, profile.Lane);
+    }
+
+    [Fact]
+    public void Parts_ThatBlock_TellIt()
+    {
+        // A collection at just that moment would hide one.
+        DispatchProfile profile = Begun();
+        for (int i = 0; i < 20 && profile.RunsInline; i++)
+        {
+            long began = profile.Begin();
+            Thread.Sleep(2);
+            profile.EndPart(began);
+        }
+
+        Assert.False(profile.RunsInline);
+    }
+
+    [Fact]
     public void ProfileWithoutHistory_MeasuresNothing()
     {
         DispatchProfile profile = new(null);
 
         Assert.Equal(0, profile.Begin());
         profile.End(0, 1);
-        profile.End(0, 1);
+        profile.EndPart(0);
 
         Assert.True(profile.RunsInline);
         Assert.False(profile.IsLong);

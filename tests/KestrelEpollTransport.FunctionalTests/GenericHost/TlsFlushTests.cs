@@ -62,6 +62,25 @@ public class TlsFlushTests
     }
 
     [Theory, AllTransports]
+    public async Task CancelPendingFlush_WithNonePending_CancelsTheNextOnceAndLosesNothing(TransportKind kind)
+    {
+        var cancelled = new TaskCompletionSource<(bool First, bool Second)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ServerHost host = await StartAsync(kind, async connection =>
+        {
+            PipeWriter output = connection.Transport.Output;
+            output.CancelPendingFlush();
+            bool first = (await output.WriteAsync("a"u8.ToArray())).IsCanceled;
+            cancelled.SetResult((first, (await output.WriteAsync("b"u8.ToArray())).IsCanceled));
+        });
+        await using SslStream client = await TlsTests.ConnectAsync(new NetworkStream(await host.ConnectAsync(), ownsSocket: true));
+
+        byte[] received = new byte[3];
+        Assert.Equal(2, await client.ReadAtLeastAsync(received, 3, throwOnEndOfStream: false).OrTimeout());
+        Assert.Equal("ab"u8, received.AsSpan(0, 2));
+        Assert.Equal((true, false), await cancelled.Task.OrTimeout());
+    }
+
+    [Theory, AllTransports]
     public async Task FlushThatTheStopCancels_IsSentByTheEndOfItsHandler(TransportKind kind)
     {
         byte[] data = Net.Pattern(Net.MoreThanTheKernelHolds);
