@@ -29,7 +29,8 @@ public unsafe class Sending
     public void StartWriter()
     {
         (_peer, Socket server) = SocketPair.Create();
-        _transport = new EpollConnectionContextFactory(Options.Create(new EpollTransportOptions()), NullLoggerFactory.Instance);
+        EpollTransportOptions noFlushWaits = new() { MaxWriteBufferSize = null };
+        _transport = new EpollConnectionContextFactory(Options.Create(noFlushWaits), NullLoggerFactory.Instance);
         _connection = _transport.Create(server);
         _writer = _connection.Transport.Output;
     }

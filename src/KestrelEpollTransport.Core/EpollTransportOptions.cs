@@ -121,8 +121,8 @@ public sealed class EpollTransportOptions
 
     /// <summary>
     /// How many bytes that are flushed and not yet taken by the kernel make a flush wait; it goes on when fewer than
-    /// half of them are left. Where a flush may wait, one does as well, until others had a turn, after each 256 KiB that its connection sent in
-    /// a row; but not with <see cref="ApplicationScheduling.UnsafeInline"/>. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited, and no
+    /// half of them are left. After each 256 KiB that a connection has sent, one flush waits until others had a turn, even if
+    /// there is room; but not with <see cref="ApplicationScheduling.UnsafeInline"/>, and not where requests are known to block. Default: 65,536 (64 KiB). <see langword="null"/> or 0: unlimited, and no
     /// flush waits. Limit: not negative.
     /// </summary>
     public long? MaxWriteBufferSize { get; set; } = 64 * 1024;

@@ -184,7 +184,7 @@ public class BackpressureTests
             while (!stop.IsCancellationRequested)
             {
                 pair.Output.CancelPendingFlush();
-                Thread.Yield();
+                Thread.SpinWait(2000);
             }
         });
 
@@ -198,7 +198,7 @@ public class BackpressureTests
         Net.AssertSame(data, await received.OrTimeout());
         await stop.CancelAsync();
         await cancels.OrTimeout();
-        Assert.True(cancelled > 0);
+        Assert.InRange(cancelled, 1, (data.Length / Piece) - 1);
     }
 
     [Theory, AllTransports]

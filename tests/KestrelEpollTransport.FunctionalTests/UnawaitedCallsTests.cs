@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 
@@ -152,11 +153,12 @@ public class UnawaitedCallsTests
         Assert.Equal("cdef", await pair.Input.ReadTextAsync(4));
     }
 
-    [Theory, AllTransports]
-    public async Task Flush_DroppedAndCancelled_NextFlushIsCancelledOnce(TransportKind kind)
+    /// <remarks>One that waits for the client, and one that would give way.</remarks>
+    [Theory, AllTransports(Net.MoreThanTheKernelHolds), AllTransports(300 * 1024)]
+    public async Task Flush_DroppedAndCancelled_NextFlushIsCancelledOnce(TransportKind kind, int bytes)
     {
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind, slowClient: true);
-        byte[] data = new byte[Net.MoreThanTheKernelHolds];
+        byte[] data = new byte[bytes];
         _ = pair.Output.WriteAsync(data);
 
         pair.Output.CancelPendingFlush();
@@ -167,6 +169,25 @@ public class UnawaitedCallsTests
         Task<FlushResult> third = pair.Output.FlushAsync().AsTask();
         await pair.Client.ReceiveExactlyAsync(data.Length);
         Assert.False((await third.OrTimeout()).IsCanceled);
+    }
+
+    /// <remarks>Of the first, which may give way, another thread takes the result while the second one begins.</remarks>
+    [Theory, InlineData(TransportKind.EpollAdaptive), InlineData(TransportKind.EpollThreadPool)]
+    public async Task Flush_AsATaskWhileAnotherBegins_BothComplete(TransportKind kind)
+    {
+        const int Rounds = 2000, Piece = 64 * 1024;
+        await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
+        Task<byte[]> received = Task.Run(() => pair.Client.ReceiveExactlyAsync(Rounds * Piece));
+        for (int i = 0; i < Rounds; i++)
+        {
+            pair.Output.Write(new byte[Piece]);
+            Task<FlushResult> first = pair.Output.FlushAsync().AsTask();
+            ValueTask<FlushResult> second = pair.Output.FlushAsync();
+            await first.OrTimeout();
+            await second;
+        }
+
+        await received.OrTimeout();
     }
 
     [Theory, AllTransports(false), AllTransports(true)]

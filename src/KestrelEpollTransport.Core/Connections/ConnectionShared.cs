@@ -41,13 +41,15 @@ internal sealed record ConnectionShared(
     public long ResumeFlushBelow { get; } = Math.Max(MaxWriteBufferSize / 2, 1);
 
     /// <summary>
-    /// After so many bytes that a connection sent in a row, a flush that has room <i>gives way</i>: it waits for its resume, which is queued behind
-    /// what is ready. <see cref="long.MaxValue"/>: none does. So it is where a flush is never to wait; and where each resume runs on the
-    /// connection's loop, which a handler that blocks until then would hold.
+    /// After so many bytes that a connection has sent, since a dispatch of it began or a flush was resumed, a flush that has room <i>gives way</i>: it
+    /// waits for its resume, which is queued behind what is ready. <see cref="long.MaxValue"/>: none does. So it is with an unlimited bound, where a
+    /// flush never waits; and with <see cref="ApplicationScheduling.UnsafeInline"/>, where a handler that blocks until its flush is resumed would hold
+    /// the loop that is to do it.
     /// </summary>
     /// <remarks>
-    /// Twice as much would do for fairness. But BBR paces who sends again at once, with a timer for each segment: 16 downloads of 1 MiB on
-    /// loopback took 325 µs each with 256 KiB, 590 without, either with 512 KiB; with cubic 300 with all three.
+    /// Twice as much would do for fairness, as it does for the reader. But BBR paces who sends again at once, with a timer for each segment: 16
+    /// downloads of 1 MiB on loopback took 325 µs each with 256 KiB, 590 without, and now the one and now the other with 512 KiB; with cubic 300
+    /// with all three.
     /// </remarks>
     public long FlushedPerTurn { get; } = MaxWriteBufferSize == long.MaxValue || Scheduler is InlineScheduler ? long.MaxValue : ConnectionWriter.BytesPerTurn;
 

@@ -9,9 +9,9 @@ namespace KestrelEpollTransport.Connections;
 /// T1 (sender, in the lock) is told would-block, sets Blocked, fences, and sends once more. Would-block again: it leaves.
 /// T2 (loop) is told of room and looks at Blocked, without the lock: set, it takes the lock and sends; clear, there is nothing to do.
 /// If T2 sees it clear, the room was there before T1's second send, which then took it.
-/// <para><b>A flush gives way.</b> T1 (who flushes) begins the operation, ends its wait and has the resume queued, before it returns. T2 (the
-/// resume) completes the operation and runs what T1's caller attached. If that has attached nothing yet, it is told that the flush has completed,
-/// and goes on by itself: others had their turn by then.</para>
+/// <para><b>A flush gives way.</b> T1 (the call of a flush) begins the operation and its wait, ends the wait at once and has the resume queued. T2
+/// (the resume) completes the operation and runs what the caller has attached. A caller that has attached nothing by then is told that
+/// the flush has completed, and goes on by itself: others had their turn.</para>
 /// </remarks>
 internal sealed partial class ConnectionWriter
 {
@@ -130,10 +130,11 @@ internal sealed partial class ConnectionWriter
 
     private void EndWait(ref AfterSend after)
     {
-        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || after.GivesWay || HasRoom))
+        if (_wait == FlushWait.Waiting && (_isClosed || _isCanceled || _tokenFired || HasRoom || (after.BeginsWait && !IsFull)))
         {
             _wait = FlushWait.Ending;
             after.ResumesFlush = true;
+            after.GivesWay = after.BeginsWait && IsTurnOver;
         }
     }
 
@@ -184,6 +185,6 @@ internal sealed partial class ConnectionWriter
         public BufferSegment? Spent, SpentEnd;
         public Exception? Fault;
         public LifetimeState? SendFailed;
-        public bool Watches, PostsDrain, TellsAllSent, ResumesFlush, GivesWay;
+        public bool BeginsWait, Watches, PostsDrain, TellsAllSent, ResumesFlush, GivesWay;
     }
 }

@@ -67,7 +67,9 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     /// <summary>Whether a flush waits for room. A hint.</summary>
     public bool IsWaiting => _wait == FlushWait.Waiting;
 
-    // Who runs off the loop keeps nobody on it waiting; and its resume would wait behind all that block there.
+    private bool IsFull => _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
+
+    // Who is known to block is off the loop, and keeps nobody on it waiting.
     private bool IsTurnOver => _queue.Sent - Volatile.Read(ref _turnBegan) >= _connection.Shared.FlushedPerTurn && _connection.Dispatch.Profile.RunsInline;
 
     private bool HasRoom => _queue.Unsent < _connection.Shared.ResumeFlushBelow;
@@ -124,7 +126,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         bool gathers = !isElsewhere || (_drain ??= new PostedDrain(this)).FollowsClosely();
         AfterSend after = default;
         FlushResult? result;
-        bool isPending, givesWay;
+        bool isPending;
         using (_lock.Hold())
         {
             if (_isCompleted)
@@ -146,22 +148,20 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
             }
 
             isPending = _wait != FlushWait.None;
-            bool isFull = _queue.Unsent >= _connection.Shared.MaxWriteBufferSize;
-            givesWay = !isFull && IsTurnOver;
             if (!isPending && _operation.IsOpen && _operation.TryForget(out FlushResult untaken))
             {
                 // Its cancellation was for a flush that nobody awaited: as on a Pipe, the next one has it.
                 _isCanceled |= untaken.IsCanceled;
             }
 
-            result = _isCanceled || _isClosed || !(isFull || givesWay) ? Result(_isCanceled) : null;
+            result = _isCanceled || _isClosed || !(IsFull || IsTurnOver) ? Result(_isCanceled) : null;
             _isCanceled &= isPending;
         }
 
         Finish(after);
         return isPending ? new ValueTask<FlushResult>(this, _operation.Version)
             : result is { } known ? new ValueTask<FlushResult>(known)
-            : Wait(givesWay, cancellationToken);
+            : Wait(cancellationToken);
     }
 
     public override void CancelPendingFlush() => Update(isCanceled: true);
@@ -253,6 +253,7 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
 
     void IConnectionEnd.Resume(long began)
     {
+        BeginTurn();
         Continuation continuation = CompletePendingFlush();
         if (!continuation.IsNone)
         {
@@ -261,9 +262,14 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         }
     }
 
-    // A flush that was begun before the present one has ended, whether or not somebody took its result.
-    FlushResult IValueTaskSource<FlushResult>.GetResult(short token) =>
-        token == _operation.Version && _operation.IsOpen ? _operation.TakeResult(token) : Result(isCanceled: false);
+    // A flush that was begun before the present one has ended, whether or not somebody took its result. The next one may forget it meanwhile.
+    FlushResult IValueTaskSource<FlushResult>.GetResult(short token)
+    {
+        using (_lock.Hold())
+        {
+            return token == _operation.Version && _operation.IsOpen ? _operation.TakeResult(token) : Result(isCanceled: false);
+        }
+    }
 
     ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) =>
         token == _operation.Version && _operation.IsOpen ? _operation.GetStatus(token) : ValueTaskSourceStatus.Succeeded;
@@ -280,15 +286,15 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         }
     }
 
-    private ValueTask<FlushResult> Wait(bool givesWay, CancellationToken cancellationToken)
+    private ValueTask<FlushResult> Wait(CancellationToken cancellationToken)
     {
         // Everything of this flush before its wait is published: from then on another thread may complete it.
         _operation.Begin();
         ValueTask<FlushResult> pending = new(this, _operation.Version);
         _operation.Register(static writer => ((ConnectionWriter)writer!).Update(tokenFired: true), this, cancellationToken);
         _wait = FlushWait.Waiting;
-        Update(givesWay: givesWay);
-        if (!givesWay)
+        Update(beginsWait: true);
+        if (IsWaiting)
         {
             // The peer may wait for the same before it reads: what it has sent is received ahead.
             _connection.Reader.ReceiveAhead();
@@ -300,7 +306,6 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     private Continuation CompletePendingFlush()
     {
         _operation.Unregister();
-        BeginTurn();
         using (_lock.Hold())
         {
             Exception? error = _isRefused ? Misuse.BlocksItsLoop()
@@ -314,15 +319,15 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
     }
 
     // Something happened that may end a wait, or let something be sent.
-    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false, bool givesWay = false)
+    private void Update(bool isCanceled = false, bool tokenFired = false, bool isClosed = false, bool hasRoom = false, bool beginsWait = false)
     {
-        AfterSend after = new() { GivesWay = givesWay };
+        AfterSend after = new() { BeginsWait = beginsWait };
         using (_lock.Hold())
         {
             _isCanceled |= isCanceled;
             _tokenFired |= tokenFired;
             _isClosed |= isClosed;
-            if (isCanceled || tokenFired || givesWay)
+            if (isCanceled || tokenFired)
             {
                 // No more than that: what a send has to tell may take a while, and who disposes of the token's registration waits for this.
                 EndWait(ref after);

@@ -13,8 +13,7 @@ internal interface IConnectionEnd : IResumable
 
     ref DispatchProfile IResumable.Profile => ref Connection.Dispatch.Profile;
 
-    // The places for what computes for long may all be taken by those who wait for this.
-    WorkLane? IResumable.Lane => Connection.Dispatch.Profile.Lane is { } lane ? (lane == WorkLane.Long && !BeginsDispatch ? WorkLane.Slow : lane) : null;
+    WorkLane? IResumable.Lane => BeginsDispatch ? Connection.Dispatch.Profile.Lane : Connection.Dispatch.Profile.PartLane;
 
     /// <summary>Completes what waits, and so runs the application.</summary>
     /// <param name="began">When the dispatch began, of <see cref="DispatchProfile.Begin"/>.</param>

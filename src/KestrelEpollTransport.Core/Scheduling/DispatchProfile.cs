@@ -19,12 +19,17 @@ internal struct DispatchProfile(DispatchHistory? history)
     /// <summary>More than one dispatch in 33 that blocks, or computes for long, is too many.</summary>
     private const short Weight = 32;
 
+    /// <summary>So many short parts of requests count as one dispatch.</summary>
+    private const int ShortParts = 64;
+
     /// <summary>Of those that block for certain the kernel is asked about one in so many: four system calls less for each of the others.</summary>
     private const int CertainPerAsk = 8;
 
     private Habit _blocks = new(Weight);
     private Habit _isLong = new(Weight);
     private long _lastTicks;
+    private long _lastPartTicks;
+    private byte _shortParts;
     private byte _starts;
     private byte _certain;
     private bool _hasBegun;
@@ -38,6 +43,9 @@ internal struct DispatchProfile(DispatchHistory? history)
     /// <summary>How the next dispatch is to run off the loop; null: it is to run there.</summary>
     /// <remarks>Who proves to be quick must not wait behind all that blocks: 150 ms for each request, beside a thousand handlers that sleep.</remarks>
     public readonly WorkLane? Lane => !RunsInline ? (IsQuick ? WorkLane.Quick : WorkLane.Slow) : IsLong ? WorkLane.Long : null;
+
+    /// <summary>The same for a part of a dispatch, which follows a flush: one of those that compute for long may wait for it, and keeps its place.</summary>
+    public readonly WorkLane? PartLane => RunsInline && !IsLong ? null : _lastPartTicks <= (history?.LimitTicks ?? 0) ? WorkLane.Quick : WorkLane.Slow;
 
     /// <summary>Whether the next dispatch is likely to compute for so long that others are not to wait for it.</summary>
     public readonly bool IsLong => _isLong.IsKnown || (_starts < Starts && history is { StartsAreLong: true });
@@ -73,8 +81,8 @@ internal struct DispatchProfile(DispatchHistory? history)
     }
 
     /// <summary>
-    /// What followed a flush that waited is over. It is a part of what a request does: that it blocked, or was long, says something of the
-    /// requests, and that it was short nothing. A large response, in hundreds of parts, would have outweighed the one that blocked.
+    /// What followed a flush that waited is over: a part of what a request does. Short parts count little: a large response has hundreds, and
+    /// would outweigh that it blocked once.
     /// </summary>
     public void EndPart(long began)
     {
@@ -84,9 +92,10 @@ internal struct DispatchProfile(DispatchHistory? history)
         }
 
         DispatchTime time = DispatchCost.End(began, history.LimitTicks);
-        if (time.Slept != false || time.ComputedTicks > history.LongTicks)
+        _lastPartTicks = time.Ticks;
+        if (time.Slept != false || time.ComputedTicks > history.LongTicks || ++_shortParts % ShortParts == 0)
         {
-            Note(time);
+            NoteHabits(time);
         }
     }
 
@@ -116,13 +125,18 @@ internal struct DispatchProfile(DispatchHistory? history)
     internal void Note(DispatchTime time)
     {
         _lastTicks = time.Ticks;
-        _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (_starts < Starts)
         {
             _starts++;
-            history.NoteStart(time);
+            history!.NoteStart(time);
         }
 
+        NoteHabits(time);
+    }
+
+    private void NoteHabits(DispatchTime time)
+    {
+        _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (time.Slept is not { } slept)
         {
             _blocks.Suspect();

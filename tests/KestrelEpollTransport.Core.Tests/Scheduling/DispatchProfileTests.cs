@@ -346,6 +346,21 @@ public class DispatchProfileTests
 
         Assert.False(profile.RunsInline);
         Assert.Equal(WorkLane.Slow, profile.Lane);
+        Assert.Equal(WorkLane.Quick, profile.PartLane);
+    }
+
+    [Fact]
+    public void Parts_OfAConnectionThatOnlyWrites_TellAtLastThatItNoLongerBlocks()
+    {
+        DispatchProfile profile = Begun();
+        profile.HandedOff(isBlocked: true);
+
+        for (int i = 0; i < 100_000 && !profile.RunsInline; i++)
+        {
+            profile.EndPart(profile.Begin());
+        }
+
+        Assert.True(profile.RunsInline);
     }
 
     [Fact]
