@@ -181,10 +181,11 @@ public class BackpressureTests
         using var stop = new CancellationTokenSource();
         Task cancels = Task.Run(() =>
         {
-            while (!stop.IsCancellationRequested)
+            for (int i = 1; !stop.IsCancellationRequested; i++)
             {
                 pair.Output.CancelPendingFlush();
                 Thread.SpinWait(2000);
+                Thread.Sleep(i % 16 == 0 ? 1 : 0);
             }
         });
 

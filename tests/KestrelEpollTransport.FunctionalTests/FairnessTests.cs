@@ -16,9 +16,9 @@ public class FairnessTests
     private const int RoundTrips = 50;
 
     /// <summary>Less than Linux lets a connection on loopback have in its send buffer, and several turns.</summary>
-    private const int Pieces = 24 * Piece, Piece = 64 * 1024;
+    private const int InARow = 24 * Piece, Piece = 64 * 1024;
 
-    /// <summary>40 MiB, which have 160 turns.</summary>
+    /// <summary>40 MiB, in pieces.</summary>
     private const int LargeResponse = 640;
 
     /// <summary>The other connection's client may have had no processor meanwhile: 37 to 42 were seen in one run of a hundred.</summary>
@@ -47,14 +47,16 @@ public class FairnessTests
     [InlineData(TransportKind.EpollInline, 64 * 1024, null, false)]
     public async Task Flushes_OfMuchInARow_GiveWayAndOthersAreServedInBetween(TransportKind kind, int piece, long? bound, bool giveWay)
     {
-        (bool Waited, bool IsServed) seen = default;
-        for (int i = 0; i < Attempts && seen != (true, true); i++)
+        bool haveWaited = false, isServed = false;
+        for (int i = 0; i < 5 * Attempts && !(haveWaited && isServed); i++)
         {
-            seen = await FlushAndServeAsync(kind, piece, bound);
+            (bool waited, bool served) = await FlushAndServeAsync(kind, piece, bound);
+            haveWaited |= waited;
+            isServed |= served;
         }
 
-        Assert.Equal(giveWay, seen.Waited);
-        Assert.True(!giveWay || seen.IsServed);
+        Assert.Equal(giveWay, haveWaited);
+        Assert.True(isServed || !giveWay);
     }
 
     /// <remarks>The parts of a large response are short, and would outweigh that the handler blocks: each request would begin on a loop.</remarks>
@@ -115,7 +117,7 @@ public class FairnessTests
         pair.Input.AdvanceTo(result.Buffer.End);
         asksOther();
         bool waited = false;
-        for (int sent = 0; sent < Pieces; sent += piece)
+        for (int sent = 0; sent < InARow; sent += piece)
         {
             pair.Output.Write(new byte[piece]);
             Task<FlushResult> flush = pair.Output.FlushAsync().AsTask();

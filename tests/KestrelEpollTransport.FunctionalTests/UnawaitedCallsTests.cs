@@ -177,11 +177,13 @@ public class UnawaitedCallsTests
     {
         const int Rounds = 2000, Piece = 64 * 1024;
         await using ConnectionPair pair = await ConnectionPair.CreateAsync(kind);
-        Task<byte[]> received = Task.Run(() => pair.Client.ReceiveExactlyAsync(Rounds * Piece));
+        Task<byte[]> received = Task.Run(() => pair.Client.ReceiveExactlyAsync(2 * Rounds * Piece));
         for (int i = 0; i < Rounds; i++)
         {
             pair.Output.Write(new byte[Piece]);
             Task<FlushResult> first = pair.Output.FlushAsync().AsTask();
+            Thread.SpinWait(i % 500);
+            pair.Output.Write(new byte[Piece]);
             ValueTask<FlushResult> second = pair.Output.FlushAsync();
             await first.OrTimeout();
             await second;

@@ -48,8 +48,8 @@ internal sealed record ConnectionShared(
     /// </summary>
     /// <remarks>
     /// Twice as much would do for fairness, as it does for the reader. But BBR paces who sends again at once, with a timer for each segment: 16
-    /// downloads of 1 MiB on loopback took 325 µs each with 256 KiB, 590 without, and now the one and now the other with 512 KiB; with cubic 300
-    /// with all three.
+    /// downloads of 1 MiB on loopback took 325 µs each with 256 KiB, 590 without, and between the two, run by run, with 512 KiB; with cubic 300 with
+    /// all three.
     /// </remarks>
     public long FlushedPerTurn { get; } = MaxWriteBufferSize == long.MaxValue || Scheduler is InlineScheduler ? long.MaxValue : ConnectionWriter.BytesPerTurn;
 

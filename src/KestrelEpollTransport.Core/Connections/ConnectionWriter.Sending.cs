@@ -10,12 +10,12 @@ namespace KestrelEpollTransport.Connections;
 /// T2 (loop) is told of room and looks at Blocked, without the lock: set, it takes the lock and sends; clear, there is nothing to do.
 /// If T2 sees it clear, the room was there before T1's second send, which then took it.
 /// <para><b>A flush gives way.</b> T1 (the call of a flush) begins the operation and its wait, ends the wait at once and has the resume queued. T2
-/// (the resume) completes the operation and runs what the caller has attached. A caller that has attached nothing by then is told that
-/// the flush has completed, and goes on by itself: others had their turn.</para>
+/// (the resume) completes the operation and runs what the caller has attached. A caller that asks only then is told
+/// that the flush has completed, and goes on by itself: others had their turn.</para>
 /// </remarks>
 internal sealed partial class ConnectionWriter
 {
-    /// <summary>The most bytes that are sent before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
+    /// <summary>The most bytes that one send takes before everyone else on the loop has a turn: a fast reader takes as fast as we send.</summary>
     internal const long BytesPerTurn = 256 * 1024;
 
     // Until all is sent, the kernel is full, the turn is over or the connection closed.

@@ -258,24 +258,32 @@ internal sealed partial class ConnectionWriter(EpollConnection connection) : Pip
         if (!continuation.IsNone)
         {
             continuation.Run();
-            _connection.Dispatch.Profile.EndPart(began);
+            _connection.Dispatch.Profile.End(began, 1, isPart: true);
         }
     }
 
-    // A flush that was begun before the present one has ended, whether or not somebody took its result. The next one may forget it meanwhile.
     FlushResult IValueTaskSource<FlushResult>.GetResult(short token)
     {
         using (_lock.Hold())
         {
-            return token == _operation.Version && _operation.IsOpen ? _operation.TakeResult(token) : Result(isCanceled: false);
+            return IsOpen(token) ? _operation.TakeResult(token) : Result(isCanceled: false);
         }
     }
 
-    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) =>
-        token == _operation.Version && _operation.IsOpen ? _operation.GetStatus(token) : ValueTaskSourceStatus.Succeeded;
+    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token)
+    {
+        using (_lock.Hold())
+        {
+            return IsOpen(token) ? _operation.GetStatus(token) : ValueTaskSourceStatus.Succeeded;
+        }
+    }
 
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _connection.ResumeLate(_operation.OnCompleted(continuation, state, token, flags), isRead: false);
+
+    // Not open: another flush was begun since, which ended this one, whether or not somebody took its result. Under the lock, where an operation
+    // that is open is not closed by others; and in this order, as the next one publishes its number before it is open.
+    private bool IsOpen(short token) => _operation.IsOpen && token == _operation.Version;
 
     private bool TryHold(int sizeHint, out Memory<byte> room)
     {

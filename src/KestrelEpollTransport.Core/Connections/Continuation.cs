@@ -37,8 +37,9 @@ internal sealed class LateContinuation(EpollConnection connection, Continuation 
         else
         {
             // Beside the reader's dispatch, perhaps.
+            connection.Writer.BeginTurn();
             continuation.Run();
-            connection.Dispatch.Profile.EndPart(began);
+            connection.Dispatch.Profile.End(began, 1, isPart: true);
         }
     }
 }

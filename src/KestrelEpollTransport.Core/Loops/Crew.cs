@@ -16,7 +16,7 @@ namespace KestrelEpollTransport.Loops;
 /// seats [polls [sleeps]] seats + s, calls [...]  TryCall: on behalf of a thread that is called
 /// calls                  the same, without       Come: the thread that was called
 /// seats, polls [sleeps]  seats - s, polls [sleeps] TryLeave: a driver that found the pass over; it does not poll, and so it is not the last
-/// seats + s [...]        seats [...]             TryDecline: a driver that came to share a pass, and is not the last, while nobody is called
+/// seats + s [...]        seats [...]             TryLeave, declines: a driver that came to share a pass, and is not the last, while nobody is called
 /// any                    the same, stops         Stop: from then on nobody begins to poll, joins, or leaves but by Leave
 /// seats [...]            seats - s [...]         Leave: a driver of a loop that stops; for a seat that finds no thread; the last ends the loop
 /// </code>
@@ -64,7 +64,19 @@ internal struct Crew(int maxSeats)
 
     public void Stop() => Interlocked.Or(ref _word, Stops);
 
-    public bool TryBeginPoll() => TryFlip(Polls, whilePolled: false);
+    public bool TryBeginPoll()
+    {
+        long word = Word;
+        while ((word & (Polls | Stops)) == 0)
+        {
+            if (TryMove(ref word, word | Polls))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     /// <summary>Who polls is about to wait: it must look at the queue after this and before it waits.</summary>
     public void BeginSleep() => Interlocked.Or(ref _word, Sleeps);
@@ -100,14 +112,14 @@ internal struct Crew(int maxSeats)
 
     public void Come() => Interlocked.And(ref _word, ~Calls);
 
-    /// <summary>Gives up a seat whose thread is not needed. False: it is.</summary>
-    public bool TryLeave(int seat) => TryFlip(1L << seat, whilePolled: true);
-
-    /// <summary>Gives up a seat although nobody may poll. False: it is the last, or one is kept for a thread that has not come.</summary>
-    public bool TryDecline(int seat)
+    /// <summary>
+    /// Gives up a seat whose thread is not needed, as somebody polls; who <paramref name="declines"/> does so although nobody may. False: it is
+    /// needed; or who declines is the last, or a seat is kept for a thread that has not come.
+    /// </summary>
+    public bool TryLeave(int seat, bool declines)
     {
         long word = Word;
-        while ((word & (Stops | Calls)) == 0 && (word & Seats) != 1L << seat)
+        while (declines ? (word & (Stops | Calls)) == 0 && (word & Seats) != 1L << seat : (word & (Polls | Stops)) == Polls)
         {
             if (TryMove(ref word, word & ~(1L << seat)))
             {
@@ -124,21 +136,6 @@ internal struct Crew(int maxSeats)
     /// </summary>
     public bool Leave(int seat, bool isRefused = false) =>
         (Interlocked.And(ref _word, ~((1L << seat) | (isRefused ? Calls : 0))) & Seats) == 1L << seat;
-
-    // Changes one bit of a loop that does not stop, and is polled, or is not.
-    private bool TryFlip(long bit, bool whilePolled)
-    {
-        long word = Word;
-        while ((word & (Polls | Stops)) == (whilePolled ? Polls : 0))
-        {
-            if (TryMove(ref word, word ^ bit))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
 
     // True: the word is the next one. False: word is what it has become.
     private bool TryMove(ref long word, long next)

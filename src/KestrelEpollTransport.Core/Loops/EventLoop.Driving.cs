@@ -144,7 +144,7 @@ internal sealed partial class EventLoop
     {
         // First: whoever joins next may be given this seat.
         seat.Give();
-        if (declines ? _crew.TryDecline(seat.Index) : _crew.TryLeave(seat.Index))
+        if (_crew.TryLeave(seat.Index, declines))
         {
             return true;
         }

@@ -63,6 +63,14 @@ internal sealed partial class EventLoop : IDisposable
         _brief = new BriefPoll(_settings.Spin is { } spin ? (long)(spin.TotalSeconds * Stopwatch.Frequency) : null);
     }
 
+    /// <summary>Drives the loop of the seat on a thread of its own, until it ends.</summary>
+    public static void DriveOnThread(Seat seat)
+    {
+        // Background: a process that forgets to dispose still ends. The default stack size: handlers run here and may be as deep as on the thread
+        // pool. Without AsyncLocals: a loop outlives the request that happened to start it.
+        Uninterrupted.Start(new Thread(() => seat.Loop.OnDrive(seat, ThreadBaseline.Capture())) { IsBackground = true, Name = seat.Loop.Name });
+    }
+
     /// <summary>The position of this loop in its group.</summary>
     public int Index { get; }
 

@@ -44,7 +44,7 @@ internal struct DispatchProfile(DispatchHistory? history)
     /// <remarks>Who proves to be quick must not wait behind all that blocks: 150 ms for each request, beside a thousand handlers that sleep.</remarks>
     public readonly WorkLane? Lane => !RunsInline ? (IsQuick ? WorkLane.Quick : WorkLane.Slow) : IsLong ? WorkLane.Long : null;
 
-    /// <summary>The same for a part of a dispatch, which follows a flush: one of those that compute for long may wait for it, and keeps its place.</summary>
+    /// <summary>The same for a part of a dispatch, which follows a flush. Never long: who has a place among those that compute for long may wait for it.</summary>
     public readonly WorkLane? PartLane => RunsInline && !IsLong ? null : _lastPartTicks <= (history?.LimitTicks ?? 0) ? WorkLane.Quick : WorkLane.Slow;
 
     /// <summary>Whether the next dispatch is likely to compute for so long that others are not to wait for it.</summary>
@@ -71,31 +71,12 @@ internal struct DispatchProfile(DispatchHistory? history)
             || (_blocks.IsCertain ? ++_certain % CertainPerAsk == 0 : _blocks.IsSuspected));
     }
 
-    /// <summary>The dispatch is over, and has served so many reads: pipelined requests share its time.</summary>
-    public void End(long began, int reads)
+    /// <summary>The dispatch is over, and has served so many reads: pipelined requests share its time. Or a part of one is, which followed a flush.</summary>
+    public void End(long began, int reads, bool isPart = false)
     {
         if (history is not null)
         {
-            Note(DispatchCost.End(began, history.LimitTicks * Math.Max(reads, 1)));
-        }
-    }
-
-    /// <summary>
-    /// What followed a flush that waited is over: a part of what a request does. Short parts count little: a large response has hundreds, and
-    /// would outweigh that it blocked once.
-    /// </summary>
-    public void EndPart(long began)
-    {
-        if (history is null)
-        {
-            return;
-        }
-
-        DispatchTime time = DispatchCost.End(began, history.LimitTicks);
-        _lastPartTicks = time.Ticks;
-        if (time.Slept != false || time.ComputedTicks > history.LongTicks || ++_shortParts % ShortParts == 0)
-        {
-            NoteHabits(time);
+            Note(DispatchCost.End(began, history.LimitTicks * Math.Max(reads, 1)), isPart);
         }
     }
 
@@ -121,22 +102,23 @@ internal struct DispatchProfile(DispatchHistory? history)
         }
     }
 
-    /// <summary>A dispatch took so long, and used its time so.</summary>
-    internal void Note(DispatchTime time)
+    /// <summary>A dispatch, or a part of one, took so long, and used its time so.</summary>
+    internal void Note(DispatchTime time, bool isPart = false)
     {
-        _lastTicks = time.Ticks;
+        (isPart ? ref _lastPartTicks : ref _lastTicks) = time.Ticks;
+        if (isPart && time.Slept == false && time.ComputedTicks <= history!.LongTicks && ++_shortParts % ShortParts != 0)
+        {
+            // A large response has hundreds of those, and they would outweigh that it blocked once.
+            return;
+        }
+
+        _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (_starts < Starts)
         {
             _starts++;
-            history!.NoteStart(time);
+            history.NoteStart(time);
         }
 
-        NoteHabits(time);
-    }
-
-    private void NoteHabits(DispatchTime time)
-    {
-        _isLong.Note(time.ComputedTicks > history!.LongTicks);
         if (time.Slept is not { } slept)
         {
             _blocks.Suspect();

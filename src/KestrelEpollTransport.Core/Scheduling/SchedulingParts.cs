@@ -34,7 +34,7 @@ internal sealed class SchedulingParts : IDisposable
             Scheduler = isInline ? new InlineScheduler() : new ThreadPoolScheduler();
         }
 
-        Loops = new LoopGroup(options.LoopCount, Workers is null ? LoopThread.Drive : Workers.Drive, logger, settings);
+        Loops = new LoopGroup(options.LoopCount, Workers is null ? EventLoop.DriveOnThread : Workers.Drive, logger, settings);
         if (Workers is not null)
         {
             Watch.Add(new LoopWatch(Loops, Workers, Counters!, logger, options.HandOffLimit));

@@ -33,7 +33,7 @@ internal sealed class Worker(Workers owner)
 
     public void Start()
     {
-        // As in LoopThread.
+        // As in EventLoop.DriveOnThread.
         _thread = new Thread(Run) { IsBackground = true, Name = Workers.ThreadName };
         Uninterrupted.Start(_thread);
     }

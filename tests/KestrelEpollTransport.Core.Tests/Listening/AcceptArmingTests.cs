@@ -12,7 +12,7 @@ public sealed class AcceptArmingTests : IDisposable
 {
     private const int LoopCount = 3;
 
-    private readonly LoopGroup _group = new(LoopCount, LoopThread.Drive, NullLogger.Instance);
+    private readonly LoopGroup _group = new(LoopCount, EventLoop.DriveOnThread, NullLogger.Instance);
     private readonly Socket _socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
     private readonly AcceptArming _arming;
 

@@ -101,7 +101,7 @@ internal sealed class CrewModel
             if (mayDecline && _isCrowded)
             {
                 yield return "TryDecline";
-                bool declines = _setup.Fault == CrewFault.DeclinesAsTheLast ? !_crew.IsStopping && !_crew.Leave(seat) : _crew.TryDecline(seat);
+                bool declines = _setup.Fault == CrewFault.DeclinesAsTheLast ? !_crew.IsStopping && !_crew.Leave(seat) : _crew.TryLeave(seat, declines: true);
                 if (declines)
                 {
                     yield break;
@@ -145,7 +145,7 @@ internal sealed class CrewModel
             }
 
             yield return "TryLeave";
-            bool leaves = _setup.Fault == CrewFault.LeavesBesideNobody ? !_crew.Leave(seat) : _crew.TryLeave(seat);
+            bool leaves = _setup.Fault == CrewFault.LeavesBesideNobody ? !_crew.Leave(seat) : _crew.TryLeave(seat, declines: false);
             if (leaves)
             {
                 yield break;

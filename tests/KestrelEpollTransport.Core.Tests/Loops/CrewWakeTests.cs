@@ -69,7 +69,7 @@ public class CrewWakeTests
         Assert.True(crew.TryCall(out int seat));
         Assert.False(crew.IsAtRest);
         crew.Come();
-        Assert.True(crew.TryLeave(seat));
+        Assert.True(crew.TryLeave(seat, declines: false));
         Assert.True(crew.IsAtRest);
 
         crew.EndPoll();

@@ -13,12 +13,12 @@ public sealed class DecliningThreadTests : IDisposable
     private readonly TaskCompletionSource _ran = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly SetLoad _machine = new();
     private readonly EventLoop _loop;
-    private Action<Seat> _drive = LoopThread.Drive;
+    private Action<Seat> _drive = EventLoop.DriveOnThread;
 
     public DecliningThreadTests()
     {
         _loop = new EventLoop(0, Poller.Create(), _log, seat => _drive(seat), new LoopSettings { Drivers = 2, Machine = _machine });
-        LoopThread.Drive(_loop.Seats[0]);
+        EventLoop.DriveOnThread(_loop.Seats[0]);
     }
 
     public void Dispose()
@@ -72,7 +72,7 @@ public sealed class DecliningThreadTests : IDisposable
         _loop.TryCall(isNeeded: false);
 
         _loop.TryCall();
-        LoopThread.Drive(given!);
+        EventLoop.DriveOnThread(given!);
 
         await _ran.Task.OrTimeout();
     }
@@ -91,7 +91,7 @@ public sealed class DecliningThreadTests : IDisposable
 
         Seat stuck = _loop.Seats[1];
         Assert.True(stuck.TryTake(stuck.CurrentDispatch, out _));
-        LoopThread.Drive(stuck);
+        EventLoop.DriveOnThread(stuck);
 
         await _ran.Task.OrTimeout();
         second.Release();

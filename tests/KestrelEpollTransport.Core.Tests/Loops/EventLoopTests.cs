@@ -21,8 +21,8 @@ public sealed class EventLoopTests : IDisposable
 
     public EventLoopTests()
     {
-        _loop = new EventLoop(5, Poller.Create(), _log, LoopThread.Drive);
-        LoopThread.Drive(_loop.Seats[0]);
+        _loop = new EventLoop(5, Poller.Create(), _log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(_loop.Seats[0]);
         using Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
@@ -170,8 +170,8 @@ public sealed class EventLoopTests : IDisposable
     public async Task Wait_ThatFails_EndsTheLoopAndTellsEachHandlerWhateverTheyThrow()
     {
         BrokenPoller poller = new(Poller.Create());
-        EventLoop loop = new(6, poller, _log, LoopThread.Drive);
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(6, poller, _log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(loop.Seats[0]);
         InvalidOperationException second = new("in OnFault");
         TestHandler throws = new(onFault: _ => throw second);
         TestHandler other = new();
@@ -256,8 +256,8 @@ public sealed class EventLoopTests : IDisposable
     [Fact]
     public async Task LoopThatSpins_StillRunsWhatIsPostedToldAndDueAndStops()
     {
-        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Spin = TimeSpan.FromSeconds(1) });
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(6, Poller.Create(), _log, EventLoop.DriveOnThread, new LoopSettings { Spin = TimeSpan.FromSeconds(1) });
+        EventLoop.DriveOnThread(loop.Seats[0]);
         TestHandler handler = new();
         Assert.False(loop.Register(handler, Descriptor, Interest.Read).IsError);
         TaskCompletionSource<bool> timer = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -344,8 +344,8 @@ public sealed class EventLoopTests : IDisposable
     public void Post_AtEachMomentOfFallingAsleep_IsRun()
     {
         const int Rounds = 20_000;
-        EventLoop loop = new(6, Poller.Create(), _log, LoopThread.Drive, new LoopSettings { Spin = TimeSpan.Zero });
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(6, Poller.Create(), _log, EventLoop.DriveOnThread, new LoopSettings { Spin = TimeSpan.Zero });
+        EventLoop.DriveOnThread(loop.Seats[0]);
         int ran = 0;
         TestWork work = new(() => Interlocked.Increment(ref ran));
         long began = Stopwatch.GetTimestamp();
@@ -372,8 +372,8 @@ public sealed class EventLoopTests : IDisposable
     {
         for (int round = 0; round < 50; round++)
         {
-            EventLoop loop = new(round, Poller.Create(), _log, LoopThread.Drive);
-            LoopThread.Drive(loop.Seats[0]);
+            EventLoop loop = new(round, Poller.Create(), _log, EventLoop.DriveOnThread);
+            EventLoop.DriveOnThread(loop.Seats[0]);
             int[] runs = new int[200];
             using CountdownEvent left = new(runs.Length);
             using Barrier together = new(2);
@@ -441,8 +441,8 @@ public sealed class EventLoopTests : IDisposable
     public async Task Register_WithAPollerThatThrows_FailsAndKeepsNoHandler()
     {
         InvalidOperationException thrown = new("on purpose");
-        EventLoop loop = new(7, new ThrowingPoller(Poller.Create(), () => throw thrown), _log, LoopThread.Drive);
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(7, new ThrowingPoller(Poller.Create(), () => throw thrown), _log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(loop.Seats[0]);
 
         Assert.True(loop.Register(new TestHandler(), Descriptor, Interest.Read).IsError);
 

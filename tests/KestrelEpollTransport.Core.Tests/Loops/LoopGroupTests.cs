@@ -12,7 +12,7 @@ public sealed class LoopGroupTests : IDisposable
     private readonly LogRecorder _log = new();
     private readonly LoopGroup _group;
 
-    public LoopGroupTests() => _group = new LoopGroup(4, LoopThread.Drive, _log);
+    public LoopGroupTests() => _group = new LoopGroup(4, EventLoop.DriveOnThread, _log);
 
     public void Dispose()
     {
@@ -45,7 +45,7 @@ public sealed class LoopGroupTests : IDisposable
     [Fact]
     public async Task Dispose_OfALoopThatIsHeldUntilWhatWaitsForItRuns_HasThePoolRunThat()
     {
-        using LoopGroup group = new(1, LoopThread.Drive, _log) { EndTimeout = TimeSpan.FromMilliseconds(50) };
+        using LoopGroup group = new(1, EventLoop.DriveOnThread, _log) { EndTimeout = TimeSpan.FromMilliseconds(50) };
         EventLoop loop = group.Loops[0];
         TaskCompletionSource holds = new(TaskCreationOptions.RunContinuationsAsynchronously);
         using ManualResetEventSlim ran = new();
@@ -185,7 +185,7 @@ public sealed class LoopGroupTests : IDisposable
     {
         using ManualResetEventSlim release = new();
         using CountdownEvent held = new(4);
-        LoopGroup group = new(4, LoopThread.Drive, _log) { EndTimeout = TimeSpan.FromSeconds(1) };
+        LoopGroup group = new(4, EventLoop.DriveOnThread, _log) { EndTimeout = TimeSpan.FromSeconds(1) };
         EventLoop[] loops = group.Loops;
         Array.ForEach(loops, loop => loop.Post(new TestWork(() =>
         {
@@ -228,7 +228,7 @@ public sealed class LoopGroupTests : IDisposable
     public async Task Loops_OneThatEnded_GetsNothingMore()
     {
         List<BrokenPoller> pollers = [];
-        using LoopGroup group = new(3, LoopThread.Drive, _log, new LoopSettings { CreatePoller = CreateBroken });
+        using LoopGroup group = new(3, EventLoop.DriveOnThread, _log, new LoopSettings { CreatePoller = CreateBroken });
         EventLoop[] loops = group.Loops;
         Assert.All(loops, loop => loop.AddLoad(100));
         loops[1].AddLoad(-100);

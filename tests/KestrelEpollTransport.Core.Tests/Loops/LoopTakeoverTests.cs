@@ -15,8 +15,8 @@ public sealed class LoopTakeoverTests : IDisposable
 
     public LoopTakeoverTests()
     {
-        _loop = new EventLoop(0, Poller.Create(), _log, LoopThread.Drive);
-        LoopThread.Drive(_loop.Seats[0]);
+        _loop = new EventLoop(0, Poller.Create(), _log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(_loop.Seats[0]);
     }
 
     public void Dispose()
@@ -166,7 +166,7 @@ public sealed class LoopTakeoverTests : IDisposable
         Assert.False(_loop.Seats[0].TryTake(first, out _));
         Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out _));
         again.Set();
-        LoopThread.Drive(_loop.Seats[0]);
+        EventLoop.DriveOnThread(_loop.Seats[0]);
     }
 
     [Fact]
@@ -237,7 +237,7 @@ public sealed class LoopTakeoverTests : IDisposable
     {
         Assert.True(_loop.Seats[0].TryTake(_loop.Seats[0].CurrentDispatch, out IDispatched? dispatched));
         Assert.NotNull(dispatched);
-        LoopThread.Drive(_loop.Seats[0]);
+        EventLoop.DriveOnThread(_loop.Seats[0]);
     }
 
     private async Task AssertEndsWithoutTheLoopAsync(Thread stuck)

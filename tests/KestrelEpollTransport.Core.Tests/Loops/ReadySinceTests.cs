@@ -37,10 +37,10 @@ public class ReadySinceTests
         // as slowly.
         long slow = 10 * s_millisecond;
         var poller = new ScriptedPoller(time, [slow, 1, 1, slow, slow, slow]) { FullAt = 6 };
-        loop = new EventLoop(0, poller, NullLogger.Instance, LoopThread.Drive, new LoopSettings { Time = time, Spin = TimeSpan.Zero });
+        loop = new EventLoop(0, poller, NullLogger.Instance, EventLoop.DriveOnThread, new LoopSettings { Time = time, Spin = TimeSpan.Zero });
         loop.Register(handler, descriptor: 1, Interest.Read);
         poller.Tells = handler.Token;
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop.DriveOnThread(loop.Seats[0]);
         await done.Task.OrTimeout();
         loop.Stop();
         Assert.True(loop.WaitForEnd(Timeouts.Limit));

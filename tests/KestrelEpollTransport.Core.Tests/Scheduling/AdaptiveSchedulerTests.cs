@@ -19,7 +19,7 @@ public sealed class AdaptiveSchedulerTests : IDisposable
     public AdaptiveSchedulerTests()
     {
         _history = new DispatchHistory(TimeSpan.FromMicroseconds(100), _counters);
-        _loop = new EventLoop(0, Poller.Create(), _log, LoopThread.Drive);
+        _loop = new EventLoop(0, Poller.Create(), _log, EventLoop.DriveOnThread);
         _scheduler = new AdaptiveScheduler(_workers, _counters);
     }
 

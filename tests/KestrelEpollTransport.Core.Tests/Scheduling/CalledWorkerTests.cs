@@ -27,8 +27,8 @@ public class CalledWorkerTests
     {
         using LogRecorder log = new();
         using Workers workers = new(maxBusy: 1, loopCount: 1);
-        EventLoop loop = new(0, Poller.Create(), log, LoopThread.Drive);
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(0, Poller.Create(), log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(loop.Seats[0]);
         HeldWork first = new(), stuck = new(), waiting = new();
         try
         {
@@ -71,8 +71,8 @@ public class CalledWorkerTests
                 }
             },
         };
-        EventLoop loop = new(0, Poller.Create(), log, LoopThread.Drive);
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop loop = new(0, Poller.Create(), log, EventLoop.DriveOnThread);
+        EventLoop.DriveOnThread(loop.Seats[0]);
         try
         {
             TaskCompletionSource ran = new(TaskCreationOptions.RunContinuationsAsynchronously);

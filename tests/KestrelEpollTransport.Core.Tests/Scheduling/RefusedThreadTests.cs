@@ -52,9 +52,9 @@ public sealed class RefusedThreadTests : IDisposable
     public async Task TryHandOff_GivesTheLoopToTheWorkerThatRests()
     {
         await OccupyAsync();
-        EventLoop loop = new(0, Poller.Create(), _log, LoopThread.Drive);
+        EventLoop loop = new(0, Poller.Create(), _log, EventLoop.DriveOnThread);
         using ManualResetEventSlim unstick = new();
-        LoopThread.Drive(loop.Seats[0]);
+        EventLoop.DriveOnThread(loop.Seats[0]);
         try
         {
             TaskCompletionSource stuck = new(TaskCreationOptions.RunContinuationsAsynchronously);
