@@ -172,6 +172,8 @@ public class DispatchTests
         }
 
         Assert.Equal(WorkLane.Long, ((IResumable)connection.Reader).Lane);
+        Assert.Equal(WorkLane.Quick, ((IResumable)connection.Writer).Lane);
+        connection.Dispatch.Profile.Note(new DispatchTime(Stopwatch.Frequency / 100, Slept: true), isPart: true);
         Assert.Equal(WorkLane.Slow, ((IResumable)connection.Writer).Lane);
     }
 
